@@ -1,0 +1,18 @@
+"""Optimal-transport autoencoders as scikit-learn estimators, on PyTorch."""
+
+from importlib.metadata import version
+
+from skotae._show_versions import show_versions
+from skotae.autoencoders import GMWAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+
+__version__ = version("skotae")
+
+__all__ = [
+    "CoupledVAE",
+    "GMWAE",
+    "SinkhornAE",
+    "SymmetricWAE",
+    "WAEEstimator",
+    "__version__",
+    "show_versions",
+]

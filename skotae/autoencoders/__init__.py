@@ -1,0 +1,9 @@
+"""The estimators."""
+
+from skotae.autoencoders._coupled import CoupledVAE
+from skotae.autoencoders._gaussian_mixture import GMWAE
+from skotae.autoencoders._sinkhorn import SinkhornAE
+from skotae.autoencoders._symmetric import SymmetricWAE
+from skotae.autoencoders._wae import WAEEstimator
+
+__all__ = ["CoupledVAE", "GMWAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]

@@ -1,0 +1,427 @@
+"""Coupled variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._dual import DualNetworks, PosteriorBank, scaled_rows
+from skotae.autoencoders._inference import in_dtype, infer
+from skotae.autoencoders._modules import Encoder
+from skotae.costs import GaussianCost
+from skotae.priors import AtomsPrior
+from skotae.training import Rows, Step
+from skotae.transport import c_transform
+from skotae.utils._random import make_generator
+from skotae.utils._sklearn import Interval, StrOptions
+
+ANNEALED_SHARE = 0.7
+SMALLEST_SCALE = 0.02
+FEW_EFFECTIVE_DRAWS = 10
+
+
+@shared_documentation
+class CoupledVAE(BaseAutoencoder):
+    r"""Coupled variational autoencoder: entropic transport between data and prior.
+
+    .. math::
+        \min_\theta \max_u\; \mathbb E_{p(z)} \Big[ \frac1n \sum_i u_i
+        - \epsilon \log \frac1n \sum_i e^{(u_i - c_\theta(x_i, z)) / \epsilon} \Big],
+        \qquad c_\theta(x, z) = -\log p_\theta(x | z) .
+
+    The posterior is the transport plan, so that it has any shape, and the aggregate
+    posterior is the prior by construction. For a row that was not in the training data
+
+    .. math::
+        q(z | x) \propto e^{(v(z) - c_\theta(x, z)) / \epsilon}\, p(z),
+        \qquad v = u^{c, \epsilon},
+
+    in which the unknown :math:`u(x)` has dropped out.
+
+    Parameters
+    ----------
+    {n_components}
+    epsilon : float, default=1.0
+        Entropic regularisation :math:`\epsilon`, in nats; 1 is the exact posterior of a
+        variational autoencoder whose aggregate posterior equals the prior.
+    strategy : {"dual", "primal"}, default="dual"
+        Whether the decoder descends the semi-dual (Algorithm 2 of [1]_), with the plan
+        exact for each draw, or the primal (Algorithm 1), with the plan exact for each row.
+    potential : {"table", "network"}, default="table"
+        ``"table"`` stores one :math:`u_i` per training row and moves it towards Sinkhorn's
+        solution of each mini-batch problem; ``"network"`` learns a function
+        :math:`u_\phi(x)` by gradient ascent.
+    dual : {"semi", "full"}, default="semi"
+        ``"full"`` learns :math:`u_\phi(x)` and :math:`v_\psi(z)` (eq. 16) and needs
+        ``potential="network"``.
+    n_dual_steps : int, default=5
+        Steps on the potentials for each step on the decoder.
+    posterior : {"auto", "importance", "amortised"}, default="auto"
+        How `transform` finds the posterior mean: by importance weights over a bank of
+        draws from the prior, or by an encoder trained beside the decoder to predict it.
+        ``"auto"`` is importance in one or two dimensions and for discrete priors.
+    n_bank : int, default=4096
+        Number of draws in the bank.
+    {prior}
+    cost : str or cost, default="gaussian"
+        The negative log-likelihood: ``"gaussian"``, ``"bernoulli"`` or an instance from
+        :mod:`skotae.costs`. The standard deviation of ``"gaussian"`` is lowered during
+        training until it meets the residual; with
+        ``GaussianCost(variance=...)`` it is lowered to the given one.
+    {networks}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+    scale_ : float
+        Standard deviation of the Gaussian likelihood, in the units of the data.
+    bank_ : torch.nn.Module
+        Prior draws, what they decode to and their potentials.
+
+    References
+    ----------
+    .. [1] Hao and Shafto (2023), Coupled variational auto-encoder, ICML, eq. 16 to 20,
+       Algorithms 1 and 2. The "-1" in eq. 12, 19 and 20 does not belong with eq. 9 to 11
+       and is left out.
+
+    Examples
+    --------
+    >>> from skotae import CoupledVAE
+    >>> from skotae.datasets import make_gaussian_grid
+    >>> X, _ = make_gaussian_grid(500, random_state=0)
+    >>> model = CoupledVAE(n_components=2, max_iter=20, random_state=0).fit(X)
+    >>> model.transform(X).shape, model.effective_sample_size(X).shape
+    ((500, 2), (500,))
+    """
+
+    _parameter_constraints = {
+        **{k: v for k, v in BaseAutoencoder._parameter_constraints.items() if k != "cost_scale"},
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "strategy": [StrOptions({"dual", "primal"})],
+        "potential": [StrOptions({"table", "network"})],
+        "dual": [StrOptions({"semi", "full"})],
+        "n_dual_steps": [Interval(Integral, 1, None, closed="left")],
+        "posterior": [StrOptions({"auto", "importance", "amortised"})],
+        "n_bank": [Interval(Integral, 2, None, closed="left")],
+    }
+    _inner_names = ("dual_",)
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        epsilon: float = 1.0,
+        strategy: str = "dual",
+        potential: str = "table",
+        dual: str = "semi",
+        n_dual_steps: int = 5,
+        posterior: str = "auto",
+        n_bank: int = 4096,
+        prior: Any = None,
+        cost: Any = "gaussian",
+        encoder: Any = None,
+        decoder: Any = None,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str = "relu",
+        batch_size: Any = "auto",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ):
+        self.n_components = n_components
+        self.epsilon = epsilon
+        self.strategy = strategy
+        self.potential = potential
+        self.dual = dual
+        self.n_dual_steps = n_dual_steps
+        self.posterior = posterior
+        self.n_bank = n_bank
+        self.prior = prior
+        self.cost = cost
+        self.encoder = encoder
+        self.decoder = decoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # The likelihood is in nats already.
+    cost_scale = 1.0
+
+    # --- modules -----------------------------------------------------------------------
+
+    def _build(self, X: np.ndarray) -> None:
+        if self.dual == "full" and self.potential != "network":
+            raise ValueError(
+                "dual='full' learns v(z) for any z; expected potential='network' with it, got "
+                f"potential={self.potential!r}."
+            )
+        self.decoder_ = self._decoder()
+        if self._amortised:
+            self.encoder_ = Encoder(
+                self._network("encoder", self.n_features_in_, self.n_components_),
+                self.prior_.head(self.n_components_),
+            )
+        if self.potential == "network":
+            v_net = None
+            if self.dual == "full":
+                v_net = self._network("potential v", self.n_components_, 1)
+            self.dual_ = DualNetworks(self._network("potential u", self.n_features_in_, 1), v_net)
+        self._gaussian = isinstance(self.cost_, GaussianCost)
+        if self._gaussian:
+            self._final_scale = SMALLEST_SCALE
+            if self.cost_.variance != "learned":
+                self._final_scale = math.sqrt(self.cost_.variance) / self.data_scale_
+            self._residual = float("inf") if self.cost_.variance == "learned" else 0.0
+            for parameter in self.decoder_.cost.parameters():
+                parameter.requires_grad_(False)
+        # The entropy of a row about the mean: the temperature at which the plan is still
+        # spread over everything, where annealing starts.
+        self._hot = max(2.0, self.cost_.unit(X[:4096], X.mean(axis=0)))
+
+    @property
+    def _amortised(self) -> bool:
+        if self.posterior == "auto":
+            return self.n_components_ > 2 and not isinstance(self.prior_, AtomsPrior)
+        return self.posterior == "amortised"
+
+    # --- training ----------------------------------------------------------------------
+
+    def _fit(self, X, y, *, fresh, n_epochs, incremental=False):
+        # One potential for each row of this call.
+        self._table = None
+        return super()._fit(X, y, fresh=fresh, n_epochs=n_epochs, incremental=incremental)
+
+    def _prior_draws(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes for a batch, and the logarithms of their weights (sum of weights: 1)."""
+        if isinstance(self.prior_, AtomsPrior):
+            return self.prior_.support(x.device, x.dtype)
+        z = self.prior_.sample(len(x), self.n_components_, generator, dtype=x.dtype)
+        return z, z.new_full((len(z),), -math.log(len(z)))
+
+    def _temperature(self, progress: float) -> float:
+        """Set the scale of the likelihood; return the epsilon of the plan."""
+        cooled = min(1.0, progress / ANNEALED_SHARE)
+        if not self._gaussian:
+            return self.epsilon * self._hot ** (1.0 - cooled)
+        start = max(0.5 * math.sqrt(self.n_features_in_), self._final_scale)
+        scale = start * (self._final_scale / start) ** cooled
+        if math.isfinite(self._residual):
+            scale = max(scale, math.sqrt(self._residual))
+        self.decoder_.cost.set_scale(scale)
+        return self.epsilon
+
+    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        epsilon = self._temperature(step.progress)
+        z, log_b = self._prior_draws(batch, step.generator)
+        decoder = self.decoder_
+        raw = decoder.net(z)
+        cost = decoder.cost.pairwise_from_raw(batch, raw)
+        with torch.no_grad():
+            u, v = self._potentials(batch, z, cost.detach(), log_b, epsilon, step)
+            log_plan = (u[:, None] + v - cost.detach()) / epsilon + log_b - math.log(len(batch))
+            # The semi-dual's gradient (prop. 3.2) has each draw's column normalised, the
+            # primal needs q(z|x), each row's.
+            if self.strategy == "dual" and self.dual == "semi":
+                plan = log_plan.softmax(0) * log_b.exp()
+            elif self.strategy == "dual":
+                plan = log_plan.clamp_max(0.0).exp()
+            else:
+                plan = log_plan.softmax(1) / len(batch)
+            dual_value = u.mean() + (log_b.exp() * v).sum()
+            if self._gaussian and self.cost_.variance == "learned" and step.training:
+                self._track_residual(batch, decoder.cost.decode(raw), plan)
+        moved = (plan * cost).sum()
+        terms = {"transport": moved + (dual_value - moved).detach()}
+        if self._amortised:
+            target = scaled_rows(log_plan) @ z
+            terms["encoder"] = (self.encoder_(batch) - target).square().mean()
+        return terms
+
+    def _potentials(
+        self, x: Tensor, z: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, step: Step
+    ) -> tuple[Tensor, Tensor]:
+        """u of the rows and v of the draws, in the units of the cost."""
+        log_kernel = cost / -epsilon
+        if self.potential == "network":
+            u = self.dual_.u(x, epsilon)
+            if self.dual == "full":
+                return u, self.dual_.v(z, epsilon)
+        else:
+            u = self._table_step(log_kernel, log_b, step) * epsilon
+        v = -epsilon * ((u / epsilon)[:, None] + log_kernel - math.log(len(x))).logsumexp(0)
+        return u, v
+
+    def _table_step(self, log_kernel: Tensor, log_b: Tensor, step: Step) -> Tensor:
+        """Sinkhorn on the mini-batch from the stored potentials; move those half-way.
+
+        A plan that follows each mini-batch alone would inherit its sampling noise: how
+        many rows of a mode it happens to hold. The average over mini-batches does not.
+        """
+        n, log_n = len(log_kernel), math.log(len(log_kernel))
+        if self._table is None:
+            self._table = torch.zeros(step.n_rows, device=log_kernel.device)
+        rows = step.rows.to(self._table.device)
+        start = self._table[rows] if step.training else log_kernel.new_zeros(n)
+        f = start
+        for _ in range(self.n_dual_steps):
+            g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
+            f = -(g + log_b + log_kernel).logsumexp(1)
+        f = f - f.mean() + start.mean()
+        if not step.training:
+            return f
+        moved = 0.5 * (start + f)
+        self._table[rows] = moved
+        return moved
+
+    def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor) -> None:
+        """Running mean of the residual variance per feature under the plan."""
+        plan = plan / plan.sum()
+        square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
+        square = square - 2.0 * ((plan.T @ x) * y).sum()
+        value = max(0.0, square.item()) / x.shape[1]
+        old = self._residual
+        self._residual = value if not math.isfinite(old) else old + 0.1 * (value - old)
+
+    @property
+    def _inner_objective(self):
+        return self._ascend if self.potential == "network" else None
+
+    @property
+    def _n_inner(self):
+        return self.n_dual_steps
+
+    def _ascend(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """Minus the dual value, as a function of the potential networks."""
+        epsilon = self._temperature(step.progress)
+        with torch.no_grad():
+            z, log_b = self._prior_draws(batch, step.generator)
+            cost = self.decoder_.cost.pairwise_from_raw(batch, self.decoder_.net(z))
+        u = self.dual_.u(batch, epsilon)
+        if self.dual == "full":
+            v = self.dual_.v(z, epsilon)
+            mass = ((u[:, None] + v - cost) / epsilon + log_b).exp().mean(0).sum()
+            value = u.mean() + (log_b.exp() * v).sum() - epsilon * (mass - 1.0)
+        else:
+            value = u.mean() + (log_b.exp() * c_transform(u, cost, epsilon)).sum()
+        return {"dual": -value / self._hot}
+
+    def _after_fit(self, rows: Rows) -> None:
+        self._temperature(1.0)
+        if self._gaussian:
+            self.scale_ = float(self.decoder_.cost.scale) * self.data_scale_
+        generator = make_generator(self._seed, self.device_)
+        some = torch.randperm(len(rows), generator=make_generator(self._seed))[: self.n_bank]
+        with torch.no_grad():
+            x = rows[some]
+            if isinstance(self.prior_, AtomsPrior):
+                z, log_b = self.prior_.support(self.device_, x.dtype)
+            else:
+                z = self.prior_.sample(self.n_bank, self.n_components_, generator)
+                log_b = z.new_full((len(z),), -math.log(len(z)))
+            raw = self.decoder_.net(z)
+            cost = self.decoder_.cost.pairwise_from_raw(x, raw)
+            if self.dual == "full":
+                v = self.dual_.v(z, self.epsilon)
+            elif self.potential == "network":
+                v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
+            else:
+                v = c_transform(self._table[some] * self.epsilon, cost, self.epsilon)
+            self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b)
+        self._table = None
+
+    # --- inference ---------------------------------------------------------------------
+
+    def _log_posterior(self, x: Tensor) -> Tensor:
+        """Logarithms of the importance weights over the bank, not normalised."""
+        bank = self.bank_
+        return bank.log_weight - self.decoder_.cost.pairwise_from_raw(x, bank.raw) / self.epsilon
+
+    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if generator is None and self._amortised:
+            return self.encoder_(x)
+        weights = self._log_posterior(x).softmax(1)
+        if generator is None:
+            return weights @ self.bank_.z
+        return self.bank_.z[torch.multinomial(weights, 1, generator=generator)[:, 0]]
+
+    def effective_sample_size(self, X):
+        r"""Effective number of bank draws behind the posterior of each row.
+
+        .. math::
+            \mathrm{ESS}(x) = 1 / \sum_b w_b(x)^2
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        size : ndarray of shape (n_samples,)
+            Between 1 and `n_bank`.
+        """
+        X = self._check(X)
+        model = in_dtype(self, X.dtype)
+        return infer(
+            lambda x: 1.0 / model._log_posterior(x).softmax(1).square().sum(1),
+            self._standardised(X),
+            model.device_,
+        )
+
+    def transform(self, X):
+        """Posterior means of the codes of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components_)
+            In the dtype of X.
+
+        Warns
+        -----
+        UserWarning
+            If importance weights rest on fewer than ten draws for half of the rows.
+        """
+        Z = super().transform(X)
+        if not self._amortised and not isinstance(self.prior_, AtomsPrior):
+            size = float(np.median(self.effective_sample_size(X)))
+            if size < FEW_EFFECTIVE_DRAWS:
+                warnings.warn(
+                    f"The median effective sample size of the posterior is {size:.1f}; raise "
+                    f"n_bank={self.n_bank} or epsilon={self.epsilon}, or use "
+                    "posterior='amortised'.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return Z

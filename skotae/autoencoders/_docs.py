@@ -1,0 +1,119 @@
+"""The documentation of parameters that all autoencoders share, written once."""
+
+from __future__ import annotations
+
+import inspect
+
+N_COMPONENTS = """\
+n_components : int, default=None
+    Dimension d of the codes. None stands for ``min(8, n_features)``, or the smallest
+    dimension that the prior allows if that is more."""
+
+NETWORKS = """\
+encoder : network, default=None
+    A spec such as :class:`~skotae.networks.MLP` or
+    :class:`~skotae.networks.ConvNet`, a ``torch.nn.Module`` (copied, never trained in
+    place), or a callable ``(n_in, n_out) -> Module``. None stands for an MLP with
+    `hidden_layer_sizes` and `activation`. The network gets standardised rows.
+decoder : network, default=None
+    As `encoder`; None stands for the MLP with the hidden layers in reverse.
+hidden_layer_sizes : tuple of int, default=(256, 256)
+    Hidden layers of the default networks.
+activation : str, default="relu"
+    Activation of the default networks: ``"relu"``, ``"tanh"``, ``"logistic"``,
+    ``"identity"``, ``"elu"``, ``"gelu"``, ``"silu"`` or ``"leaky_relu"``."""
+
+PRIOR = """\
+prior : str or prior, default=None
+    ``"normal"`` (which None stands for), ``"uniform"``, ``"sphere"``, ``"dirichlet"``,
+    ``"mixture"``, or an instance from :mod:`skotae.priors`. The last layer of the encoder
+    follows it."""
+
+COST = """\
+cost : str, cost or callable, default="sqeuclidean"
+    What a reconstruction costs, summed over features: ``"sqeuclidean"``,
+    ``"euclidean"``, ``"cityblock"``, ``"bernoulli"`` (X in [0, 1]), ``"gaussian"``
+    (learned variance), an instance from :mod:`skotae.costs`, or a function of two tensors
+    ``(..., n_features)`` that returns ``(...)``.
+cost_scale : "auto" or float, default="auto"
+    The reconstruction cost is divided by this number. ``"auto"`` is the mean cost of the
+    constant reconstruction, so that a reconstruction term of 1 means "no better than the
+    mean" and the weights of the objective mean the same whatever the units and the number
+    of features; 1.0 gives the plain sums of the papers."""
+
+TRAINING = """\
+batch_size : "auto" or int, default="auto"
+    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / 16, between 32 and
+    256.
+learning_rate : {"cosine", "constant"}, default="cosine"
+    Whether the learning rate falls along half a cosine over `max_iter` epochs.
+learning_rate_init : float, default=0.001
+    Initial learning rate of Adam.
+max_iter : int, default=200
+    Number of epochs.
+tol : float, default=None
+    If given, training stops when the loss (the validation loss with `early_stopping`)
+    has not fallen by more than `tol` for `n_iter_no_change` epochs.
+early_stopping : bool, default=False
+    Hold rows out, stop when the loss on them no longer falls, and keep the weights of
+    the best epoch.
+validation_fraction : float, default=0.1
+    Share of the rows that `early_stopping` holds out.
+n_iter_no_change : int, default=10
+    Number of epochs without improvement that ends training.
+warm_start : bool, default=False
+    Whether `fit` goes on from where the last one ended.
+device : str or torch.device, default="auto"
+    Where to train: ``"auto"`` is the environment variable ``SKOTAE_DEVICE`` if it is
+    set, else CUDA, MPS or the CPU, whichever there is.
+random_state : int, RandomState instance or None, default=None
+    Seed of weights, batches, prior draws and noise.
+verbose : bool or int, default=False
+    Whether to print one line per epoch."""
+
+ATTRIBUTES = """\
+encoder_, decoder_ : torch.nn.Module
+    The trained networks. They work on standardised rows,
+    ``(X - data_mean_) / data_scale_``, in float32.
+prior_, cost_ : prior, cost
+    The parts in use.
+n_components_ : int
+    Dimension of the codes.
+data_mean_ : ndarray of shape (n_features,)
+    Mean of the training data; zero for costs that need the data's own units.
+data_scale_ : float
+    Root mean square deviation of the training data per feature; 1 for those costs.
+cost_scale_ : float
+    What the reconstruction cost, in standardised units, is divided by.
+n_features_in_ : int
+    Number of features seen during fit.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X has string names.
+n_iter_ : int
+    Number of epochs.
+history_ : dict of str to list of float
+    Mean over each epoch of every term of the loss, weighted as it enters, and of
+    ``"loss"``, their sum; with `early_stopping` also ``"validation_loss"``.
+best_loss_ : float
+    Least loss of an epoch (validation loss with `early_stopping`).
+device_ : torch.device
+    Device in use."""
+
+BLOCKS = {
+    "n_components": N_COMPONENTS,
+    "networks": NETWORKS,
+    "prior": PRIOR,
+    "cost": COST,
+    "training": TRAINING,
+    "attributes": ATTRIBUTES,
+}
+
+
+def shared_documentation(cls: type) -> type:
+    """Replace ``{block}`` lines of the class docstring by the shared text."""
+    if cls.__doc__ is not None:
+        text = inspect.cleandoc(cls.__doc__)
+        for name, block in BLOCKS.items():
+            text = text.replace("{" + name + "}", block)
+        cls.__doc__ = text
+    return cls

@@ -1,0 +1,67 @@
+"""Encoder and decoder: a network, and the head that puts its output where it belongs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+MIN_LOG_SCALE, MAX_LOG_SCALE = -6.0, 2.0
+
+
+class Encoder(nn.Module):
+    """Codes of standardised rows, on the support of the prior.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Rows of width n_features to rows of width d, or 2 d if `stochastic`.
+    head : nn.Module
+        Onto the support of the prior.
+    stochastic : bool
+        Whether the posterior is Gaussian, with a learned diagonal variance.
+    """
+
+    def __init__(self, net: nn.Module, head: nn.Module, stochastic: bool = False):
+        super().__init__()
+        self.net = net
+        self.head = head
+        self.stochastic = stochastic
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Posterior mean (before the head), a deterministic code."""
+        return self.head(self._moments(x)[0])
+
+    def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """One draw from the posterior of each row."""
+        mean, log_scale = self._moments(x)
+        if log_scale is not None:
+            noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
+            mean = mean + log_scale.exp() * noise
+        return self.head(mean)
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        out = self.net(x)
+        if not self.stochastic:
+            return out, None
+        mean, log_scale = out.chunk(2, dim=1)
+        return mean, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+
+
+class Decoder(nn.Module):
+    """Standardised rows from codes: a network, then the head that the cost asks for.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Codes to raw outputs of width n_features.
+    cost : CostModule
+        Whose ``decode`` takes raw outputs to data space.
+    """
+
+    def __init__(self, net: nn.Module, cost: nn.Module):
+        super().__init__()
+        self.net = net
+        self.cost = cost
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.cost.decode(self.net(z))  # type: ignore[operator]

@@ -1,0 +1,64 @@
+"""Reconstruction plus a divergence between aggregate posterior and prior."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.divergences.base import BaseDivergence
+from skotae.training import Step
+from skotae.utils._registry import require
+
+
+class PenalisedAutoencoder(BaseAutoencoder):
+    """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
+
+    @abstractmethod
+    def _make_divergence(self) -> BaseDivergence:
+        """The divergence, from the parameters."""
+
+    @property
+    @abstractmethod
+    def _weight(self) -> float:
+        """Weight of the divergence."""
+
+    def _build(self, X: np.ndarray) -> None:
+        divergence = self._make_divergence()
+        require(
+            self.prior_,
+            divergence.prior_required,
+            name="prior",
+            needed_by=repr(divergence),
+            having="'normal', 'uniform', 'sphere', 'dirichlet' or 'mixture'",
+        )
+        super()._build(X)
+        self.divergence_ = divergence.build(self.prior_, self.n_components_)
+
+    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z = self.encoder_.sample(batch, step.generator)
+        penalty = self.divergence_(z, self._prior_draws(z, step), generator=step.generator)
+        return {
+            "reconstruction": self._reconstruction_cost(batch, z),
+            "penalty": self._weight * penalty,
+        }
+
+    def _adversary(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            z = self.encoder_.sample(batch, step.generator)
+        return {"adversary": self.divergence_.adversary_loss(z, self._prior_draws(z, step))}
+
+    def _prior_draws(self, z: Tensor, step: Step) -> Tensor:
+        return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
+
+    @property
+    def _inner_objective(self):  # type: ignore[override, no-untyped-def]
+        return self._adversary if hasattr(self.divergence_, "adversary_loss") else None
+
+    @property
+    def _inner_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("divergence_",) if hasattr(self.divergence_, "adversary_loss") else ()

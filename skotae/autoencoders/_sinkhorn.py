@@ -1,0 +1,177 @@
+"""Sinkhorn autoencoder."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._penalised import PenalisedAutoencoder
+from skotae.divergences import SinkhornDivergence
+from skotae.divergences._sinkhorn import root_of
+from skotae.divergences.base import BaseDivergence
+from skotae.utils._sklearn import Interval, StrOptions
+
+
+@shared_documentation
+class SinkhornAE(PenalisedAutoencoder):
+    r"""Sinkhorn autoencoder.
+
+    .. math::
+        \min_{E, G}\; \mathbb E_{x}\, c(x, G(E(x))) + \beta\, S_\epsilon(Q_Z, P_Z),
+
+    with the debiased entropic transport cost :math:`S_\epsilon` between codes and draws
+    from the prior. It needs nothing of the prior but draws, so that the codes may live on
+    a sphere, in a cube or on a simplex as well as in Euclidean space.
+
+    Parameters
+    ----------
+    {n_components}
+    beta : float, default=1.0
+        Weight :math:`\beta` of the Sinkhorn divergence.
+    epsilon : float, default=0.05
+        Entropic regularisation :math:`\epsilon`, relative to the mean cost between codes
+        and prior draws unless `relative` is False.
+    relative : bool, default=True
+        Whether `epsilon` is a share of the mean cost.
+    debias : {"independent", "paired", "none"}, default="independent"
+        ``"paired"`` is eq. 8 of the paper, whose mini-batch estimate is smallest for codes
+        that are too narrow, the more so the higher the dimension; ``"independent"`` splits
+        each mini-batch in halves and is free of that bias. See
+        :class:`~skotae.divergences.SinkhornDivergence`.
+    sharp : bool, default=False
+        Leave the entropy out of the value (eq. 12).
+    p : float, default=2
+        Exponent of the latent cost :math:`\sum_k |z_k - y_k|^p`.
+    root : bool, default=False
+        Take the p-th root of both terms (eq. 10).
+    sinkhorn_tol : float, default=1e-3
+        Marginal violation at which Sinkhorn iterations stop.
+    {prior}
+    {cost}
+    {networks}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+    divergence_ : SinkhornDivergence
+        The divergence in use.
+
+    See Also
+    --------
+    WAEEstimator : Other penalties.
+
+    References
+    ----------
+    .. [1] Patrini, van den Berg, Forre, Carioni, Bhargav, Welling, Genewein and Nielsen
+       (2019), Sinkhorn autoencoders, UAI, eq. 9 to 12 and Algorithm 2.
+    .. [2] Feydy et al. (2019), Interpolating between optimal transport and MMD using
+       Sinkhorn divergences, AISTATS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skotae import SinkhornAE
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> model = SinkhornAE(n_components=3, prior="sphere", max_iter=20, random_state=0)
+    >>> Z = model.fit_transform(X)
+    >>> bool(np.allclose(np.linalg.norm(Z, axis=1), 1))
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "relative": ["boolean"],
+        "debias": [StrOptions({"independent", "paired", "none"})],
+        "sharp": ["boolean"],
+        "p": [Interval(Real, 1, None, closed="left")],
+        "root": ["boolean"],
+        "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        beta: float = 1.0,
+        epsilon: float = 0.05,
+        relative: bool = True,
+        debias: str = "independent",
+        sharp: bool = False,
+        p: float = 2,
+        root: bool = False,
+        sinkhorn_tol: float = 0.001,
+        prior: Any = None,
+        cost: Any = "sqeuclidean",
+        cost_scale: Any = "auto",
+        encoder: Any = None,
+        decoder: Any = None,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str = "relu",
+        batch_size: Any = "auto",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ):
+        self.n_components = n_components
+        self.beta = beta
+        self.epsilon = epsilon
+        self.relative = relative
+        self.debias = debias
+        self.sharp = sharp
+        self.p = p
+        self.root = root
+        self.sinkhorn_tol = sinkhorn_tol
+        self.prior = prior
+        self.cost = cost
+        self.cost_scale = cost_scale
+        self.encoder = encoder
+        self.decoder = decoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_divergence(self) -> BaseDivergence:
+        return SinkhornDivergence(
+            epsilon=self.epsilon,
+            relative=self.relative,
+            p=self.p,
+            debias=self.debias,
+            sharp=self.sharp,
+            root=self.root,
+            tol=self.sinkhorn_tol,
+        )
+
+    @property
+    def _weight(self) -> float:
+        return self.beta
+
+    def _reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
+        cost = super()._reconstruction_cost(x, z)
+        return root_of(cost, self.p) if self.root else cost

@@ -1,0 +1,224 @@
+"""Symmetric Wasserstein autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.cluster import kmeans_plusplus
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.priors import NormalPrior
+from skotae.training import Step
+from skotae.utils._sklearn import Interval, StrOptions
+
+MAX_SEEDING_ROWS = 10_000
+
+
+@shared_documentation
+class SymmetricWAE(BaseAutoencoder):
+    r"""Symmetric Wasserstein autoencoder with a learnable prior.
+
+    .. math::
+        \min\; \mathbb E_x \Big[ \beta\, c(x, G(z_d)) + (1 - \beta)\, c(x, G(E(x)))
+        + \alpha\, |E(x) - z_d|_p^p \Big],
+
+    where :math:`z_d \sim \mathcal N(\mu(u), \mathrm{diag}\, \sigma^2(u))` is drawn from
+    the conditional prior of the pseudo-input :math:`u` nearest to :math:`x`. The prior is
+    the mixture of the conditional priors of all pseudo-inputs, with equal weights; the
+    pseudo-inputs live in data space, start at training rows and are learned.
+
+    Parameters
+    ----------
+    {n_components}
+    beta : float, default=0.5
+        Share :math:`\beta` of the loss that goes through the prior, in [0, 1]: 1 denoises,
+        0 reconstructs.
+    alpha : float, default=0.01
+        Weight :math:`\alpha` of the latent loss.
+    n_pseudo_inputs : int or None, default=None
+        Number K of pseudo-inputs; None stands for ``min(n_samples // 2, 500)``.
+    metric : {"l2", "cosine"}, default="l2"
+        How the nearest pseudo-input is found.
+    search : {"data", "latent"}, default="data"
+        Where it is looked for: among the pseudo-inputs, or among their codes.
+    init : {"k-means++", "random"}, default="k-means++"
+        Which training rows the pseudo-inputs start from.
+    p : {1, 2}, default=2
+        Exponent of the latent loss.
+    {cost}
+    {networks}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+    pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
+        The pseudo-inputs, in data space.
+
+    References
+    ----------
+    .. [1] Sun and Guo (2021), Symmetric Wasserstein autoencoders, UAI, eq. 10 and
+       Algorithm 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skotae import SymmetricWAE
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> model = SymmetricWAE(n_components=2, max_iter=20, random_state=0).fit(X)
+    >>> model.pseudo_inputs_.shape
+    (75, 4)
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "beta": [Interval(Real, 0, 1, closed="both")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left"), None],
+        "metric": [StrOptions({"l2", "cosine"})],
+        "search": [StrOptions({"data", "latent"})],
+        "init": [StrOptions({"k-means++", "random"})],
+        "p": [Interval(Integral, 1, 2, closed="both")],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        beta: float = 0.5,
+        alpha: float = 0.01,
+        n_pseudo_inputs: int | None = None,
+        metric: str = "l2",
+        search: str = "data",
+        init: str = "k-means++",
+        p: int = 2,
+        cost: Any = "sqeuclidean",
+        cost_scale: Any = "auto",
+        encoder: Any = None,
+        decoder: Any = None,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str = "relu",
+        batch_size: Any = "auto",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ):
+        self.n_components = n_components
+        self.beta = beta
+        self.alpha = alpha
+        self.n_pseudo_inputs = n_pseudo_inputs
+        self.metric = metric
+        self.search = search
+        self.init = init
+        self.p = p
+        self.cost = cost
+        self.cost_scale = cost_scale
+        self.encoder = encoder
+        self.decoder = decoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _resolve_prior(self) -> NormalPrior:
+        # Gives the encoder its head and codes their straight paths; the draws come from
+        # the pseudo-inputs.
+        return NormalPrior()
+
+    def _build(self, X: np.ndarray) -> None:
+        super()._build(X)
+        n = len(X)
+        k = self.n_pseudo_inputs
+        if k is None:
+            k = max(1, min(n // 2, 500))
+        if k > n:
+            raise ValueError(
+                f"n_pseudo_inputs={k} is more than the {n} rows of X, which the pseudo-inputs "
+                "start from; expected at most as many."
+            )
+        rng = np.random.RandomState(self._seed)
+        rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
+        rows = self._standardised(np.asarray(rows)).astype(np.float32)
+        if self.init == "k-means++":
+            start, _ = kmeans_plusplus(rows, k, random_state=rng)
+        else:
+            start = rows[rng.choice(len(rows), k, replace=False)]
+        net = self._network("encoder", self.n_features_in_, 2 * self.n_components_)
+        self.conditional_prior_ = PseudoInputPrior(torch.from_numpy(start), net)
+
+    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z = self.encoder_(batch)
+        prior = self.conditional_prior_
+        with torch.no_grad():
+            if self.search == "data":
+                nearest = _nearest(batch, prior.pseudo_inputs, self.metric)
+            else:
+                nearest = _nearest(z, self.encoder_(prior.pseudo_inputs), self.metric)
+        z_prior = prior.sample(nearest, step.generator)
+        latent = (z - z_prior).abs() if self.p == 1 else (z - z_prior).square()
+        terms = {"latent": self.alpha * latent.sum(1).mean()}
+        if self.beta > 0:
+            terms["denoising"] = self.beta * self._reconstruction_cost(batch, z_prior)
+        if self.beta < 1:
+            terms["reconstruction"] = (1 - self.beta) * self._reconstruction_cost(batch, z)
+        return terms
+
+    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        prior = self.conditional_prior_
+        index = torch.randint(len(prior.pseudo_inputs), (n,), generator=generator)
+        with torch.no_grad():
+            return prior.sample(index.to(prior.pseudo_inputs.device), generator).to(dtype).cpu()
+
+    @property
+    def pseudo_inputs_(self) -> np.ndarray:
+        inputs = self.conditional_prior_.pseudo_inputs.detach().cpu().numpy()
+        return inputs * self.data_scale_ + self.data_mean_
+
+
+class PseudoInputPrior(nn.Module):
+    """Mixture of Gaussians whose moments a network reads off learned pseudo-inputs."""
+
+    def __init__(self, pseudo_inputs: Tensor, net: nn.Module):
+        super().__init__()
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs)
+        self.net = net
+
+    def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """One draw from the conditional prior of each indexed pseudo-input."""
+        mean, log_scale = self.net(self.pseudo_inputs[index]).chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+        scale = log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE).exp()
+        return mean + scale * noise.to(mean)
+
+
+def _nearest(x: Tensor, candidates: Tensor, metric: str) -> Tensor:
+    """Index of the nearest candidate of each row."""
+    if metric == "cosine":
+        return (normalize(x) @ normalize(candidates).T).argmax(1)
+    return torch.addmm(candidates.square().sum(1), x, candidates.T, alpha=-2.0).argmin(1)

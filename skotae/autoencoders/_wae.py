@@ -1,0 +1,143 @@
+"""Wasserstein autoencoder."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._modules import Encoder
+from skotae.autoencoders._penalised import PenalisedAutoencoder
+from skotae.divergences import DIVERGENCES
+from skotae.divergences.base import BaseDivergence
+from skotae.utils._registry import resolve_part
+from skotae.utils._sklearn import Interval, StrOptions
+
+
+@shared_documentation
+class WAEEstimator(PenalisedAutoencoder):
+    r"""Wasserstein autoencoder with any cost, any penalty and any prior.
+
+    .. math::
+        \min_{E, G}\; \mathbb E_{x}\, c(x, G(E(x))) + \lambda\, D(Q_Z, P_Z),
+
+    with the aggregate posterior :math:`Q_Z`, the distribution of codes
+    :math:`E(x)`, and the prior :math:`P_Z`. Were the two equal, the first term would be
+    the optimal transport cost between data and model.
+
+    Parameters
+    ----------
+    {n_components}
+    penalty : str or divergence, default="mmd"
+        The divergence :math:`D`: ``"mmd"``, ``"gan"``, ``"sinkhorn"``, ``"exact"`` (HAE),
+        ``"sliced"``, ``"gaussian"`` (W2GAE), or an instance from
+        :mod:`skotae.divergences`.
+    lam : float, default=1.0
+        Weight :math:`\lambda` of the penalty.
+    posterior : {"deterministic", "gaussian"}, default="deterministic"
+        ``"gaussian"`` draws codes with a learned diagonal variance.
+    {prior}
+    {cost}
+    {networks}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+    divergence_ : callable
+        The penalty in use.
+
+    See Also
+    --------
+    SinkhornAE : The Sinkhorn penalty, with all its options.
+    GMWAE : A Gaussian-mixture prior and a discrete posterior.
+
+    References
+    ----------
+    .. [1] Bousquet, Gelly, Tolstikhin, Simon-Gabriel and Schoelkopf (2017), From optimal
+       transport to generative modeling: the VEGAN cookbook, eq. 9.
+    .. [2] Tolstikhin, Bousquet, Gelly and Schoelkopf (2018), Wasserstein auto-encoders,
+       ICLR, eq. 4.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skotae import WAEEstimator
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> model = WAEEstimator(n_components=2, max_iter=20, random_state=0).fit(X)
+    >>> model.transform(X).shape, model.sample(5, random_state=0).shape
+    ((150, 2), (5, 4))
+    """
+
+    _parameter_constraints = {
+        **BaseAutoencoder._parameter_constraints,
+        "penalty": "no_validation",
+        "lam": [Interval(Real, 0, None, closed="left")],
+        "posterior": [StrOptions({"deterministic", "gaussian"})],
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        penalty: Any = "mmd",
+        lam: float = 1.0,
+        posterior: str = "deterministic",
+        prior: Any = None,
+        cost: Any = "sqeuclidean",
+        cost_scale: Any = "auto",
+        encoder: Any = None,
+        decoder: Any = None,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str = "relu",
+        batch_size: Any = "auto",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ):
+        self.n_components = n_components
+        self.penalty = penalty
+        self.lam = lam
+        self.posterior = posterior
+        self.prior = prior
+        self.cost = cost
+        self.cost_scale = cost_scale
+        self.encoder = encoder
+        self.decoder = decoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_divergence(self) -> BaseDivergence:
+        return resolve_part(self.penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
+
+    @property
+    def _weight(self) -> float:
+        return self.lam
+
+    def _build(self, X: Any) -> None:
+        super()._build(X)
+        self.encoder_.stochastic = self.posterior == "gaussian"
+
+    def _posterior_width(self) -> int:
+        return self.n_components_ * (2 if self.posterior == "gaussian" else 1)

@@ -1,0 +1,58 @@
+"""Cross-entropy of values in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from skotae.costs.base import BaseCost, CostModule
+
+
+class BernoulliCost(BaseCost):
+    r"""Negative log-likelihood of independent Bernoulli variables.
+
+    .. math:: c(x, y) = -\sum_k \big[x_k \log y_k + (1 - x_k) \log (1 - y_k)\big]
+
+    for x in [0, 1] and y in (0, 1), the output of a sigmoid.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skotae.costs import BernoulliCost
+    >>> cost = BernoulliCost()(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, 0.5]]))
+    >>> round(float(cost), 4)
+    1.3863
+    """
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        tiny = torch.finfo(y.dtype).tiny
+        return -(x * y.clamp_min(tiny).log() + (1 - x) * (1 - y).clamp_min(tiny).log()).sum(-1)
+
+    def check_data(self, X: np.ndarray) -> None:
+        outside = (X < 0) | (X > 1)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise ValueError(
+                f"cost='bernoulli' expects values in [0, 1]; got {X[row, column]} in column "
+                f"{column} of X (row {row}). Scale X, or choose another cost."
+            )
+
+    def build(self, n_features: int, scale: float = 1.0) -> CostModule:
+        return _BernoulliModule(self)
+
+
+class _BernoulliModule(CostModule):
+    """Works on logits, where the cross-entropy is exact for any output."""
+
+    def decode(self, raw: Tensor) -> Tensor:
+        return raw.sigmoid()
+
+    def from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        x, raw = torch.broadcast_tensors(x, raw)
+        return binary_cross_entropy_with_logits(raw, x, reduction="none").sum(-1)
+
+    def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        # softplus(l) - x l, summed: a row sum and a matrix product.
+        return softplus(raw).sum(1) - x @ raw.T

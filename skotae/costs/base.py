@@ -1,0 +1,146 @@
+"""What a cost is: one method, from data and decoded rows to a number for each row."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+BLOCK_ELEMENTS = 2**24
+
+
+class BaseCost(BaseEstimator):
+    """A cost between data and reconstructions, summed over features.
+
+    A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
+    something other than the identity, also writes `build`.
+
+    Attributes
+    ----------
+    standardise : bool
+        Whether the data may be shifted, and scaled by one number, before the cost sees
+        them.
+    degree : float or None
+        p, if ``cost(s x, s y) == s**p cost(x, y)``; None otherwise.
+    """
+
+    standardise = False
+    degree: float | None = None
+
+    @abstractmethod
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cost of each row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n_features)
+            Data.
+        y : Tensor of shape (..., n_features)
+            Decoded rows, in data space; shapes broadcast.
+
+        Returns
+        -------
+        cost : Tensor of shape (...)
+        """
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cost of every row of x, (n, n_features), with every row of y, (m, n_features)."""
+        block = max(1, BLOCK_ELEMENTS // max(1, y.numel()))
+        return torch.cat([self(part[:, None, :], y[None]) for part in x.split(block)])
+
+    def check_data(self, X: np.ndarray) -> None:
+        """Raise a ValueError if the cost is not defined for X."""
+
+    def unit(self, X: np.ndarray, mean: np.ndarray) -> float:
+        """Mean cost of the constant reconstruction `mean`; 1 where that is not positive."""
+        with torch.no_grad():
+            x = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float64))
+            value = float(self(x, torch.from_numpy(np.asarray(mean, dtype=np.float64))).mean())
+        return value if np.isfinite(value) and value > 0 else 1.0
+
+    def in_data_units(self, cost: np.ndarray, n_features: int, scale: float) -> np.ndarray:
+        """Cost of rows, from the cost of the same rows divided by `scale`."""
+        return cost if self.degree is None else cost * scale**self.degree
+
+    def build(self, n_features: int, scale: float = 1.0) -> CostModule:
+        """The module that a decoder is trained with, on rows divided by `scale`."""
+        return CostModule(self)
+
+
+class CostModule(nn.Module):
+    """A cost as part of a decoder: the decoder's last layer, and parameters if it has any.
+
+    Parameters
+    ----------
+    spec : BaseCost
+        The cost it was built from.
+    """
+
+    def __init__(self, spec: BaseCost):
+        super().__init__()
+        self.spec = spec
+
+    def decode(self, raw: Tensor) -> Tensor:
+        """From the raw outputs of a network to data space."""
+        return raw
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cost of each row of data space."""
+        return self.spec(x, y)
+
+    def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Cost of all pairs of rows of data space."""
+        return self.spec.pairwise(x, y)
+
+    def from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        """Cost of each row, from the raw outputs of a network."""
+        return self(x, self.decode(raw))
+
+    def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        """Cost of all pairs of rows, from the raw outputs of a network."""
+        return self.pairwise(x, self.decode(raw))
+
+
+class CallableCost(BaseCost):
+    """A user's own cost function.
+
+    Parameters
+    ----------
+    func : callable
+        ``func(x, y)`` with tensors of shape (..., n_features) that broadcast, returning
+        one cost per row; importable, if the estimator is to be pickled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skotae.costs import CallableCost
+    >>> cost = CallableCost(lambda x, y: (x - y).abs().amax(-1))
+    >>> cost(torch.zeros(2, 3), torch.ones(3)).tolist()
+    [1.0, 1.0]
+    """
+
+    def __init__(self, func: Callable[[Tensor, Tensor], Tensor]):
+        self.func = func
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        cost = self.func(x, y)
+        expected = torch.broadcast_shapes(x.shape, y.shape)[:-1]
+        if not isinstance(cost, Tensor) or cost.shape != expected:
+            got = tuple(cost.shape) if isinstance(cost, Tensor) else type(cost).__name__
+            raise ValueError(
+                f"cost={self.func!r} returned {got} for rows of shape {tuple(x.shape)} and "
+                f"{tuple(y.shape)}; expected one cost per row, shape {tuple(expected)}."
+            )
+        return cost
+
+
+def pairwise_square(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances of all pairs by one matrix product, about the mean of y."""
+    centre = y.detach().mean(0)
+    x, y = x - centre, y - centre
+    square = x.square().sum(1)[:, None] + y.square().sum(1)
+    return torch.addmm(square, x, y.T, alpha=-2.0).clamp_min(0.0)

@@ -1,0 +1,66 @@
+"""What a divergence is: one method, from two clouds to a number."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+
+class BaseDivergence(BaseEstimator):
+    """A divergence between codes and draws from the prior.
+
+    A new divergence writes `__call__`. One that learns (a discriminator) or that wants
+    the prior itself rather than draws from it also writes `build`.
+
+    Attributes
+    ----------
+    prior_required : tuple of str
+        Methods that the prior must have.
+    """
+
+    prior_required: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __call__(
+        self,
+        z: Tensor,
+        prior_draws: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """Divergence between two clouds.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, d)
+            Codes; the gradient flows into them.
+        prior_draws : Tensor of shape (m, d)
+            Draws from the prior.
+        generator : torch.Generator, optional
+            Source of randomness, for divergences that use some.
+        weights : Tensor of shape (n,), optional
+            Weights of the codes, at least 0 and summing to 1; equal by default.
+
+        Returns
+        -------
+        divergence : scalar Tensor
+        """
+
+    def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
+        """What a training run calls: the divergence itself, or a module that learns."""
+        return self
+
+
+def refuse_weights(divergence: BaseDivergence, weights: Tensor | None) -> None:
+    """Raise a ValueError if `weights` are given to a divergence of unweighted clouds."""
+    if weights is not None:
+        raise ValueError(
+            f"{divergence!r} takes no weights; expected a divergence of weighted clouds, such as "
+            "MMD()."
+        )

@@ -1,0 +1,54 @@
+"""How well samples keep to the modes of a mixture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.utils import check_array
+
+
+def high_density_ratio(
+    X: Any, means: Any, scale: float, *, n_scales: float = 4.0
+) -> tuple[float, int, float]:
+    """Share of samples near a mode, number of modes found, spread within modes.
+
+    A sample is of high density if it lies within `n_scales` standard deviations of the
+    nearest mean.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        Samples.
+    means : array-like of shape (n_modes, d)
+    scale : float
+        Standard deviation of one coordinate within a mode.
+    n_scales : float, default=4.0
+
+    Returns
+    -------
+    ratio : float
+        Share of high-density samples.
+    n_modes : int
+        Number of modes that have a high-density sample.
+    within : float
+        Standard deviation of one coordinate of the high-density samples about their mean.
+
+    References
+    ----------
+    Hao and Shafto (2023), Coupled variational auto-encoder, ICML, section 5.
+
+    Examples
+    --------
+    >>> from skotae.metrics import high_density_ratio
+    >>> high_density_ratio([[0.0], [0.1], [5.0]], [[0.0], [1.0]], 0.05)[:2]
+    (0.6666666666666666, 1)
+    """
+    X = check_array(X, dtype="float64", input_name="X")
+    means = check_array(means, dtype="float64", input_name="means")
+    nearest, distance = pairwise_distances_argmin_min(X, means)
+    high = distance < n_scales * scale
+    deviations = (X - means[nearest])[high]
+    within = float(np.sqrt(np.mean(deviations**2))) if high.any() else float("nan")
+    return float(high.mean()), int(len(np.unique(nearest[high]))), within

@@ -1,0 +1,157 @@
+"""What a network spec is: one method, that builds a module for given widths."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "logistic": nn.Sigmoid,
+    "identity": nn.Identity,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "leaky_relu": nn.LeakyReLU,
+}
+
+
+class BaseNetwork(BaseEstimator):
+    """A network without its widths, or its weights.
+
+    A new network writes `build`. Weights start as the layers of torch start them, from
+    torch's global generator, which an estimator seeds while it builds.
+    """
+
+    @abstractmethod
+    def build(self, n_in: int, n_out: int) -> nn.Module:
+        """A module with fresh weights.
+
+        Parameters
+        ----------
+        n_in : int
+            Width of the rows that go in.
+        n_out : int
+            Width of the rows that come out.
+
+        Returns
+        -------
+        module : nn.Module
+            From (n_rows, n_in) to (n_rows, n_out).
+        """
+
+
+NETWORKS: dict[str, type[BaseNetwork]] = {}
+
+
+def make_activation(name: str) -> nn.Module:
+    """The activation called `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation={name!r} is not known; expected one of {list(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]()
+
+
+def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn.Module:
+    """The module for one role in an autoencoder, from anything a user may pass.
+
+    Parameters
+    ----------
+    spec : str, BaseNetwork, nn.Module or callable
+        A name in ``NETWORKS``; a spec; a module, of which a copy is returned; or a class
+        or function ``(n_in, n_out) -> nn.Module``.
+    n_in, n_out : int
+        Widths of the rows that go in and come out.
+    name : str, default="network"
+        The role, for messages.
+
+    Returns
+    -------
+    module : nn.Module
+        On the CPU, in float32.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the module does not take (n, n_in) to (n, n_out).
+    TypeError
+        If `spec` is, or returns, something else.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skotae.networks import build_network
+    >>> build_network(nn.Linear, 4, 2, "encoder")
+    Linear(in_features=4, out_features=2, bias=True)
+    >>> build_network(nn.Linear(4, 3), 4, 2, "encoder")
+    Traceback (most recent call last):
+        ...
+    ValueError: encoder gives shape (2, 3) for rows of shape (2, 4); expected shape (2, 2).
+    """
+    module = _resolve(spec, n_in, n_out, name)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"{name}={spec!r} returned an object of type {type(module).__name__} for "
+            f"({n_in}, {n_out}); expected a torch.nn.Module."
+        )
+    module = module.to("cpu", torch.float32)
+    _check_widths(module, n_in, n_out, name)
+    return module
+
+
+def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
+    if isinstance(spec, str):
+        if spec not in NETWORKS:
+            raise ValueError(
+                f"{name}={spec!r} is not known; expected one of {sorted(NETWORKS)}, or {_ACCEPTED}."
+            )
+        return NETWORKS[spec]().build(n_in, n_out)
+    if isinstance(spec, nn.Module):
+        return copy.deepcopy(spec)
+    if isinstance(spec, type) and issubclass(spec, BaseNetwork):
+        raise TypeError(
+            f"{name}={spec.__name__} is a class; expected an instance, {spec.__name__}(...)."
+        )
+    if not isinstance(spec, type) and hasattr(spec, "build"):
+        return spec.build(n_in, n_out)
+    if callable(spec):
+        return spec(n_in, n_out)
+    raise TypeError(f"{name}={spec!r} is not a network; expected {_ACCEPTED}.")
+
+
+_ACCEPTED = (
+    "a spec such as MLP(...), a torch.nn.Module, or a class or function (n_in, n_out) -> Module"
+)
+
+
+def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> None:
+    """Send two rows of zeros through, in evaluation mode, and look at the shape."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            out = module(torch.zeros(2, n_in))
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{name} does not take rows of shape (2, {n_in}): {error} Expected a module from "
+            f"width {n_in} to width {n_out}."
+        ) from error
+    finally:
+        for part, mode in modes:
+            part.training = mode
+    if not isinstance(out, Tensor) or out.shape != (2, n_out):
+        got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"{name} gives {got} for rows of shape (2, {n_in}); expected shape (2, {n_out})."
+        )

@@ -1,0 +1,155 @@
+"""What a prior is: one method, that draws codes."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+
+class BasePrior(BaseEstimator):
+    """A distribution of codes.
+
+    A new prior writes `sample`. One whose support is not the whole space also writes
+    `head`, the last layer of an encoder, that takes any vector onto the support.
+
+    Two further methods are optional. A prior that has no closed form for one of them does
+    not have the method, and what needs it tests with ``hasattr``:
+
+    - ``log_prob(z)``: logarithm of the density of codes of shape (..., d), of shape (...);
+    - ``moments(d)``: mean of shape (d,) and covariance of shape (d, d), in float64.
+
+    Attributes
+    ----------
+    min_components : int
+        Smallest dimension d of the codes that the prior makes sense in.
+    """
+
+    min_components = 1
+
+    @abstractmethod
+    def sample(
+        self,
+        n: int,
+        d: int,
+        generator: torch.Generator | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
+        """Draw codes.
+
+        Parameters
+        ----------
+        n : int
+            Number of codes.
+        d : int
+            Dimension of a code.
+        generator : torch.Generator, default=None
+            Source of randomness; torch's global generator is used only for None.
+        dtype : torch.dtype, default=torch.float32
+            Of the result.
+
+        Returns
+        -------
+        z : Tensor of shape (n, d)
+            On the device of `generator`.
+        """
+
+    def check_dimension(self, d: int) -> None:
+        """Check that the prior, with its parameters, lives in dimension `d`.
+
+        Raises
+        ------
+        ValueError
+            If it does not.
+        """
+        if d < self.min_components:
+            raise ValueError(
+                f"n_components={d} is too small for {type(self).__name__}; expected "
+                f"{self.min_components} or more."
+            )
+
+    def head(self, d: int) -> nn.Module:
+        """Module that takes vectors of shape (..., d) onto the support of the prior."""
+        return nn.Identity()
+
+    def interpolate(self, z1: Tensor, z2: Tensor, t: float | Tensor) -> Tensor:
+        """Point on the path from `z1` to `z2`.
+
+        Parameters
+        ----------
+        z1, z2 : Tensor of shape (..., d)
+            Ends of the path.
+        t : float or Tensor
+            Position in [0, 1]; a tensor broadcasts with the codes, as (n, 1) does.
+
+        Returns
+        -------
+        z : Tensor of shape (..., d)
+        """
+        return (1 - t) * z1 + t * z2
+
+
+def device_of(generator: torch.Generator | None) -> torch.device:
+    """Device on which `generator` draws."""
+    return torch.device("cpu") if generator is None else generator.device
+
+
+def draw_child_seed(generator: torch.Generator | None) -> int:
+    """A seed for another source of randomness, drawn from `generator`."""
+    seed = torch.randint(2**31 - 1, (1,), generator=generator, device=device_of(generator))
+    return int(seed)
+
+
+def check_positive(prior: BasePrior, name: str) -> None:
+    """Raise a ValueError unless a parameter of a prior is one finite number above 0."""
+    value = getattr(prior, name)
+    if np.ndim(value) != 0 or not (0 < value < math.inf):
+        raise ValueError(f"{name}={value!r} of {type(prior).__name__}; expected a number above 0.")
+
+
+def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
+    """Weights of k parts, in float64 and with sum 1; None stands for equal weights."""
+    if weights is None:
+        return torch.full((k,), 1.0 / k, dtype=torch.float64)
+    w = torch.as_tensor(np.asarray(weights, dtype=np.float64))
+    if w.shape != (k,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or not w.sum() > 0:
+        raise ValueError(
+            f"weights={weights!r} of {type(prior).__name__}; expected {k} numbers of 0 or more "
+            "that do not sum to 0."
+        )
+    return w / w.sum()
+
+
+def check_points(prior: BasePrior, name: str, d: int | None = None) -> Tensor:
+    """A parameter that holds points, as a float64 tensor of shape (k, d).
+
+    Raises
+    ------
+    ValueError
+        If the parameter is no such array, or if its points are not of dimension `d`.
+    """
+    points = np.asarray(getattr(prior, name), dtype=np.float64)
+    if points.ndim != 2 or 0 in points.shape or not np.isfinite(points).all():
+        raise ValueError(
+            f"{name} of {type(prior).__name__} has shape {points.shape}; expected finite numbers "
+            "in an array of shape (n_points, n_components)."
+        )
+    if d is not None and points.shape[1] != d:
+        raise ValueError(
+            f"n_components={d}, but {name} of {type(prior).__name__} holds points of dimension "
+            f"{points.shape[1]}; expected n_components={points.shape[1]}."
+        )
+    return torch.from_numpy(points.copy())
+
+
+def weighted_moments(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of points (k, d) with weights (k,) that sum to 1."""
+    mean = weights @ points
+    centred = points - mean
+    return mean, (weights[:, None] * centred).T @ centred

@@ -1,0 +1,73 @@
+"""Rows of the training data, standardised batch by batch, never as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Rows:
+    """Mini-batches of ``(X - mean) / scale`` in float32 on a device.
+
+    On the CPU a batch is gathered from `X` itself, which may be a read-only memory map:
+    `X` is never copied as a whole and never written. On another device `X` is moved once
+    and batches are gathered there.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32 or float64
+    mean : ndarray of shape (n_features,), float64
+    scale : float
+        One number for all features, so that the geometry of the data stays what it is.
+    device : torch.device
+    """
+
+    def __init__(self, X: np.ndarray, mean: np.ndarray, scale: float, device: torch.device):
+        self.X = X
+        self.device = device
+        self._identity = scale == 1.0 and not mean.any()
+        self._wide = X.dtype == np.float64
+        # float64 input is standardised before it is rounded: values beyond the range of
+        # float32, or far from zero for their spread, lose nothing.
+        dtype = np.float64 if self._wide else np.float32
+        self._mean = mean.astype(dtype)
+        self._scale = dtype(scale)
+        self._resident: Tensor | None = None
+        if device.type != "cpu" and not isinstance(X, np.memmap):
+            self._resident = torch.from_numpy(self._standardise(X)).to(device)
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    def _standardise(self, rows: np.ndarray) -> np.ndarray:
+        if not self._identity:
+            rows = rows - self._mean
+            rows /= self._scale
+        return rows.astype(np.float32, copy=rows is self.X)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        if self._resident is not None:
+            return self._resident.index_select(0, rows.to(self.device))
+        batch = self.X.take(rows.numpy(), axis=0)
+        if self._wide:
+            return torch.from_numpy(self._standardise(batch)).to(self.device)
+        # A float32 batch is a fresh copy already: standardise it in place.
+        if not self._identity:
+            batch -= self._mean
+            batch /= self._scale
+        return torch.from_numpy(np.asarray(batch)).to(self.device)
+
+
+def batch_indices(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """One epoch: every row once, in random order, in batches of nearly equal size.
+
+    The number of batches is ``ceil(n / batch_size)``, or fewer where that would leave a
+    batch with a single row (the divergences need two).
+    """
+    n = rows.shape[0]
+    n_batches = max(1, min(-(-n // batch_size), n // 2))
+    order = rows[torch.randperm(n, generator=generator)]
+    return iter(torch.tensor_split(order, n_batches))

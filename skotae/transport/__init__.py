@@ -1,0 +1,25 @@
+"""Optimal transport between point clouds, as pure functions on tensors."""
+
+from skotae.transport._debias import debias_independent, debias_paired
+from skotae.transport._exact import exact_cost
+from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
+from skotae.transport._semidual import c_transform
+from skotae.transport._sinkhorn import sinkhorn_divergence
+from skotae.transport._sliced import max_sliced_wasserstein, sliced_wasserstein
+from skotae.transport.base import SinkhornInfo
+
+__all__ = [
+    "SinkhornInfo",
+    "c_transform",
+    "debias_independent",
+    "debias_paired",
+    "exact_cost",
+    "fit_gaussian",
+    "gaussian_wasserstein",
+    "max_sliced_wasserstein",
+    "sinkhorn_divergence",
+    "sinkhorn_plan",
+    "sinkhorn_potentials",
+    "sliced_wasserstein",
+]

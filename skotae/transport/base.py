@@ -1,0 +1,352 @@
+"""What the transport functions share: checks, costs, debiasing terms, the Sinkhorn solver."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skotae.transport import _kernel, _log_domain, _newton
+from skotae.transport._kernel import Scaling, build_kernel, widest
+
+__all__ = [
+    "DEBIAS",
+    "Scaling",
+    "SinkhornInfo",
+    "check_clouds",
+    "check_positive",
+    "check_solver",
+    "check_weights",
+    "cost_gradients",
+    "debias_terms",
+    "first_order_only",
+    "halves",
+    "mean_cost",
+    "normalised_weights",
+    "pairwise_cost",
+    "solve",
+    "solve_symmetric",
+    "warn_unless_converged",
+    "widest",
+]
+
+DEBIAS = ("none", "paired", "independent")
+_DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
+_SINGLE_STEPS = 200  # float32 iterations before float64 takes over
+_PATIENCE = 300  # iterations before Newton steps, for up to 128 points
+_NEWTON_ORDER = 1024  # largest dense Newton system
+_NEWTON_STEPS = 100
+_BLOCK = 2**22  # elements of a (rows, m, d) block of differences
+
+
+@dataclass(frozen=True)
+class SinkhornInfo:
+    """How a Sinkhorn solve ended.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations, the largest number over the problems of a debiased value.
+    marginal_violation : float
+        Largest L1 distance between a plan's marginals and the weights.
+    converged : bool
+        Whether `marginal_violation` is at most `tol`.
+    """
+
+    n_iter: int
+    marginal_violation: float
+    converged: bool
+
+
+def check_clouds(x: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space."""
+    for name, cloud in (("x", x), ("y", y)):
+        if not isinstance(cloud, Tensor):
+            raise ValueError(f"{name} must be a torch tensor, got {type(cloud).__name__}.")
+        if cloud.ndim != 2:
+            shape = tuple(cloud.shape)
+            raise ValueError(f"{name} must have shape (points, features), got {shape}.")
+        if not cloud.is_floating_point():
+            raise ValueError(f"{name} must be of a floating-point dtype, got {cloud.dtype}.")
+        if cloud.shape[0] == 0 or cloud.shape[1] == 0:
+            raise ValueError(f"{name} is empty: its shape is {tuple(cloud.shape)}.")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"x and y must have the same number of features, got {x.shape[1]} and {y.shape[1]}."
+        )
+    if x.device != y.device:
+        raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}.")
+
+
+def check_positive(name: str, value: float, *, minimum: float = 0.0) -> None:
+    """Raise ValueError unless `value` is a finite number above `minimum` (or equal, if not 0)."""
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not valid or (value <= 0 if minimum == 0 else value < minimum):
+        bound = "a finite number > 0" if minimum == 0 else f"a finite number >= {minimum}"
+        raise ValueError(f"{name} must be {bound}, got {value!r}.")
+
+
+def check_weights(name: str, weights: Tensor | None, points: int) -> None:
+    """Raise ValueError unless `weights` is None or `points` non-negative numbers, not all zero."""
+    if weights is None:
+        return
+    if not isinstance(weights, Tensor) or tuple(weights.shape) != (points,):
+        shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+        raise ValueError(f"{name} must be a tensor of shape ({points},), got {shape}.")
+    values = weights.detach()
+    if bool((values < 0).any()) or not bool((values.sum() > 0) & values.isfinite().all()):
+        raise ValueError(f"{name} must be finite, non-negative, of positive sum, got {values}.")
+
+
+def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
+    if not info.converged and not math.isnan(info.marginal_violation):
+        warnings.warn(
+            f"Sinkhorn stopped after {info.n_iter} iterations (max_iter={max_iter}) with marginal "
+            f"violation {info.marginal_violation:.1e} > tol={tol:g}. Increase `max_iter`, "
+            "`epsilon` or `tol`.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def check_solver(epsilon: float, tol: float, max_iter: int) -> None:
+    check_positive("epsilon", epsilon)
+    check_positive("tol", tol)
+    if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
+        raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+
+
+class _FirstOrderOnly(torch.autograd.Function):
+    """Identity on a gradient that refuses, by name, to be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, source: Tensor, name: str) -> Tensor:
+        ctx.name = name
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        raise RuntimeError(
+            f"{ctx.name} cannot be differentiated twice: its gradient is a closed form that "
+            "autograd does not see through."
+        )
+
+
+def first_order_only(
+    name: str, gradients: Sequence[Tensor | None], sources: Sequence[Tensor | None]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of a backward pass, such that a second derivative raises.
+
+    `torch.autograd.function.once_differentiable` would drop the second-order term in silence
+    where the incoming gradient is a constant.
+    """
+    if not torch.is_grad_enabled():
+        return tuple(gradients)
+    return tuple(
+        gradient
+        if gradient is None or source is None
+        else _FirstOrderOnly.apply(gradient.detach(), source, name)
+        for gradient, source in zip(gradients, sources, strict=True)
+    )
+
+
+def halves(points: int) -> tuple[slice, slice]:
+    """Return the two halves of a cloud; a single point is its own second half."""
+    if points == 1:
+        return slice(0, 1), slice(0, 1)
+    return slice(0, points // 2), slice(points // 2, points)
+
+
+def debias_terms(
+    debias: str, n: int, m: int
+) -> tuple[list[tuple[str, slice]], list[tuple[int, int, float]]]:
+    """Return the sub-clouds and the terms (i, j, coefficient) of a debiased value.
+
+    Parameters
+    ----------
+    debias : {"none", "paired", "independent"}
+    n, m : int
+        Points of `x` and of `y`.
+
+    Returns
+    -------
+    clouds : list of ("x" or "y", slice)
+    terms : list of (int, int, float)
+        Indices into `clouds`.
+    """
+    if debias not in DEBIAS:
+        raise ValueError(f"debias must be one of {', '.join(map(repr, DEBIAS))}, got {debias!r}.")
+    if debias == "independent":
+        (x0, x1), (y0, y1) = halves(n), halves(m)
+        cross = [(0, 2, 0.25), (0, 3, 0.25), (1, 2, 0.25), (1, 3, 0.25)]
+        clouds = [("x", x0), ("x", x1), ("y", y0), ("y", y1)]
+        return clouds, [*cross, (0, 1, -0.5), (2, 3, -0.5)]
+    clouds = [("x", slice(0, n)), ("y", slice(0, m))]
+    terms = [(0, 1, 1.0)]
+    if debias == "paired":
+        terms += [(0, 0, -0.5), (1, 1, -0.5)]
+    return clouds, terms
+
+
+def pairwise_cost(x: Tensor, y: Tensor, p: float = 2) -> Tensor:
+    """Return ``C_ij = sum_k |x_ik - y_jk|^p``, shape (n, m); for ``p = 2`` from centred clouds."""
+    if p == 2:
+        centre = y.mean(0)
+        x, y = x - centre, y - centre
+        cost = torch.addmm((x * x).sum(1, keepdim=True), x, y.T, alpha=-2.0)
+        return cost.add_((y * y).sum(1)).clamp_min_(0.0)
+    rows = max(1, _BLOCK // max(1, y.numel()))
+    return torch.cat(
+        [(x[i : i + rows, None] - y).abs_().pow_(p).sum(2) for i in range(0, len(x), rows)]
+    )
+
+
+def cost_gradients(plan: Tensor, x: Tensor, y: Tensor, p: float = 2) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``sum_ij plan_ij |x_i - y_j|^p`` with respect to `x` and `y`."""
+    if p == 2:
+        centre = y.mean(0)
+        x, y = x - centre, y - centre
+        grad_x = 2 * (plan.sum(1, keepdim=True) * x - plan @ y)
+        grad_y = 2 * (plan.sum(0)[:, None] * y - plan.T @ x)
+        return grad_x, grad_y
+    grad_x, grad_y = torch.empty_like(x), torch.zeros_like(y)
+    rows = max(1, _BLOCK // max(1, y.numel()))
+    for i in range(0, len(x), rows):
+        block = x[i : i + rows, None] - y
+        block = block.sign() * block.abs().pow_(p - 1) * (p * plan[i : i + rows, :, None])
+        grad_x[i : i + rows] = block.sum(1)
+        grad_y -= block.sum(0)
+    return grad_x, grad_y
+
+
+def normalised_weights(weights: Tensor | None, points: int, like: Tensor) -> Tensor:
+    """Return `weights` divided by their sum, or uniform ones, in the dtype of `like`."""
+    if weights is None:
+        return torch.full((points,), 1.0 / points, dtype=like.dtype, device=like.device)
+    weights = weights.detach().to(like)
+    return weights / weights.sum()
+
+
+def mean_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor, p: float) -> float:
+    """Return the weighted mean of ``|x_i - y_j|^p``, exactly zero where all points are equal."""
+    if p != 2:
+        return (a @ pairwise_cost(x, y, p) @ b).item()
+    centre_x, centre_y = a @ x, b @ y
+    spread = a @ (x - centre_x).square().sum(1) + b @ (y - centre_y).square().sum(1)
+    shift = (centre_x - centre_y).square().sum()
+    mean, noise = torch.stack((spread + shift, (centre_x.abs() + centre_y.abs()).sum())).tolist()
+    return 0.0 if mean <= (4 * torch.finfo(x.dtype).eps * noise) ** 2 else mean
+
+
+def solve(
+    log_kernel: Tensor, a: Tensor, b: Tensor, *, tol: float, max_iter: int, depth: float
+) -> Scaling:
+    """Solve a batch of entropic problems, falling back to slower arithmetic where needed.
+
+    Parameters
+    ----------
+    log_kernel : Tensor of shape (B, n, m)
+        ``-cost / epsilon * log2(e)``, float32 or float64.
+    a, b : Tensor of shape (B, n) and (B, m)
+        Weights of sum one.
+    tol : float
+        L1 marginal violation to reach.
+    max_iter : int
+    depth : float
+        Mean of ``-log_kernel``.
+
+    Returns
+    -------
+    Scaling
+    """
+    wide = widest(log_kernel)
+    row, column = a[:, None].to(log_kernel.dtype), b[:, None].to(log_kernel.dtype)
+    order = min(log_kernel.shape[1:])
+    spent, f, g = 0, None, None
+
+    def scaled(limit: int) -> Scaling | None:
+        nonlocal spent, f, g
+        limit = max(1, min(limit, max_iter - spent))
+        attempt = _kernel.scale(log_kernel, row, column, tol=tol, max_iter=limit, f=f, g=g)
+        if attempt is not None:
+            spent, f, g = spent + attempt.n_iter, attempt.f, attempt.g
+        return attempt
+
+    def solved(attempt: Scaling | None) -> bool:
+        return attempt is not None and (
+            spent >= max_iter or not attempt.violation.amax().item() > tol
+        )
+
+    result = None
+    if depth <= _DEEP and log_kernel.dtype != wide:
+        result = scaled(_SINGLE_STEPS)
+    if not solved(result):
+        log_kernel, row, column = log_kernel.to(wide), row.to(wide), column.to(wide)
+        if f is None and depth > _DEEP:
+            f, g, n_iter = _log_domain.anneal(log_kernel, row, column, depth=depth)
+            spent += n_iter
+        # A Newton step costs as much as some iterations, the more the larger the problem.
+        result = scaled(int(_PATIENCE * max(1.0, order / 128)))
+    if not solved(result):
+        if f is None or g is None:
+            f, g, n_iter = _log_domain.anneal(log_kernel, row, column, depth=depth)
+            spent += n_iter
+        f, g, violation, n_iter = _polish(
+            log_kernel, row, column, f, g, tol=tol, max_iter=max_iter - spent
+        )
+        spent += n_iter
+        polished = _assemble(log_kernel, row, column, g, violation)
+        result = polished if solved(polished) else scaled(max_iter) or polished
+    assert result is not None
+    result.n_iter = spent
+    return result
+
+
+def _polish(
+    log_kernel: Tensor, a: Tensor, b: Tensor, f: Tensor, g: Tensor, *, tol: float, max_iter: int
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Finish the problems that miss `tol`: Newton on the smaller side, or else the log domain."""
+    f = _log_domain.row_update(log_kernel, b, g)
+    f, g, violation, n_iter = _log_domain.iterate(log_kernel, a, b, f, tol=tol, max_iter=1)
+    open_ = (violation > tol).nonzero()[:, 0]
+    if max_iter <= n_iter or len(open_) == 0:
+        return f, g, violation, n_iter
+    part, a, b = log_kernel[open_], a[open_], b[open_]
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter - n_iter}
+    if min(log_kernel.shape[1:]) > _NEWTON_ORDER:
+        options["max_iter"] = min(options["max_iter"], _NEWTON_STEPS)
+        f_part, g_part, open_violation, steps = _log_domain.iterate(part, a, b, f[open_], **options)
+    else:
+        options["max_iter"] = min(options["max_iter"], _NEWTON_STEPS)
+        if part.shape[1] <= part.shape[2]:
+            f_part, g_part, open_violation, steps = _newton.newton(part, a, b, f[open_], **options)
+        else:
+            g_part, f_part, open_violation, steps = _newton.newton(
+                part.mT, b, a, g[open_], **options
+            )
+    f, g = f.index_copy(0, open_, f_part), g.index_copy(0, open_, g_part)
+    return f, g, violation.index_copy(0, open_, open_violation), n_iter + steps
+
+
+def _assemble(log_kernel: Tensor, a: Tensor, b: Tensor, g: Tensor, violation: Tensor) -> Scaling:
+    """Return the scaling of given column potentials, with exact row sums."""
+    f = _log_domain.row_update(log_kernel, b, g)
+    return Scaling(build_kernel(log_kernel, f, g), a, b, f, g, violation, 0)
+
+
+def solve_symmetric(
+    log_kernel: Tensor, a: Tensor, *, tol: float, max_iter: int, depth: float
+) -> Scaling:
+    """Solve a batch of problems of clouds against themselves; parameters as in `solve`."""
+    if depth <= _DEEP:
+        row = a[:, None].to(log_kernel.dtype)
+        result = _kernel.scale_symmetric(log_kernel, row, tol=tol, max_iter=min(max_iter, 40))
+        if result is not None:
+            return result
+    return solve(log_kernel, a, a, tol=tol, max_iter=max_iter, depth=depth)

@@ -1,0 +1,54 @@
+"""The one file that imports private or experimental parts of scikit-learn.
+
+When a new scikit-learn moves something, this is the only place to mend.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+__all__ = [
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "check_sample_weight",
+    "container_of",
+    "fit_context",
+    "in_container",
+    "output_container",
+]
+
+fit_context = _fit_context
+
+
+def container_of(X: Any) -> str | None:
+    """Name of the data frame library of ``X``, or None for anything else."""
+    for name, adapter in ADAPTERS_MANAGER.adapters.items():
+        module = type(X).__module__.split(".")[0]
+        if module == name and adapter.is_supported_container(X):
+            return name
+    return None
+
+
+def output_container(estimator: Any) -> str | None:
+    """Data frame library asked for by ``set_output`` or by the global configuration."""
+    dense = _get_output_config("transform", estimator)["dense"]
+    return None if dense == "default" else dense
+
+
+def in_container(X: np.ndarray, container: str, columns: Any, index: Any = None) -> Any:
+    """Wrap an array as a data frame with the given column names."""
+    adapter = ADAPTERS_MANAGER.adapters[container]
+    frame = adapter.create_container(X, X, columns=columns, inplace=False)
+    if container == "pandas" and index is not None:
+        frame.index = index
+    return frame

@@ -8,8 +8,8 @@ from skotae.autoencoders import GMWAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAE
 __version__ = version("skotae")
 
 __all__ = [
-    "CoupledVAE",
     "GMWAE",
+    "CoupledVAE",
     "SinkhornAE",
     "SymmetricWAE",
     "WAEEstimator",

@@ -6,4 +6,4 @@ from skotae.autoencoders._sinkhorn import SinkhornAE
 from skotae.autoencoders._symmetric import SymmetricWAE
 from skotae.autoencoders._wae import WAEEstimator
 
-__all__ = ["CoupledVAE", "GMWAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]
+__all__ = ["GMWAE", "CoupledVAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]

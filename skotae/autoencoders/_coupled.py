@@ -10,20 +10,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._dual import DualNetworks, PosteriorBank, scaled_rows
+from skotae.autoencoders._dual import DualNetworks, PosteriorBank
 from skotae.autoencoders._inference import in_dtype, infer
 from skotae.autoencoders._modules import Encoder
 from skotae.costs import GaussianCost
+from skotae.divergences import MMD
 from skotae.priors import AtomsPrior
 from skotae.training import Rows, Step
 from skotae.transport import c_transform
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval, StrOptions
 
+# Shares of the training: a plain autoencoder first, then cooling until here.
+WARM_SHARE = 0.3
 ANNEALED_SHARE = 0.7
 SMALLEST_SCALE = 0.02
 FEW_EFFECTIVE_DRAWS = 10
@@ -69,6 +72,10 @@ class CoupledVAE(BaseAutoencoder):
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it.
         ``"auto"`` is importance in one or two dimensions and for discrete priors.
+    anchor : float, default=1.0
+        With an amortised posterior, weight of the cost of reconstructing a row from its
+        encoder's code, which pins the decoder down where mini-batches of prior draws are
+        sparse; 0 is the objective above.
     n_bank : int, default=4096
         Number of draws in the bank.
     {prior}
@@ -78,6 +85,7 @@ class CoupledVAE(BaseAutoencoder):
         training until it meets the residual; with
         ``GaussianCost(variance=...)`` it is lowered to the given one.
     {networks}
+    {clip}
     {training}
 
     Attributes
@@ -106,15 +114,16 @@ class CoupledVAE(BaseAutoencoder):
 
     _parameter_constraints = {
         **{k: v for k, v in BaseAutoencoder._parameter_constraints.items() if k != "cost_scale"},
+        "prior": "no_validation",
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "strategy": [StrOptions({"dual", "primal"})],
         "potential": [StrOptions({"table", "network"})],
         "dual": [StrOptions({"semi", "full"})],
         "n_dual_steps": [Interval(Integral, 1, None, closed="left")],
         "posterior": [StrOptions({"auto", "importance", "amortised"})],
+        "anchor": [Interval(Real, 0, None, closed="left")],
         "n_bank": [Interval(Integral, 2, None, closed="left")],
     }
-    _inner_names = ("dual_",)
 
     def __init__(
         self,
@@ -126,6 +135,7 @@ class CoupledVAE(BaseAutoencoder):
         dual: str = "semi",
         n_dual_steps: int = 5,
         posterior: str = "auto",
+        anchor: float = 1.0,
         n_bank: int = 4096,
         prior: Any = None,
         cost: Any = "gaussian",
@@ -133,10 +143,11 @@ class CoupledVAE(BaseAutoencoder):
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
-        max_iter: int = 200,
+        max_iter: int = 300,
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -153,6 +164,7 @@ class CoupledVAE(BaseAutoencoder):
         self.dual = dual
         self.n_dual_steps = n_dual_steps
         self.posterior = posterior
+        self.anchor = anchor
         self.n_bank = n_bank
         self.prior = prior
         self.cost = cost
@@ -160,6 +172,7 @@ class CoupledVAE(BaseAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
@@ -193,19 +206,23 @@ class CoupledVAE(BaseAutoencoder):
         if self.potential == "network":
             v_net = None
             if self.dual == "full":
-                v_net = self._network("potential v", self.n_components_, 1)
-            self.dual_ = DualNetworks(self._network("potential u", self.n_features_in_, 1), v_net)
+                v_net = self._network("potential_v", self.n_components_, 1)
+            self.dual_ = DualNetworks(self._network("potential_u", self.n_features_in_, 1), v_net)
+        # What a row costs about the mean, in nats: the temperature at which the plan is
+        # spread over everything.
+        some = self._standardised(X[:4096].astype(np.float64))
+        self._hot = max(2.0, self.cost_.unit(some, some.mean(axis=0)))
         self._gaussian = isinstance(self.cost_, GaussianCost)
+        self._residual = 1.0
+        self._learned = self._gaussian and self.cost_.variance == "learned"
+        self._final_scale = SMALLEST_SCALE
         if self._gaussian:
-            self._final_scale = SMALLEST_SCALE
-            if self.cost_.variance != "learned":
-                self._final_scale = math.sqrt(self.cost_.variance) / self.data_scale_
-            self._residual = float("inf") if self.cost_.variance == "learned" else 0.0
-            for parameter in self.decoder_.cost.parameters():
-                parameter.requires_grad_(False)
-        # The entropy of a row about the mean: the temperature at which the plan is still
-        # spread over everything, where annealing starts.
-        self._hot = max(2.0, self.cost_.unit(X[:4096], X.mean(axis=0)))
+            self._final_scale = (
+                SMALLEST_SCALE
+                if self._learned
+                else math.sqrt(self.cost_.variance) / self.data_scale_
+            )
+            self.decoder_.cost.log_scale.requires_grad_(False)
 
     @property
     def _amortised(self) -> bool:
@@ -217,8 +234,33 @@ class CoupledVAE(BaseAutoencoder):
 
     def _fit(self, X, y, *, fresh, n_epochs, incremental=False):
         # One potential for each row of this call.
-        self._table = None
+        self._table: Tensor | None = None
         return super()._fit(X, y, fresh=fresh, n_epochs=n_epochs, incremental=incremental)
+
+    def _auto_batch_size(self, n: int) -> int:
+        # The plan of a mini-batch is the coarser the fewer rows it has.
+        return int(np.clip(2 ** round(np.log2(n / 4)), 64, 512))
+
+    def _warming(self, progress: float) -> bool:
+        return self._amortised and progress < WARM_SHARE
+
+    def _temper(self, progress: float) -> float:
+        """Set the scale of the likelihood; return the epsilon of the plan."""
+        # With an encoder the decoder has taken shape before the first plan; without, it
+        # takes shape while the plan is cooled.
+        first = WARM_SHARE if self._amortised else 0.0
+        cooled = min(1.0, max(0.0, progress - first) / (ANNEALED_SHARE - first))
+        if not self._gaussian:
+            return self.epsilon * (1.0 if self._amortised else self._hot ** (1.0 - cooled))
+        start = 1.0 if self._amortised else 0.5 * math.sqrt(self.n_features_in_)
+        start = max(start, self._final_scale)
+        scale = start * (self._final_scale / start) ** cooled
+        if self._learned:
+            # The residual is the maximum-likelihood estimate of the variance.
+            residual = math.sqrt(self._residual)
+            scale = max(self._final_scale, residual if self._amortised else max(scale, residual))
+        self.decoder_.cost.set_scale(scale)
+        return self.epsilon
 
     def _prior_draws(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Codes for a batch, and the logarithms of their weights (sum of weights: 1)."""
@@ -227,58 +269,76 @@ class CoupledVAE(BaseAutoencoder):
         z = self.prior_.sample(len(x), self.n_components_, generator, dtype=x.dtype)
         return z, z.new_full((len(z),), -math.log(len(z)))
 
-    def _temperature(self, progress: float) -> float:
-        """Set the scale of the likelihood; return the epsilon of the plan."""
-        cooled = min(1.0, progress / ANNEALED_SHARE)
-        if not self._gaussian:
-            return self.epsilon * self._hot ** (1.0 - cooled)
-        start = max(0.5 * math.sqrt(self.n_features_in_), self._final_scale)
-        scale = start * (self._final_scale / start) ** cooled
-        if math.isfinite(self._residual):
-            scale = max(scale, math.sqrt(self._residual))
-        self.decoder_.cost.set_scale(scale)
-        return self.epsilon
-
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        epsilon = self._temperature(step.progress)
+        epsilon = self._temper(step.progress)
         z, log_b = self._prior_draws(batch, step.generator)
+        if self._warming(step.progress):
+            return self._warm_objective(batch, z, step)
         decoder = self.decoder_
         raw = decoder.net(z)
         cost = decoder.cost.pairwise_from_raw(batch, raw)
+        log_n = math.log(len(batch))
         with torch.no_grad():
-            u, v = self._potentials(batch, z, cost.detach(), log_b, epsilon, step)
-            log_plan = (u[:, None] + v - cost.detach()) / epsilon + log_b - math.log(len(batch))
+            fixed = cost.detach()
+            u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
+            log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
             # The semi-dual's gradient (prop. 3.2) has each draw's column normalised, the
             # primal needs q(z|x), each row's.
-            if self.strategy == "dual" and self.dual == "semi":
-                plan = log_plan.softmax(0) * log_b.exp()
-            elif self.strategy == "dual":
-                plan = log_plan.clamp_max(0.0).exp()
-            else:
+            if self.strategy == "primal":
                 plan = log_plan.softmax(1) / len(batch)
+            elif self.dual == "semi":
+                plan = log_plan.softmax(0) * log_b.exp()
+            else:
+                plan = log_plan.clamp_max(0.0).exp()
             dual_value = u.mean() + (log_b.exp() * v).sum()
-            if self._gaussian and self.cost_.variance == "learned" and step.training:
-                self._track_residual(batch, decoder.cost.decode(raw), plan)
+            self._track_residual(batch, decoder.cost.decode(raw), plan, step)
         moved = (plan * cost).sum()
         terms = {"transport": moved + (dual_value - moved).detach()}
         if self._amortised:
-            target = scaled_rows(log_plan) @ z
-            terms["encoder"] = (self.encoder_(batch) - target).square().mean()
+            code = self.encoder_(batch)
+            terms["reconstruction"] = self.anchor * self._reconstruction_cost(batch, code)
+            terms["posterior"] = self._posterior_loss(batch, code, u, epsilon)
         return terms
+
+    def _warm_objective(self, batch: Tensor, z: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """A Wasserstein autoencoder, from which the coupling starts."""
+        code = self.encoder_(batch)
+        raw = self.decoder_.net(code)
+        cost = self.decoder_.cost.from_raw(batch, raw).mean()
+        unit = self._hot / (2.0 * self._residual) if self._gaussian else self._hot
+        with torch.no_grad():
+            plan = torch.eye(len(batch), device=batch.device) / len(batch)
+            self._track_residual(batch, self.decoder_.cost.decode(raw), plan, step)
+        return {
+            "transport": cost.new_zeros(()),
+            "reconstruction": cost,
+            "posterior": unit * MMD()(code, z),
+        }
+
+    def _posterior_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
+        """-log q(z|x) at the encoder's code, up to a constant; teaches the encoder alone."""
+        net = self.decoder_.net
+        frozen = {name: weight.detach() for name, weight in net.named_parameters()}
+        raw = torch.func.functional_call(net, frozen, (code,))
+        cost = self.decoder_.cost.pairwise_from_raw(x, raw)
+        # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
+        share = ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
+        loss = -share.mean()
+        if hasattr(self.prior_, "log_prob"):
+            loss = loss - self.prior_.log_prob(code).mean()
+        return epsilon * loss
 
     def _potentials(
         self, x: Tensor, z: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, step: Step
     ) -> tuple[Tensor, Tensor]:
         """u of the rows and v of the draws, in the units of the cost."""
-        log_kernel = cost / -epsilon
         if self.potential == "network":
             u = self.dual_.u(x, epsilon)
             if self.dual == "full":
                 return u, self.dual_.v(z, epsilon)
         else:
-            u = self._table_step(log_kernel, log_b, step) * epsilon
-        v = -epsilon * ((u / epsilon)[:, None] + log_kernel - math.log(len(x))).logsumexp(0)
-        return u, v
+            u = epsilon * self._table_step(cost / -epsilon, log_b, step)
+        return u, c_transform(u, cost, epsilon)
 
     def _table_step(self, log_kernel: Tensor, log_b: Tensor, step: Step) -> Tensor:
         """Sinkhorn on the mini-batch from the stored potentials; move those half-way.
@@ -302,26 +362,28 @@ class CoupledVAE(BaseAutoencoder):
         self._table[rows] = moved
         return moved
 
-    def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor) -> None:
+    def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
         """Running mean of the residual variance per feature under the plan."""
+        if not (self._gaussian and self._learned and step.training):
+            return
         plan = plan / plan.sum()
         square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
         square = square - 2.0 * ((plan.T @ x) * y).sum()
-        value = max(0.0, square.item()) / x.shape[1]
-        old = self._residual
-        self._residual = value if not math.isfinite(old) else old + 0.1 * (value - old)
+        self._residual += 0.1 * (max(1e-6, square.item() / x.shape[1]) - self._residual)
 
     @property
-    def _inner_objective(self):
-        return self._ascend if self.potential == "network" else None
-
-    @property
-    def _n_inner(self):
-        return self.n_dual_steps
+    def _inner(self) -> dict[str, Any]:
+        if self.potential != "network":
+            return {}
+        return {
+            "inner_objective": self._ascend,
+            "inner_names": ("dual_",),
+            "n_inner": self.n_dual_steps,
+        }
 
     def _ascend(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         """Minus the dual value, as a function of the potential networks."""
-        epsilon = self._temperature(step.progress)
+        epsilon = self._temper(step.progress)
         with torch.no_grad():
             z, log_b = self._prior_draws(batch, step.generator)
             cost = self.decoder_.cost.pairwise_from_raw(batch, self.decoder_.net(z))
@@ -335,7 +397,7 @@ class CoupledVAE(BaseAutoencoder):
         return {"dual": -value / self._hot}
 
     def _after_fit(self, rows: Rows) -> None:
-        self._temperature(1.0)
+        self._temper(1.0)
         if self._gaussian:
             self.scale_ = float(self.decoder_.cost.scale) * self.data_scale_
         generator = make_generator(self._seed, self.device_)
@@ -354,8 +416,9 @@ class CoupledVAE(BaseAutoencoder):
             elif self.potential == "network":
                 v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
             else:
-                v = c_transform(self._table[some] * self.epsilon, cost, self.epsilon)
-            self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b)
+                u = torch.zeros(len(x)) if self._table is None else self._table[some].cpu()
+                v = c_transform(u.to(cost) * self.epsilon, cost, self.epsilon)
+            self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b).eval()
         self._table = None
 
     # --- inference ---------------------------------------------------------------------

@@ -41,9 +41,13 @@ cost_scale : "auto" or float, default="auto"
     mean" and the weights of the objective mean the same whatever the units and the number
     of features; 1.0 gives the plain sums of the papers."""
 
+CLIP = """\
+clip : bool, default=True
+    Whether `sample` keeps every feature within its range in the training data."""
+
 TRAINING = """\
 batch_size : "auto" or int, default="auto"
-    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / 16, between 32 and
+    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / 8, between 32 and
     256.
 learning_rate : {"cosine", "constant"}, default="cosine"
     Whether the learning rate falls along half a cosine over `max_iter` epochs.
@@ -81,6 +85,8 @@ n_components_ : int
     Dimension of the codes.
 data_mean_ : ndarray of shape (n_features,)
     Mean of the training data; zero for costs that need the data's own units.
+data_min_, data_max_ : ndarray of shape (n_features,)
+    Range of the training data.
 data_scale_ : float
     Root mean square deviation of the training data per feature; 1 for those costs.
 cost_scale_ : float
@@ -104,6 +110,7 @@ BLOCKS = {
     "networks": NETWORKS,
     "prior": PRIOR,
     "cost": COST,
+    "clip": CLIP,
     "training": TRAINING,
     "attributes": ATTRIBUTES,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -36,8 +35,3 @@ class PosteriorBank(nn.Module):
         self.register_buffer("z", z.detach())
         self.register_buffer("raw", raw.detach())
         self.register_buffer("log_weight", log_weight.detach())
-
-
-def scaled_rows(log_plan: Tensor) -> Tensor:
-    """The plan with every row summing to one: q(z|x) over the draws."""
-    return torch.softmax(log_plan, 1)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._inference import in_dtype, infer
+from skotae.autoencoders._inference import check_count, in_dtype, infer
 from skotae.divergences import MMD
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows, Step
-from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
 
 
@@ -41,17 +41,20 @@ class GMWAE(BaseAutoencoder):
     {n_components}
     n_mixtures : int, default=10
         Number K of components.
-    lam : float, default=1.0
+    lam : float, default=0.05
         Weight :math:`\lambda` of the maximum mean discrepancy.
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
     {cost}
     {networks}
+    {clip}
     {training}
 
     Attributes
     ----------
     {attributes}
+    n_mixtures_ : int
+        Number of components.
     labels_ : ndarray of shape (n_samples,)
         Component of each training row.
 
@@ -86,7 +89,7 @@ class GMWAE(BaseAutoencoder):
         n_components: int | None = None,
         *,
         n_mixtures: int = 10,
-        lam: float = 1.0,
+        lam: float = 0.05,
         separation: float = 4.0,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -94,6 +97,7 @@ class GMWAE(BaseAutoencoder):
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -117,6 +121,7 @@ class GMWAE(BaseAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
@@ -130,6 +135,8 @@ class GMWAE(BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
+    prior_: GaussianMixturePrior
+
     def _resolve_prior(self) -> GaussianMixturePrior:
         return GaussianMixturePrior(n_mixtures=self.n_mixtures, separation=self.separation)
 
@@ -139,11 +146,16 @@ class GMWAE(BaseAutoencoder):
             raise ValueError(
                 f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."
             )
+        self.n_mixtures_ = k
         self.encoder_ = MixtureEncoder(
             self._network("encoder", self.n_features_in_, k * (2 * d + 1)),
             self.prior_.component_means(d),
         )
         self.decoder_ = self._decoder()
+
+    def _auto_batch_size(self, n: int) -> int:
+        # A mini-batch has n_mixtures codes for each row.
+        return min(super()._auto_batch_size(n // 2), 128)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         share, mean, log_scale = self.encoder_.moments(batch)
@@ -177,9 +189,7 @@ class GMWAE(BaseAutoencoder):
 
     def _proba(self, X: np.ndarray) -> np.ndarray:
         model = in_dtype(self, X.dtype)
-        return infer(
-            lambda x: model.encoder_.moments(x)[0], self._standardised(X), model.device_
-        )
+        return infer(lambda x: model.encoder_.moments(x)[0], self._standardised(X), model.device_)
 
     def predict_proba(self, X):
         """Posterior probability of each component.
@@ -241,16 +251,24 @@ class GMWAE(BaseAutoencoder):
         if component is None:
             return super().sample(n_samples, random_state=random_state)
         check_is_fitted(self)
-        if not isinstance(component, Integral) or not 0 <= component < self.n_mixtures:
+        check_count("n_samples", n_samples, 1)
+        if not isinstance(component, Integral) or not 0 <= int(component) < self.n_mixtures_:
             raise ValueError(
-                f"component={component!r}; expected an integer from 0 to {self.n_mixtures - 1}."
+                f"component={component!r}; expected an integer from 0 to {self.n_mixtures_ - 1}."
             )
-        generator = make_generator(draw_seed(random_state))
-        dtype = torch.float64 if self._dtype == np.float64 else torch.float32
-        z = self.prior_.sample(
-            n_samples, self.n_components_, generator, dtype=dtype, component=int(component)
+        seed = draw_seed(random_state)
+        return self._frame(self._generate(n_samples, seed, self._dtype, component=int(component)))
+
+    def _draw_codes(
+        self,
+        n: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        component: int | None = None,
+    ) -> Tensor:
+        return self.prior_.sample(
+            n, self.n_components_, generator, dtype=dtype, component=component
         )
-        return self._frame(self._decode(z.numpy()))
 
 
 class MixtureEncoder(nn.Module):

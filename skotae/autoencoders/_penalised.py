@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from skotae.utils._registry import require
 
 class PenalisedAutoencoder(BaseAutoencoder):
     """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
+
+    divergence_: Any
 
     @abstractmethod
     def _make_divergence(self) -> BaseDivergence:
@@ -56,9 +59,7 @@ class PenalisedAutoencoder(BaseAutoencoder):
         return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
 
     @property
-    def _inner_objective(self):  # type: ignore[override, no-untyped-def]
-        return self._adversary if hasattr(self.divergence_, "adversary_loss") else None
-
-    @property
-    def _inner_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("divergence_",) if hasattr(self.divergence_, "adversary_loss") else ()
+    def _inner(self) -> dict[str, Any]:
+        if not hasattr(self.divergence_, "adversary_loss"):
+            return {}
+        return {"inner_objective": self._adversary, "inner_names": ("divergence_",)}

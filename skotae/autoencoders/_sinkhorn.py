@@ -30,7 +30,7 @@ class SinkhornAE(PenalisedAutoencoder):
     Parameters
     ----------
     {n_components}
-    beta : float, default=1.0
+    beta : float, default=0.02
         Weight :math:`\beta` of the Sinkhorn divergence.
     epsilon : float, default=0.05
         Entropic regularisation :math:`\epsilon`, relative to the mean cost between codes
@@ -53,6 +53,7 @@ class SinkhornAE(PenalisedAutoencoder):
     {prior}
     {cost}
     {networks}
+    {clip}
     {training}
 
     Attributes
@@ -86,6 +87,7 @@ class SinkhornAE(PenalisedAutoencoder):
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
+        "prior": "no_validation",
         "beta": [Interval(Real, 0, None, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "relative": ["boolean"],
@@ -100,7 +102,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self,
         n_components: int | None = None,
         *,
-        beta: float = 1.0,
+        beta: float = 0.02,
         epsilon: float = 0.05,
         relative: bool = True,
         debias: str = "independent",
@@ -115,6 +117,7 @@ class SinkhornAE(PenalisedAutoencoder):
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -144,6 +147,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

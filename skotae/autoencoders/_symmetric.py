@@ -55,11 +55,15 @@ class SymmetricWAE(BaseAutoencoder):
         Exponent of the latent loss.
     {cost}
     {networks}
+    {clip}
     {training}
 
     Attributes
     ----------
     {attributes}
+    conditional_prior_ : torch.nn.Module
+        The learned pseudo-inputs, in standardised units, and the network that reads the
+        moments of the conditional priors off them.
     pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
         The pseudo-inputs, in data space.
 
@@ -106,6 +110,7 @@ class SymmetricWAE(BaseAutoencoder):
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -133,6 +138,7 @@ class SymmetricWAE(BaseAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -7,7 +7,6 @@ from typing import Any
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._modules import Encoder
 from skotae.autoencoders._penalised import PenalisedAutoencoder
 from skotae.divergences import DIVERGENCES
 from skotae.divergences.base import BaseDivergence
@@ -33,13 +32,14 @@ class WAEEstimator(PenalisedAutoencoder):
         The divergence :math:`D`: ``"mmd"``, ``"gan"``, ``"sinkhorn"``, ``"exact"`` (HAE),
         ``"sliced"``, ``"gaussian"`` (W2GAE), or an instance from
         :mod:`skotae.divergences`.
-    lam : float, default=1.0
+    lam : float, default=0.5
         Weight :math:`\lambda` of the penalty.
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         ``"gaussian"`` draws codes with a learned diagonal variance.
     {prior}
     {cost}
     {networks}
+    {clip}
     {training}
 
     Attributes
@@ -72,6 +72,7 @@ class WAEEstimator(PenalisedAutoencoder):
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
+        "prior": "no_validation",
         "penalty": "no_validation",
         "lam": [Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
@@ -82,7 +83,7 @@ class WAEEstimator(PenalisedAutoencoder):
         n_components: int | None = None,
         *,
         penalty: Any = "mmd",
-        lam: float = 1.0,
+        lam: float = 0.5,
         posterior: str = "deterministic",
         prior: Any = None,
         cost: Any = "sqeuclidean",
@@ -91,6 +92,7 @@ class WAEEstimator(PenalisedAutoencoder):
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -115,6 +117,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

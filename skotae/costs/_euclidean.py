@@ -53,4 +53,5 @@ class EuclideanCost(BaseCost):
         return torch.linalg.vector_norm(x - y, dim=-1)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.cdist(x, y)
+        # A matrix product would lose the distance of rows that are close to each other.
+        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from skotae.costs.base import BaseCost, CostModule, pairwise_square
 
 
 class GaussianCost(BaseCost):
-    r"""Negative log-likelihood of a Gaussian with one variance for all features.
+    r"""Negative log-likelihood of a Gaussian, with independent features.
 
     .. math::
-        c(x, y) = \frac{|x - y|^2}{2 \sigma^2} + \frac{n}{2} \log (2 \pi \sigma^2)
+        c(x, y) = \sum_{k=1}^n \Big[\frac{(x_k - y_k)^2}{2 \sigma_k^2}
+        + \frac12 \log (2 \pi \sigma_k^2)\Big]
 
     Parameters
     ----------
     variance : "learned" or float, default="learned"
         :math:`\sigma^2`, in squared units of the data, or ``"learned"`` with the decoder.
+    per_feature : bool, default=False
+        Whether each feature learns a variance of its own; otherwise they share one.
     min_scale : float, default=1e-3
         Least :math:`\sigma` that is learned, in units of the spread of the data.
 
@@ -36,8 +40,11 @@ class GaussianCost(BaseCost):
 
     standardise = True
 
-    def __init__(self, variance: Any = "learned", min_scale: float = 1e-3):
+    def __init__(
+        self, variance: Any = "learned", per_feature: bool = False, min_scale: float = 1e-3
+    ):
         self.variance = variance
+        self.per_feature = per_feature
         self.min_scale = min_scale
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -54,41 +61,61 @@ class GaussianCost(BaseCost):
         return cost + n_features * math.log(scale)
 
     def build(self, n_features: int, scale: float = 1.0) -> CostModule:
-        if self.variance != "learned" and not self.variance > 0:
+        if self.variance != "learned" and not (
+            isinstance(self.variance, Real) and 0 < float(self.variance) < math.inf
+        ):
             raise ValueError(
                 f"variance={self.variance!r} of GaussianCost; expected 'learned' or a number "
                 "above 0."
             )
-        return GaussianModule(self, scale)
+        if not (isinstance(self.min_scale, Real) and 0 < float(self.min_scale) < math.inf):
+            raise ValueError(
+                f"min_scale={self.min_scale!r} of GaussianCost; expected a number above 0."
+            )
+        return GaussianModule(self, n_features, scale)
 
 
 class GaussianModule(CostModule):
-    """The likelihood with its scale, in units of the standardised data."""
+    """The likelihood with its scale, in units of the standardised data.
 
-    def __init__(self, spec: GaussianCost, data_scale: float):
+    Parameters
+    ----------
+    spec : GaussianCost
+        The cost it was built from.
+    n_features : int
+        Number of features.
+    data_scale : float
+        What the data were divided by.
+    """
+
+    def __init__(self, spec: GaussianCost, n_features: int, data_scale: float):
         super().__init__(spec)
         learned = spec.variance == "learned"
         start = 1.0 if learned else math.sqrt(spec.variance) / data_scale
-        self.log_scale = nn.Parameter(torch.tensor(math.log(start)), requires_grad=learned)
+        shape = (n_features,) if spec.per_feature and learned else ()
+        self.log_scale = nn.Parameter(torch.full(shape, math.log(start)), requires_grad=learned)
         self.least = math.log(spec.min_scale) if learned else -math.inf
 
     @property
     def scale(self) -> Tensor:
-        """Standard deviation of a feature."""
-        return self.log_scale.clamp_min(self.least).exp()
+        """Standard deviation of a feature; their geometric mean, if they differ."""
+        return self.log_scale.clamp_min(self.least).mean().exp()
 
     def set_scale(self, scale: float) -> None:
-        """Fix the standard deviation of a feature."""
+        """Fix the standard deviation of every feature."""
         with torch.no_grad():
             self.log_scale.fill_(math.log(scale))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._likelihood((x - y).square().sum(-1), x.shape[-1])
+        log_scale = self.log_scale.clamp_min(self.least)
+        square = ((x - y) * torch.exp(-log_scale)).square().sum(-1)
+        return 0.5 * square + self._constant(log_scale, x.shape[-1])
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._likelihood(pairwise_square(x, y), x.shape[-1])
-
-    def _likelihood(self, square: Tensor, n: int) -> Tensor:
         log_scale = self.log_scale.clamp_min(self.least)
-        constant = n * (log_scale + 0.5 * math.log(2 * math.pi))
-        return 0.5 * square * torch.exp(-2 * log_scale) + constant
+        precision = torch.exp(-log_scale)
+        square = pairwise_square(x * precision, y * precision)
+        return 0.5 * square + self._constant(log_scale, x.shape[-1])
+
+    def _constant(self, log_scale: Tensor, n: int) -> Tensor:
+        return n * (log_scale.mean() + 0.5 * math.log(2 * math.pi))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from skotae.divergences.base import BaseDivergence, refuse_weights
+from skotae.networks import MLP
 
 
 class AdversarialDivergence(BaseDivergence):
@@ -82,11 +83,7 @@ class _Discriminator(nn.Module):
         spec: AdversarialDivergence,
     ):
         super().__init__()
-        widths = [n_components, *hidden_layer_sizes]
-        layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
-            layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.2)]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        self.net = MLP(hidden_layer_sizes, "leaky_relu").build(n_components, 1)
         self.gradient_penalty = gradient_penalty
         self.spec = spec
 

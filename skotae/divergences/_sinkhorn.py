@@ -98,6 +98,7 @@ class SinkhornDivergence(BaseDivergence):
             debias=self.debias,
             sharp=self.sharp,
         )
+        assert isinstance(value, Tensor)
         return root_of(value, self.p) if self.root else value
 
 

@@ -22,9 +22,11 @@ def high_density_ratio(
     X : array-like of shape (n, d)
         Samples.
     means : array-like of shape (n_modes, d)
+        Means of the modes.
     scale : float
         Standard deviation of one coordinate within a mode.
     n_scales : float, default=4.0
+        Radius of high density, in standard deviations.
 
     Returns
     -------

@@ -75,7 +75,8 @@ def triangle_bound(
     error = np.sqrt(np.average(square, weights=weight))
     chosen = rng.permutation(len(X))[: len(samples)]
     gap = _independent_cost(reconstructions[chosen], weight[chosen], samples)
-    return float(unit * (error + np.sqrt(max(0.0, gap))))
+    # np.maximum keeps a NaN, that max() would turn into a perfect 0.
+    return float(unit * (error + np.sqrt(np.maximum(0.0, gap))))
 
 
 def _independent_cost(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
 
+import numpy as np
 from torch import nn
 
 from skotae.networks.base import BaseNetwork, make_activation
@@ -86,19 +87,21 @@ class ConvNet(BaseNetwork):
 
     def _maps(self) -> list[tuple[int, int, int]]:
         """(channels, height, width) before and after each convolution of the encoder."""
-        shape = tuple(self.image_shape)
-        if len(shape) not in (2, 3) or not _positive_integers(shape):
+        if not _positive_integers(self.image_shape) or len(self.image_shape) not in (2, 3):
             raise ValueError(
                 f"image_shape={self.image_shape!r}; expected (height, width) or "
                 "(channels, height, width)."
             )
-        if not self.channels or not _positive_integers(self.channels):
+        shape = tuple(self.image_shape)
+        if not _positive_integers(self.channels) or len(self.channels) == 0:
             raise ValueError(
                 f"channels={self.channels!r}; expected one integer of 1 or more for each "
                 "convolution."
             )
         if not isinstance(self.kernel_size, Integral) or self.kernel_size < 2:
             raise ValueError(f"kernel_size={self.kernel_size!r}; expected an integer of 2 or more.")
+        if not _positive_integers([self.hidden]):
+            raise ValueError(f"hidden={self.hidden!r}; expected an integer of 1 or more.")
         c, height, width = (1, *shape) if len(shape) == 2 else shape
         maps = [(int(c), int(height), int(width))]
         for c in self.channels:
@@ -107,7 +110,8 @@ class ConvNet(BaseNetwork):
             if min(height, width) < 1:
                 raise ValueError(
                     f"image_shape={shape} is too small for {len(self.channels)} convolutions of "
-                    "stride 2; expected fewer channels, or channels first in image_shape."
+                    "stride 2; expected fewer channels, an odd kernel_size, or channels first in "
+                    "image_shape."
                 )
             maps.append((int(c), int(height), int(width)))
         return maps
@@ -152,4 +156,6 @@ class ConvNet(BaseNetwork):
 
 
 def _positive_integers(values: Sequence[int]) -> bool:
-    return all(isinstance(value, Integral) and value > 0 for value in values)
+    return np.ndim(values) == 1 and all(
+        isinstance(value, Integral) and int(value) > 0 for value in values
+    )

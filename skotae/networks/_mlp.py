@@ -57,7 +57,7 @@ class MLP(BaseNetwork):
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
             raise ValueError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; expected integers of 1 or more."
             )

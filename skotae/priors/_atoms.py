@@ -11,7 +11,7 @@ from skotae.priors.base import (
     BasePrior,
     check_points,
     check_weights,
-    device_of,
+    draw_index,
     weighted_moments,
 )
 
@@ -70,11 +70,8 @@ class AtomsPrior(BasePrior):
     ) -> Tensor:
         atoms = check_points(self, "atoms", d)
         weights = check_weights(self, self.weights, len(atoms))
-        device = device_of(generator)
-        k = torch.multinomial(
-            weights.to(device, torch.float32), n, replacement=True, generator=generator
-        )
-        return atoms.to(device, dtype)[k]
+        k = draw_index(weights, n, generator)
+        return atoms.to(k.device, dtype)[k]
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""

@@ -100,8 +100,8 @@ class DistributionPrior(BasePrior):
         """Logarithm of the density of codes of shape (..., d), where there is one."""
         own = self._dimension()
         if isinstance(self.distribution, Distribution):
-            value = self.distribution.log_prob(z)
-            return value if self.distribution.event_shape else value.sum(-1)
+            logs = self.distribution.log_prob(z)
+            return (logs if self.distribution.event_shape else logs.sum(-1)).to(z.dtype)
         points = z.detach().cpu().double().numpy()
         if _is_univariate(self.distribution):
             value = np.asarray(self.distribution.logpdf(points)).sum(-1)
@@ -149,13 +149,18 @@ class DistributionPrior(BasePrior):
         distribution = self.distribution
         if isinstance(distribution, Distribution):
             shape = tuple(distribution.batch_shape) + tuple(distribution.event_shape)
-        elif isinstance(distribution, type) or not hasattr(distribution, "rvs"):
+        elif isinstance(distribution, (type, rv_continuous, rv_discrete)) or not hasattr(
+            distribution, "rvs"
+        ):
             raise TypeError(
                 f"distribution={distribution!r} of DistributionPrior; expected a "
                 "torch.distributions.Distribution or a frozen distribution of scipy.stats."
             )
-        else:
+        elif _is_univariate(distribution):
             shape = np.shape(distribution.rvs(random_state=np.random.default_rng(0)))
+        else:
+            # Two draws: some distributions drop the first axis of one, some keep it.
+            shape = np.shape(distribution.rvs(size=2, random_state=np.random.default_rng(0)))[1:]
         if len(shape) > 1:
             raise ValueError(
                 f"distribution={distribution!r} of DistributionPrior gives draws of shape "

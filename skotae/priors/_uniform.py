@@ -65,8 +65,8 @@ class UniformPrior(BasePrior):
     def log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density of codes of shape (..., d); -inf outside of the cube."""
         inside = ((z >= self.low) & (z <= self.high)).all(-1)
-        value = -z.shape[-1] * math.log(self.high - self.low)
-        return torch.where(inside, value, -math.inf).to(z.dtype)
+        value = z.new_full((), -z.shape[-1] * math.log(self.high - self.low))
+        return value.where(inside, -math.inf)
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""

@@ -126,6 +126,15 @@ def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
     return w / w.sum()
 
 
+def draw_index(weights: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """n draws of 0 ... k - 1 with weights (k,), on the device of `generator`."""
+    device = device_of(generator)
+    ends = (weights.cumsum(0) / weights.sum()).to(device, torch.float32)
+    u = torch.rand(n, generator=generator, device=device) * ends[-1]
+    # On the right: no draw falls on a weight of 0.
+    return torch.searchsorted(ends, u, right=True).clamp_max(int(weights.nonzero()[-1]))
+
+
 def check_points(prior: BasePrior, name: str, d: int | None = None) -> Tensor:
     """A parameter that holds points, as a float64 tensor of shape (k, d).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -47,15 +46,17 @@ class Guard:
 
     def keep(self) -> None:
         """Remember the present weights as good."""
-        self._weights = copy.deepcopy(self.modules.state_dict())
-        self._moments: list[dict[str, Any]] = [
-            copy.deepcopy(optimiser.state_dict()) for optimiser in self.optimisers
-        ]
+        self._before = getattr(self, "_good", None)
+        self._good = (
+            copy.deepcopy(self.modules.state_dict()),
+            [copy.deepcopy(optimiser.state_dict()) for optimiser in self.optimisers],
+        )
 
-    def restore(self) -> None:
-        """Go back to the weights that were kept."""
-        self.modules.load_state_dict(self._weights)
-        for optimiser, state in zip(self.optimisers, self._moments, strict=True):
+    def restore(self, *, earlier: bool = False) -> None:
+        """Go back to the weights that were kept, or to those before them."""
+        weights, moments = (self._before if earlier else None) or self._good
+        self.modules.load_state_dict(weights)
+        for optimiser, state in zip(self.optimisers, moments, strict=True):
             optimiser.load_state_dict(copy.deepcopy(state))
 
     def accepts(self, terms: Mapping[str, float], epoch: int) -> bool:
@@ -71,7 +72,9 @@ class Guard:
             self.keep()
             self._rollbacks = 0
             return True
-        self.restore()
+        # The last step of an epoch may have led to finite weights whose loss is not: if smaller
+        # steps from there fail too, go back one epoch more.
+        self.restore(earlier=0 < self._rollbacks < MAX_ROLLBACKS)
         if self._rollbacks == MAX_ROLLBACKS:
             term = bad[0] if bad else "loss"
             advice = self.advice.get(term, f"Lower learning_rate_init or the weight of {term!r}.")

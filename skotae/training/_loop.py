@@ -74,7 +74,7 @@ class Trainer:
         self._optimiser = make_optimiser(_parameters(outer), learning_rate_init)
         self._inner_optimiser = (
             make_optimiser(_parameters(inner), self.inner_learning_rate)
-            if any(_parameters(inner))
+            if _parameters(inner)
             else None
         )
         self._generator = make_generator(seed, rows.device)
@@ -93,6 +93,16 @@ class Trainer:
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
         for optimiser, saved in zip(self.optimisers, state, strict=True):
             optimiser.load_state_dict(saved)
+        self._guard.keep()
+
+    def rehearse(self) -> None:
+        """Compute the objective once, so that parts that do not fit fail before training."""
+        self.modules.eval()
+        index = torch.arange(min(len(self.rows), self.batch_size))
+        generator = make_generator(self.seed, self.rows.device)
+        step = Step(generator, index, len(self.rows), training=False)
+        with torch.no_grad():
+            total(self.objective(self.rows[index], step))
 
     def run(
         self,
@@ -197,7 +207,10 @@ class Trainer:
             values.sum().backward()
             self._optimiser.step()
             weighted = values.detach() * len(index)
-            sums = weighted if sums is None else sums + weighted
+            # Stops at the first step that is not finite: later ones are NaN in every term.
+            if sums is not None:
+                weighted = torch.where(sums.isfinite().all(), sums + weighted, sums)
+            sums = weighted
             names = tuple(terms)
         assert sums is not None
         means = dict(zip(names, (sums / len(rows)).tolist(), strict=True))

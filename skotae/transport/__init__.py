@@ -3,6 +3,7 @@
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost
 from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._mmd import squared_mmd
 from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
 from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
@@ -22,4 +23,5 @@ __all__ = [
     "sinkhorn_plan",
     "sinkhorn_potentials",
     "sliced_wasserstein",
+    "squared_mmd",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "container_of",
     "fit_context",
     "in_container",
+    "index_of",
     "output_container",
 ]
 
@@ -37,6 +38,11 @@ def container_of(X: Any) -> str | None:
         if module == name and adapter.is_supported_container(X):
             return name
     return None
+
+
+def index_of(X: Any) -> Any:
+    """Row labels of a pandas data frame, or None for anything else."""
+    return X.index if container_of(X) == "pandas" else None
 
 
 def output_container(estimator: Any) -> str | None:

@@ -50,8 +50,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 def module_in(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """``module`` itself if its weights have ``dtype``, else a copy that has it."""
-    weights = next(module.parameters(), None)
-    if weights is None or weights.dtype == dtype:
+    tensors = [*module.parameters(), *module.buffers()]
+    if all(tensor.dtype == dtype for tensor in tensors if tensor.is_floating_point()):
         return module
     return copy.deepcopy(module).to(dtype)
 
@@ -67,5 +67,8 @@ def on_cpu(module: nn.Module) -> nn.Module:
 def uses_global_generator(module: nn.Module) -> bool:
     """Whether a part of ``module`` draws from torch's global generator while training."""
     return any(
-        isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in module.modules()
+        (isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0)
+        or isinstance(part, nn.RReLU)
+        or (isinstance(part, (nn.MultiheadAttention, nn.RNNBase)) and part.dropout > 0)
+        for part in module.modules()
     )

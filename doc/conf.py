@@ -1,0 +1,75 @@
+"""Configuration of the documentation: ``sphinx-build -W doc doc/_build/html``.
+
+Nothing here needs the network. ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to the
+documentation of scikit-learn and others, for a published build.
+"""
+
+import os
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+project = "skotae"
+author = "The skotae developers"
+copyright = "2026, The skotae developers"
+release = installed_version("skotae")
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+    "docstrings",
+    "fragments",
+]
+if os.environ.get("SKOTAE_DOC_INTERSPHINX") == "1":
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+    }
+
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "whats_new/fragments"]
+default_role = "literal"
+nitpicky = False
+
+# Reference pages come from the tables in api.rst, one for each object.
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+# doc/_templates/autosummary/class.rst lists the members; numpydoc shall not do so again.
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"plot_",
+    "ignore_pattern": r"(__init__|quickstart)\.py",
+    "doc_module": ("skotae",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"skotae": None},
+    "remove_config_comments": True,
+    "show_memory": False,
+    "download_all_examples": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skotae {version}"
+html_show_sourcelink = False
+html_theme_options = {
+    "show_prev_next": False,
+    "show_toc_level": 2,
+    "navbar_align": "left",
+    "secondary_sidebar_items": ["page-toc"],
+}

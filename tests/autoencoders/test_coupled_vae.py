@@ -1,0 +1,178 @@
+"""What CoupledVAE claims beyond what all autoencoders do."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skotae import CoupledVAE
+from skotae.costs import GaussianCost
+from skotae.priors import AtomsPrior
+from skotae.testing import linear_gaussian, make_data
+
+X = make_data(48)
+ATOMS = AtomsPrior([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], weights=[0.5, 0.25, 0.25])
+
+
+def small(**params):
+    defaults = {
+        "n_components": 2,
+        "hidden_layer_sizes": (16,),
+        "n_bank": 64,
+        "max_iter": 2,
+        "random_state": 0,
+    }
+    return CoupledVAE(**{**defaults, **params})
+
+
+COMBINATIONS = [("table", "semi"), ("network", "semi"), ("network", "full")]
+
+
+@pytest.mark.parametrize("prior", [None, "uniform", "sphere", "atoms"])
+@pytest.mark.parametrize("cost", ["gaussian", "bernoulli", "sqeuclidean", GaussianCost(0.1)])
+@pytest.mark.parametrize("strategy", ["dual", "primal"])
+@pytest.mark.parametrize("potential, dual", COMBINATIONS)
+@pytest.mark.filterwarnings("ignore:The median effective sample size:UserWarning")
+def test_options(prior, cost, strategy, potential, dual):
+    model = small(
+        prior=ATOMS if prior == "atoms" else prior,
+        cost=cost,
+        strategy=strategy,
+        potential=potential,
+        dual=dual,
+    ).fit(X)
+    assert "transport" in model.history_
+    assert np.isfinite(model.history_["loss"]).all()
+    assert np.isfinite(model.transform(X)).all()
+    assert np.isfinite(model.score(X))
+    assert model.sample(3, random_state=0).shape == (3, 6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("potential, dual", COMBINATIONS)
+@pytest.mark.filterwarnings("ignore:The median effective sample size:UserWarning")
+def test_effective_sample_size(potential, dual, dtype):
+    model = small(potential=potential, dual=dual).fit(X)
+    size = model.effective_sample_size(X.astype(dtype))
+    assert size.shape == (48,) and size.dtype == dtype
+    assert (size >= 1 - 1e-6).all() and (size <= 64 + 1e-3).all()
+
+
+def test_few_effective_draws_warn():
+    model = small(n_bank=2).fit(X)
+    with pytest.warns(UserWarning, match="n_bank=2.*epsilon=1.0.*posterior='amortised'"):
+        model.transform(X)
+
+
+def test_amortised_posterior_does_not_warn():
+    model = small(posterior="amortised", n_bank=2).fit(X)
+    assert isinstance(model.encoder_, nn.Module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.transform(X)
+
+
+@pytest.mark.parametrize("n_components, amortised", [(1, False), (2, False), (3, True)])
+def test_automatic_posterior(n_components, amortised):
+    model = small(n_components=n_components).fit(X)
+    assert hasattr(model, "encoder_") == amortised
+
+
+def test_atoms():
+    """Codes are means of the atoms, draws are atoms, samples what the atoms decode to."""
+    model = small(prior=ATOMS, max_iter=20).fit(X)
+    atoms = np.asarray(ATOMS.atoms)
+    Z = model.transform(X)
+    assert (Z >= -1e-6).all() and (Z[:, 0] + Z[:, 1] / 2 <= 1 + 1e-6).all()
+    draws = model.sample_posterior(X, 5, random_state=0).reshape(-1, 2)
+    assert np.abs(draws[:, None] - atoms).max(axis=2).min(axis=1).max() < 1e-6
+    samples = model.sample(200, random_state=0)
+    decoded = model.inverse_transform(atoms)
+    gap = np.abs(samples[:, None] - decoded).max(axis=2)
+    assert gap.min(axis=1).max() < 1e-5
+    share = np.bincount(gap.argmin(axis=1), minlength=3) / 200
+    np.testing.assert_allclose(share, ATOMS.weights, atol=0.12)
+    assert (model.effective_sample_size(X) <= 3 + 1e-6).all()
+
+
+def test_given_variance():
+    model = small(cost=GaussianCost(variance=0.25)).fit(10 * X)
+    assert model.scale_ == pytest.approx(0.5, rel=1e-5)
+
+
+def test_learned_scale_has_the_units_of_the_data():
+    scales = [small(max_iter=5).fit(factor * X).scale_ for factor in (1.0, 1000.0)]
+    assert scales[1] / scales[0] == pytest.approx(1000.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ({"potential": "network"}, {"potential": "table"}),
+        ({"posterior": "amortised"}, {"posterior": "importance"}),
+        ({"cost": "gaussian"}, {"cost": "bernoulli"}),
+    ],
+    ids=str,
+)
+def test_another_fit_forgets_the_options_before(first, second):
+    model = small(**first).fit(X).set_params(**second).fit(X)
+    expected = small(**{**first, **second}).fit(X)
+    extra = set(vars(model)) ^ set(vars(expected))
+    assert not extra, f"left of the fit before: {sorted(extra)}"
+    np.testing.assert_array_equal(
+        model.sample(5, random_state=0), expected.sample(5, random_state=0)
+    )
+
+
+# --- a posterior that is known ---------------------------------------------------------
+
+WEIGHTS = np.array([[1.0], [-2.0], [0.5]])
+NOISE = 0.7
+
+
+class ExactDecoder(nn.Module):
+    """x = W z, in the units of the standardised data."""
+
+    def __init__(self, data):
+        super().__init__()
+        mean = data.mean(axis=0)
+        scale = np.sqrt(np.mean((data - mean) ** 2))
+        self.weight = nn.Parameter(torch.tensor(WEIGHTS / scale, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.tensor(-mean / scale, dtype=torch.float32))
+
+    def forward(self, z):
+        return z @ self.weight.T + self.bias
+
+
+@pytest.mark.parametrize("potential, tolerance", [("table", 0.1), ("network", 0.2)])
+def test_posterior_of_the_true_model(potential, tolerance):
+    """With the decoder that made the data, mean and variance are the exact ones."""
+    data, means, covariance = linear_gaussian(600, WEIGHTS, noise=NOISE, random_state=0)
+    model = CoupledVAE(
+        1,
+        decoder=ExactDecoder(data),
+        cost=GaussianCost(variance=NOISE**2),
+        potential=potential,
+        hidden_layer_sizes=(32,),
+        # The decoder stays what it is; a table of potentials does not learn by gradients.
+        learning_rate_init=1e-12 if potential == "table" else 1e-3,
+        learning_rate="constant",
+        max_iter=20 if potential == "table" else 60,
+        n_bank=1024,
+        random_state=0,
+    ).fit(data)
+    error = model.transform(data) - means
+    assert np.sqrt(np.mean(error**2)) < tolerance
+    draws = model.sample_posterior(data[:100], 50, random_state=0)
+    np.testing.assert_allclose(np.mean(draws.var(axis=1)), covariance.item(), rtol=0.2)
+
+
+def test_posterior_of_a_learned_model():
+    """The code is the exact posterior mean up to its sign, the scale that of the noise."""
+    data, means, _ = linear_gaussian(1000, WEIGHTS, noise=NOISE, random_state=0)
+    model = CoupledVAE(1, hidden_layer_sizes=(32,), max_iter=60, random_state=0).fit(data)
+    correlation = np.corrcoef(model.transform(data)[:, 0], means[:, 0])[0, 1]
+    assert abs(correlation) > 0.95
+    assert model.scale_ == pytest.approx(NOISE, rel=0.25)

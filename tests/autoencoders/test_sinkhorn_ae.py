@@ -1,0 +1,86 @@
+"""What SinkhornAE claims beyond what all autoencoders do."""
+
+import numpy as np
+import pytest
+
+from skotae import SinkhornAE, WAEEstimator
+from skotae.divergences import SinkhornDivergence
+from skotae.priors import SpherePrior
+from skotae.testing import gaussian_in_subspace, make_data
+
+X = make_data(48)
+
+
+def small(**params):
+    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 2, "random_state": 0}
+    return SinkhornAE(**{**defaults, **params})
+
+
+def test_codes_on_a_sphere():
+    Z = small(prior="sphere").fit_transform(X)
+    np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1.0)
+    Z = small(prior=SpherePrior(radius=3.0)).fit_transform(X)
+    np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 3.0)
+
+
+def test_codes_on_a_simplex():
+    Z = small(prior="dirichlet").fit_transform(X)
+    assert (Z >= 0).all()
+    np.testing.assert_allclose(Z.sum(axis=1), 1.0)
+
+
+def test_codes_in_a_cube():
+    Z = small(prior="uniform").fit_transform(X)
+    assert np.abs(Z).max() <= 1.0
+
+
+@pytest.mark.parametrize("debias", ["independent", "paired", "none"])
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize("p, root", [(2, False), (2, True), (1, False), (1, True), (3, True)])
+def test_options(debias, sharp, p, root):
+    model = small(debias=debias, sharp=sharp, p=p, root=root, relative=sharp).fit(X)
+    assert set(model.history_) == {"reconstruction", "penalty", "loss"}
+    assert np.isfinite(model.history_["loss"]).all()
+    assert model.divergence_.get_params() == {
+        "epsilon": 0.05,
+        "relative": sharp,
+        "p": p,
+        "debias": debias,
+        "sharp": sharp,
+        "root": root,
+        "tol": 0.001,
+    }
+
+
+def test_it_is_a_wasserstein_autoencoder():
+    params = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 2, "random_state": 0}
+    defaults = SinkhornAE()
+    penalty = SinkhornDivergence(debias=defaults.debias, epsilon=0.1)
+    expected = WAEEstimator(lam=2.0, penalty=penalty, **params).fit(X)
+    model = SinkhornAE(beta=2.0, epsilon=0.1, **params).fit(X)
+    np.testing.assert_array_equal(model.transform(X), expected.transform(X))
+
+
+def test_no_weight_no_penalty():
+    model = small(beta=0.0).fit(X)
+    assert set(model.history_["penalty"]) == {0.0}
+
+
+def test_independent_debiasing_keeps_the_spread():
+    """ "paired" draws codes together in many dimensions, the default does not."""
+    data, _ = gaussian_in_subspace(256, 16, 16, random_state=0)
+    spread = {}
+    for debias in ("independent", "paired"):
+        model = SinkhornAE(
+            16,
+            debias=debias,
+            beta=10.0,
+            hidden_layer_sizes=(),
+            learning_rate_init=0.01,
+            batch_size=64,
+            max_iter=40,
+            random_state=0,
+        )
+        spread[debias] = float(model.fit_transform(data).std(axis=0).mean())
+    assert 0.9 < spread["independent"] < 1.1
+    assert spread["paired"] < spread["independent"] - 0.05

@@ -1,0 +1,79 @@
+"""What SymmetricWAE claims beyond what all autoencoders do."""
+
+import numpy as np
+import pytest
+
+from skotae import SymmetricWAE
+from skotae.testing import make_data
+
+X = make_data(48)
+
+
+def small(**params):
+    defaults = {"n_components": 3, "hidden_layer_sizes": (16,), "max_iter": 2, "random_state": 0}
+    return SymmetricWAE(**{**defaults, **params})
+
+
+@pytest.mark.parametrize(
+    "beta, terms",
+    [
+        (0.0, {"latent", "reconstruction"}),
+        (0.5, {"latent", "reconstruction", "denoising"}),
+        (1.0, {"latent", "denoising"}),
+    ],
+)
+def test_ends_of_beta(beta, terms):
+    model = small(beta=beta).fit(X)
+    assert set(model.history_) == {*terms, "loss"}
+    assert np.isfinite(model.score(X))
+    assert np.isfinite(model.sample(5, random_state=0)).all()
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("search", ["data", "latent"])
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_options(metric, search, init, p):
+    model = small(metric=metric, search=search, init=init, p=p, n_pseudo_inputs=5).fit(X)
+    assert model.pseudo_inputs_.shape == (5, 6)
+    assert np.isfinite(model.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("init", ["k-means++", "random"])
+@pytest.mark.parametrize("scale, shift", [(1.0, 0.0), (1e6, -3e6), (1e-6, 0.0)])
+def test_pseudo_inputs_start_at_rows(init, scale, shift):
+    """In data space: as good as untrained they are rows of the training data, and distinct."""
+    data = scale * X + shift
+    model = small(init=init, learning_rate_init=1e-12, n_pseudo_inputs=7).fit(data)
+    gap = np.abs(model.pseudo_inputs_[:, None] - data).max(axis=2)
+    assert gap.min(axis=1).max() < 1e-5 * scale
+    assert len(set(gap.argmin(axis=1))) == 7
+
+
+def test_pseudo_inputs_are_learned():
+    early, late = (
+        small(learning_rate_init=0.01, max_iter=n, n_pseudo_inputs=5).fit(X).pseudo_inputs_
+        for n in (1, 10)
+    )
+    assert np.abs(early - late).max() > 1e-3
+
+
+def test_number_of_pseudo_inputs():
+    assert small().fit(X).pseudo_inputs_.shape == (24, 6)
+    assert small().fit(X[:2]).pseudo_inputs_.shape == (1, 6)
+    assert small(n_pseudo_inputs=48).fit(X).pseudo_inputs_.shape == (48, 6)
+
+
+def test_duplicates_allow_as_many_pseudo_inputs():
+    """k-means++ finds no second distinct row, and takes one twice."""
+    model = small(n_pseudo_inputs=10).fit(np.repeat(X[:3], 8, axis=0))
+    assert model.pseudo_inputs_.shape == (10, 6)
+    assert np.isfinite(model.pseudo_inputs_).all()
+
+
+def test_alpha_draws_codes_to_the_prior():
+    def gap(alpha):
+        model = small(alpha=alpha, learning_rate_init=0.01, max_iter=30).fit(X)
+        return model.history_["latent"][-1] / alpha
+
+    assert gap(10.0) < 0.5 * gap(1e-4)

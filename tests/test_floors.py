@@ -1,0 +1,141 @@
+"""Who may import whom: the floors of the package, read off the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import skotae
+
+ROOT = Path(skotae.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MAX_LINES = 500
+
+FLOORS = {
+    "exceptions": 0,
+    "utils": 0,
+    "transport": 1,
+    "networks": 1,
+    "priors": 1,
+    "costs": 1,
+    "datasets": 1,
+    "divergences": 2,
+    "metrics": 2,
+    "training": 2,
+    "autoencoders": 3,
+    "persistence": 4,
+    "displays": 4,
+    "testing": 4,
+}
+
+# Files that others in their folder may import, from the bottom up: a file imports those
+# before it. ``base`` is everywhere; the rest are parts of something too long for one file.
+SHARED = {
+    "transport": ["_log_domain", "_newton", "_kernel", "_solve", "base", "_terms"],
+    "training": ["base", "_optim", "_batches", "_guard"],
+    "autoencoders": ["_docs", "_inference", "_modules", "_dual", "_base", "_penalised"],
+    "testing": ["base", "generators", "estimator_checks"],
+}
+# Files directly under skotae/, beside ``exceptions``, that nothing else imports.
+TOP = {"__init__", "_show_versions"}
+
+
+def name_of(path):
+    """Dotted name below the package: ``costs._euclidean``; '' for its ``__init__``."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path) for path in FILES}
+
+
+def imports(path):
+    """(line, module, name) of every import of a file, also within functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno} imports relatively"
+            for alias in node.names:
+                yield node.lineno, node.module, alias.name
+
+
+def targets(path):
+    """(line, dotted name below the package) of every file that a file imports."""
+    for line, module, name in imports(path):
+        if module.split(".")[0] != "skotae":
+            continue
+        below = module.removeprefix("skotae").removeprefix(".")
+        inner = f"{below}.{name}".removeprefix(".")
+        yield line, inner if inner in MODULES else below
+
+
+def violations(path):
+    own = name_of(path)
+    folder, is_init = own.split(".")[0], path.name == "__init__.py"
+    if not own or own in TOP:
+        return
+    for line, target in targets(path):
+        there = target.split(".")[0]
+        where = f"{path.relative_to(ROOT)}:{line}"
+        if there != folder:
+            if not target:
+                yield f"{where} imports the package itself"
+            elif FLOORS[there] >= FLOORS[folder]:
+                yield (
+                    f"{where} imports {target} (floor {FLOORS[there]}) from floor {FLOORS[folder]}"
+                )
+        elif not is_init:
+            shared = SHARED.get(folder, ["base"])
+            file = target.partition(".")[2]
+            if file not in shared:
+                yield f"{where} imports its sibling {target}"
+            elif (mine := own.partition(".")[2]) in shared:
+                if shared.index(file) >= shared.index(mine):
+                    yield f"{where} imports {target}, which lies above it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_floors(path):
+    found = [*violations(path)]
+    assert not found, "\n".join(found)
+
+
+def test_every_folder_has_a_floor():
+    folders = {name.split(".")[0] for name in MODULES if name} - TOP
+    assert folders <= FLOORS.keys(), f"no floor for {sorted(folders - FLOORS.keys())}"
+
+
+def test_shared_files_exist():
+    missing = [
+        f"{folder}.{file}"
+        for folder, files in SHARED.items()
+        for file in files
+        if f"{folder}.{file}" not in MODULES
+    ]
+    assert not missing, f"SHARED lists files that are not there: {missing}"
+
+
+def test_private_sklearn_has_one_door():
+    found = []
+    for path in FILES:
+        if name_of(path) == "utils._sklearn":
+            continue
+        for line, module, name in imports(path):
+            dotted = [*module.split("."), *([name] if name else [])]
+            experimental = "experimental" in dotted or dotted[:2] == ["sklearn", "callback"]
+            private = any(part.startswith("_") for part in dotted)
+            if dotted[0] == "sklearn" and (private or experimental):
+                found.append(f"{path.relative_to(ROOT)}:{line} imports {'.'.join(dotted)}")
+    assert not found, "\n".join(found)
+
+
+def test_no_long_file():
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    long = {name: length for name, length in lengths.items() if length > MAX_LINES}
+    assert not long, f"longer than {MAX_LINES} lines: {long}"

@@ -1,0 +1,85 @@
+"""What importing the package does, in an interpreter of its own."""
+
+import pkgutil
+import random
+import subprocess
+import sys
+
+import pytest
+
+import skotae
+
+SUBMODULES = sorted(
+    module.name for module in pkgutil.walk_packages(skotae.__path__, prefix="skotae.")
+)
+
+
+def run(code):
+    result = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:skotae", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+# The package's own __init__ imports nearly everything in one order; an empty stand-in for
+# it lets the submodules be imported in any.
+STAND_IN = """
+import importlib, sys, types
+package = types.ModuleType("skotae")
+package.__path__ = {path!r}
+sys.modules["skotae"] = package
+for name in {names!r}:
+    importlib.import_module(name)
+"""
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_submodules_import_in_any_order(seed):
+    assert "skotae.autoencoders._wae" in SUBMODULES
+    names = random.Random(seed).sample(SUBMODULES, len(SUBMODULES))
+    run(STAND_IN.format(path=[*skotae.__path__], names=names))
+
+
+def test_import_is_light():
+    """Nothing heavy beside torch and scikit-learn, which imports pandas where it is installed."""
+    heavy = ["matplotlib", "pandas", "polars", "pytest", "hypothesis", "skotae.testing"]
+    code = (
+        "import sys, torch, sklearn.base\n"
+        "before = set(sys.modules)\n"
+        "import skotae\n"
+        f"print([name for name in {heavy!r} if name in set(sys.modules) - before])"
+    )
+    assert run(code) == "[]"
+
+
+def test_works_without_optional_packages():
+    absent = ["matplotlib", "pandas", "polars", "pytest", "hypothesis", "rich"]
+    run(
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "import numpy, skotae, skotae.testing\n"
+        "X = numpy.random.RandomState(0).uniform(size=(20, 3))\n"
+        "for name in skotae.__all__:\n"
+        "    if name in ('WAEEstimator', 'CoupledVAE'):\n"
+        "        model = getattr(skotae, name)(max_iter=1, n_components=2).fit(X)\n"
+        "        assert model.sample(2).shape == (2, 3)\n"
+    )
+
+
+def test_import_leaves_torch_alone():
+    run(
+        "import torch, numpy\n"
+        "before = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()\n"
+        "import skotae\n"
+        "after = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads()\n"
+        "assert before[0].equal(after[0]) and before[1:] == after[1:]\n"
+    )
+
+
+def test_all_is_there():
+    for name in skotae.__all__:
+        assert hasattr(skotae, name), f"skotae.__all__ lists {name}, which is not there"

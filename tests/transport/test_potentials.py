@@ -1,0 +1,85 @@
+"""Plans and potentials, of clouds and of arbitrary costs."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skotae.transport import sinkhorn_plan, sinkhorn_potentials
+
+
+def _cost(n, m, spread, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return (spread * torch.rand(n, m, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(
+    n=st.integers(1, 20),
+    m=st.integers(1, 20),
+    spread=st.sampled_from([1e-3, 1.0, 30.0, 1e3]),
+    offset=st.sampled_from([-1e6, 0.0, 1e6]),
+    seed=st.integers(0, 99),
+)
+def test_marginals_and_formula(n, m, spread, offset, seed):
+    cost = _cost(n, m, spread, seed) + offset
+    a = torch.linspace(1, 2, n, dtype=torch.float64)
+    options = {"cost": cost, "epsilon": 1.0, "relative": False, "a": a, "max_iter": 20_000}
+    f, g, info = sinkhorn_potentials(**options)
+    plan = sinkhorn_plan(**options)
+    weights = a / a.sum()
+    assert info.converged
+    torch.testing.assert_close(plan.sum(1), weights)
+    assert (plan.sum(0) - 1 / m).abs().sum() <= 1.1e-3
+    formula = weights[:, None] / m * torch.exp(f[:, None] + g - cost)
+    torch.testing.assert_close(plan, formula, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(weights @ f, g.mean(), rtol=1e-9, atol=1e-9)
+
+
+def test_float32_costs_of_wide_range():
+    cost = _cost(100, 80, 1e3, dtype=torch.float32)
+    f, g, info = sinkhorn_potentials(cost=cost, epsilon=1.0, relative=False, max_iter=5000)
+    assert info.converged and f.dtype == g.dtype == torch.float32
+    exact, _, _ = sinkhorn_potentials(
+        cost=cost.double(), epsilon=1.0, relative=False, max_iter=5000
+    )
+    torch.testing.assert_close(f.double(), exact, rtol=0, atol=1e-2)
+
+
+def test_clouds_and_their_cost_agree():
+    x, y = _cost(12, 3, 1.0), _cost(9, 3, 1.0, seed=1)
+    cost = (x[:, None] - y).square().sum(2)
+    of_clouds = sinkhorn_plan(x, y, tol=1e-9)
+    torch.testing.assert_close(of_clouds, sinkhorn_plan(cost=cost, tol=1e-9))
+    own = sinkhorn_plan(x, tol=1e-9)
+    torch.testing.assert_close(own, own.T)
+
+
+def test_constant_and_zero_costs():
+    for level in (0.0, 3.0):
+        plan = sinkhorn_plan(cost=torch.full((2, 4), level))
+        torch.testing.assert_close(plan, torch.full((2, 4), 0.125))
+        f, g, _ = sinkhorn_potentials(cost=torch.full((2, 4), level))
+        torch.testing.assert_close(f[:, None] + g, torch.full((2, 4), level))
+
+
+def test_no_gradient_is_attached():
+    x = _cost(5, 2, 1.0).requires_grad_()
+    assert not sinkhorn_plan(x).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({}, "x or cost must be given"),
+        ({"x": torch.zeros(2, 2), "cost": torch.zeros(2, 2)}, "cost must be given alone"),
+        ({"cost": torch.zeros(2)}, "cost must be a non-empty"),
+        ({"cost": torch.tensor([[float("inf")]])}, "cost must be finite"),
+        ({"cost": -torch.ones(2, 2)}, "relative=True"),
+        ({"cost": torch.ones(2, 2), "epsilon": 0}, "epsilon"),
+        ({"cost": torch.ones(2, 2), "a": torch.ones(3)}, "a must be"),
+    ],
+)
+def test_bad_arguments(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        sinkhorn_plan(**arguments)

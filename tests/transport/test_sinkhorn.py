@@ -1,0 +1,294 @@
+"""Values and gradients of the Sinkhorn divergence."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
+
+from skotae.transport import sinkhorn_divergence
+
+TIGHT = {"tol": 1e-9, "max_iter": 5000}
+
+
+def clouds(n=20, m=15, d=3, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    y = 0.7 * torch.randn(m, d, generator=generator, dtype=torch.float64) + 0.4
+    return x.to(dtype), y.to(dtype)
+
+
+def unrolled(x, y, epsilon, p=2, a=None, b=None, sharp=False, n_iter=200):
+    """OT_eps by differentiable log-domain iterations: nothing shared with the implementation."""
+    cost = (x[:, None] - y).abs().pow(p).sum(2)
+    a = torch.full((len(x),), 1 / len(x), dtype=x.dtype) if a is None else a / a.sum()
+    b = torch.full((len(y),), 1 / len(y), dtype=x.dtype) if b is None else b / b.sum()
+    f = torch.zeros(len(x), dtype=x.dtype)
+    for _ in range(n_iter):
+        g = -epsilon * torch.logsumexp((f[:, None] - cost) / epsilon + a.log()[:, None], 0)
+        f = -epsilon * torch.logsumexp((g - cost) / epsilon + b.log(), 1)
+    ratio = torch.exp((f[:, None] + g - cost) / epsilon)
+    plan = a[:, None] * b * ratio
+    value = (plan * cost).sum()
+    return value if sharp else value + epsilon * (plan * ratio.clamp_min(1e-300).log()).sum()
+
+
+def reference(x, y, epsilon, debias, **kwargs):
+    if debias == "none":
+        return unrolled(x, y, epsilon, **kwargs)
+    if debias == "paired":
+        own = unrolled(x, x, epsilon, **kwargs) + unrolled(y, y, epsilon, **kwargs)
+        return unrolled(x, y, epsilon, **kwargs) - own / 2
+    (x0, x1), (y0, y1) = ((cloud[: len(cloud) // 2], cloud[len(cloud) // 2 :]) for cloud in (x, y))
+    cross = sum(unrolled(u, v, epsilon, **kwargs) for u in (x0, x1) for v in (y0, y1)) / 4
+    own = unrolled(x0, x1, epsilon, **kwargs) + unrolled(y0, y1, epsilon, **kwargs)
+    return cross - own / 2
+
+
+@pytest.mark.parametrize("debias", ["none", "paired", "independent"])
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_value_and_gradient_match_unrolling(debias, sharp, p):
+    x, y = (cloud.requires_grad_() for cloud in clouds(n=9, m=13))
+    options = {"epsilon": 6.0, "relative": False, "p": p}
+    value = sinkhorn_divergence(x, y, **options, debias=debias, sharp=sharp, **TIGHT)
+    expected = reference(x, y, 6.0, debias, p=p, sharp=sharp)
+    torch.testing.assert_close(value, expected, rtol=1e-8, atol=1e-10)
+    gradients = torch.autograd.grad(value, (x, y))
+    for got, want in zip(gradients, torch.autograd.grad(expected, (x, y)), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("debias", ["none", "paired", "independent"])
+def test_weights_and_their_gradient(debias):
+    x, y = clouds(n=8, m=6)
+    a = torch.rand(8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) + 0.2
+    b = torch.linspace(1, 3, 6, dtype=torch.float64)
+    options = {"epsilon": 1.0, "relative": False, "debias": debias, **TIGHT}
+    assert torch.autograd.gradcheck(
+        lambda *inputs: sinkhorn_divergence(
+            inputs[0], inputs[1], a=inputs[2], b=inputs[3], **options
+        ),
+        tuple(tensor.requires_grad_() for tensor in (x, y, a, b)),
+        atol=1e-6,
+    )
+    if debias == "none":
+        value = sinkhorn_divergence(x, y, a=a, b=b, **options)
+        torch.testing.assert_close(value, unrolled(x, y, 1.0, a=a, b=b))
+
+
+def test_zero_weights_remove_points():
+    x, y = clouds()
+    a = torch.ones(len(x), dtype=torch.float64)
+    a[5:] = 0
+    for debias in ("none", "paired"):
+        full = sinkhorn_divergence(x, y, a=a, epsilon=1.0, relative=False, debias=debias, **TIGHT)
+        part = sinkhorn_divergence(x[:5], y, epsilon=1.0, relative=False, debias=debias, **TIGHT)
+        torch.testing.assert_close(full, part)
+
+
+def test_sharp_gradient_by_finite_differences():
+    x, y = clouds(n=5, m=4, d=2)
+    assert torch.autograd.gradcheck(
+        lambda u, v: sinkhorn_divergence(
+            u, v, epsilon=0.5, relative=False, sharp=True, debias="none", **TIGHT
+        ),
+        (x.requires_grad_(), y.requires_grad_()),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("d", [2, 8, 64])
+@pytest.mark.parametrize("epsilon", [0.1, 0.05, 0.01])
+@pytest.mark.parametrize("debias", ["paired", "independent"])
+def test_float32_default_tolerance(d, epsilon, debias):
+    x, y = clouds(64, 64, d)
+    options = {"epsilon": epsilon, "debias": debias}
+    exact = x.clone().requires_grad_()
+    sinkhorn_divergence(exact, y, **options, **TIGHT).backward()
+    single = x.float().requires_grad_()
+    value, info = sinkhorn_divergence(single, y.float(), **options, return_info=True)
+    value.backward()
+    assert info.converged and info.marginal_violation <= 1e-3
+    assert value.dtype == single.grad.dtype == torch.float32
+    error = (single.grad.double() - exact.grad).norm() / exact.grad.norm()
+    assert error < 1e-2
+
+
+def test_two_diracs():
+    x, y = torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 5.0]])
+    for debias in ("none", "paired", "independent"):
+        for sharp in (False, True):
+            value = sinkhorn_divergence(x, y, debias=debias, sharp=sharp)
+            assert value.item() == pytest.approx(25.0, rel=1e-6)
+
+
+def test_small_epsilon_is_sorting_in_one_dimension():
+    x, y = clouds(30, 30, 1)
+    expected = (x.sort(0)[0] - y.sort(0)[0]).square().mean()
+    value = sinkhorn_divergence(x, y, epsilon=1e-3, sharp=True, tol=1e-4, max_iter=10_000)
+    assert value.item() == pytest.approx(expected.item(), rel=2e-2)
+
+
+def test_gaussians_closed_form():
+    # Entropic OT of N(0, I) and N(m, I), Janati et al. (2020): the divergence is |m|^2 exactly.
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 2, generator=generator)
+    value = sinkhorn_divergence(x, x.flip(0) + torch.tensor([1.0, 2.0]), epsilon=0.1)
+    assert value.item() == pytest.approx(5.0, rel=1e-3)
+
+
+def test_large_epsilon_is_an_energy_distance():
+    x, y = clouds()
+    value = sinkhorn_divergence(x, y, epsilon=1e6, **TIGHT)
+    assert value.item() == pytest.approx((x.mean(0) - y.mean(0)).square().sum().item(), rel=1e-4)
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(
+    n=st.integers(1, 12),
+    m=st.integers(1, 12),
+    d=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([1e-6, 1e-2, 1.0, 1e3, 1e6]),
+    debias=st.sampled_from(["none", "paired", "independent"]),
+)
+def test_invariances(n, m, d, seed, scale, debias):
+    x, y = clouds(n, m, d, seed=seed)
+    options = {"epsilon": 0.1, "debias": debias, **TIGHT}
+    value = sinkhorn_divergence(x, y, **options)
+    close = {"rtol": 1e-6, "atol": 1e-7}
+    torch.testing.assert_close(sinkhorn_divergence(y, x, **options), value, **close)
+    shift = torch.full((d,), 37.0, dtype=x.dtype)
+    torch.testing.assert_close(sinkhorn_divergence(x + shift, y + shift, **options), value, **close)
+    rotation = torch.linalg.qr(
+        torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
+    )[0]
+    moved = sinkhorn_divergence(x @ rotation, y @ rotation, **options)
+    torch.testing.assert_close(moved, value, **close)
+    scaled = sinkhorn_divergence(x * scale, y * scale, **options)
+    torch.testing.assert_close(scaled / scale**2, value, **close)
+    if debias == "paired":
+        assert value.item() > -1e-9
+
+
+def test_identical_clouds():
+    for dtype in (torch.float32, torch.float64):
+        x = clouds(dtype=dtype)[0].requires_grad_()
+        y = x.detach().clone()
+        value = sinkhorn_divergence(x, y, tol=1e-6)
+        value.backward()
+        assert abs(value.item()) < 1e-5
+        assert x.grad.abs().max() < 1e-5
+
+
+def test_translation_gradient_is_twice_the_shift():
+    x = clouds(dtype=torch.float32)[0].requires_grad_()
+    sinkhorn_divergence(x, x.detach() + 1e4).backward()
+    torch.testing.assert_close(x.grad.sum(0), torch.full((3,), -2e4), rtol=1e-6, atol=0)
+
+
+def test_gradient_reaches_both_inputs_when_they_are_one():
+    x = clouds()[0].requires_grad_()
+    sinkhorn_divergence(x, x, debias="none", epsilon=6.0, relative=False, **TIGHT).backward()
+    z = x.detach().clone().requires_grad_()
+    unrolled(z, z, 6.0).backward()
+    torch.testing.assert_close(x.grad, z.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_independent_debiasing_finds_the_width_and_paired_does_not():
+    # The mini-batch bias of table 1 in Patrini et al. (2019): codes s N(0, I) against N(0, I).
+    widths = torch.arange(0.5, 1.31, 0.05)
+    totals = {"independent": torch.zeros(len(widths)), "paired": torch.zeros(len(widths))}
+    for seed in range(4):
+        generator = torch.Generator().manual_seed(seed)
+        x, y = torch.randn(2, 128, 64, generator=generator)
+        for debias, total in totals.items():
+            total += torch.stack([sinkhorn_divergence(s * x, y, debias=debias) for s in widths])
+    best = {debias: widths[total.argmin()].item() for debias, total in totals.items()}
+    assert abs(best["independent"] - 1) < 0.12
+    assert best["paired"] < 0.8
+
+
+def test_double_backward_is_refused():
+    x, y = clouds()
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(sinkhorn_divergence(x, y), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="sinkhorn_divergence cannot be differentiated twice"):
+        gradient.sum().backward()
+
+
+def test_autocast_does_not_reach_the_solver():
+    x, y = clouds(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = sinkhorn_divergence(x, y)
+    torch.testing.assert_close(value, sinkhorn_divergence(x, y))
+    half = sinkhorn_divergence(x.bfloat16(), y.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert half.item() == pytest.approx(value.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("d", [1, 2, 8])
+def test_tight_tolerance_is_reached_where_iterations_are_slow(d):
+    x, y = clouds(100, 90, d)
+    _, info = sinkhorn_divergence(x, y, epsilon=0.01, tol=1e-10, return_info=True)
+    assert info.converged and info.n_iter < 600
+
+
+def test_unconverged_warns_and_says_what_to_change():
+    x, y = clouds()
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        _, info = sinkhorn_divergence(x, y, epsilon=1e-3, max_iter=3, return_info=True)
+    assert not info.converged and info.marginal_violation > 1e-3
+
+
+def test_non_finite_points_give_nan_not_an_exception():
+    x, y = clouds()
+    x[0, 0] = math.nan
+    x.requires_grad_()
+    value = sinkhorn_divergence(x, y)
+    value.backward()
+    assert value.isnan() and x.grad.isnan().all()
+
+
+def test_no_global_state_is_moved():
+    state, dtype, threads = (
+        torch.get_rng_state(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+    )
+    x, y = clouds()
+    sinkhorn_divergence(x, y)
+    assert torch.equal(state, torch.get_rng_state())
+    assert (dtype, threads) == (torch.get_default_dtype(), torch.get_num_threads())
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"epsilon": 0.0}, "epsilon must be .* got 0.0"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"tol": 0}, "tol"),
+        ({"max_iter": 0}, "max_iter"),
+        ({"p": 0.5}, "p must be"),
+        ({"debias": "both"}, "debias must be one of 'none', 'paired', 'independent', got 'both'"),
+        ({"x": torch.zeros(0, 3)}, "x is empty"),
+        ({"y": torch.zeros(4, 2)}, "number of features, got 3 and 2"),
+        ({"x": torch.zeros(3)}, "x must have shape"),
+        ({"x": torch.zeros(3, 3, dtype=torch.int64)}, "x must be of a floating-point dtype"),
+        ({"x": np.zeros((3, 3))}, "x must be a torch tensor"),
+        ({"a": torch.ones(3)}, r"a must be a tensor of shape \(20,\), got \(3,\)"),
+        ({"b": -torch.ones(15)}, "b must be finite, non-negative"),
+        ({"a": torch.zeros(20)}, "a must be finite, non-negative, of positive sum"),
+        ({"a": torch.ones(20, requires_grad=True), "sharp": True}, "sharp"),
+    ],
+)
+def test_bad_arguments(change, match):
+    x, y = clouds(dtype=torch.float32)
+    arguments = {"x": x, "y": y} | change
+    with pytest.raises(ValueError, match=match):
+        sinkhorn_divergence(**arguments)

@@ -26,7 +26,7 @@ X_train, X_test, y_train, y_test = train_test_split(
     X / 16, y, test_size=0.3, stratify=y, random_state=0
 )
 
-settings = {"n_components": 2, "max_iter": 60, "random_state": 0}
+settings = {"n_components": 2, "max_iter": 50, "random_state": 0}
 models = [
     WAEEstimator(**settings),
     SinkhornAE(**settings),

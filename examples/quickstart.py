@@ -54,12 +54,14 @@ codes = plane.transform(X_test)
 
 
 def tiles(rows, n_columns):
-    """One image of many digits, row by row, with a margin between them."""
-    images = np.pad(rows.reshape(-1, n_columns, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    """One image of many digits, row by row, with thin lines between them."""
+    images = np.pad(
+        rows.reshape(-1, n_columns, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.12
+    )
     return images.transpose(0, 2, 1, 3).reshape(-1, n_columns * 10)
 
 
-# Test digits, one of each class twice, above what the autoencoder makes of them.
+# Three test digits of each class, above what the autoencoder makes of them.
 order = np.argsort(y_test, kind="stable")
 first = np.searchsorted(y_test[order], np.arange(10))
 shown = np.concatenate([order[first + i] for i in range(3)])
@@ -67,7 +69,7 @@ pairs = np.stack([X_test[shown], np.clip(wae.reconstruct(X_test[shown]), 0, 1)])
 pairs = pairs.reshape(2, 3, 10, 64).transpose(1, 0, 2, 3).reshape(-1, 64)
 
 figure, axes = plt.subplots(
-    1, 3, figsize=(13, 4.4), width_ratios=[1.6, 1.0, 1.15], layout="constrained"
+    1, 3, figsize=(14, 4), width_ratios=[1.6, 1.0, 1.2], layout="constrained"
 )
 panels = {
     "Test digits, and their reconstructions below": tiles(pairs, 10),
@@ -80,7 +82,6 @@ for ax, (title, image) in zip(axes, panels.items(), strict=False):
 ax = axes[2]
 dots = ax.scatter(*codes.T, c=y_test, cmap="tab10", vmin=-0.5, vmax=9.5, s=14, linewidths=0)
 ax.set(title="Codes of test digits, two components", xlabel="$z_1$", ylabel="$z_2$")
-ax.set_aspect("equal", adjustable="datalim")
 ax.spines[["top", "right"]].set_visible(False)
 figure.colorbar(dots, ax=ax, ticks=range(10), label="digit")
 figure.savefig("quickstart.png", dpi=120)

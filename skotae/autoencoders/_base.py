@@ -169,8 +169,8 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
             X, trainer, held_out = self._prepare(X, fresh, incremental)
         except Exception:
             # What is wrong with the input shows here: the estimator stays what it was.
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(estimator=self, X=X, y=y)
@@ -350,7 +350,7 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""
         view = object.__new__(type(self))
-        vars(view).update(vars(self))
+        view.__dict__.update(vars(self))
         for name, module in self._modules().items():
             setattr(view, name, copy.deepcopy(module))
         view._after_fit(rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
@@ -66,12 +66,13 @@ class CoupledVAE(BaseAutoencoder):
     dual : {"semi", "full"}, default="semi"
         ``"full"`` learns :math:`u_\phi(x)` and :math:`v_\psi(z)` (eq. 16) and needs
         ``potential="network"``.
-    n_dual_steps : int, default=5
+    n_dual_steps : int, default=3
         Steps on the potentials for each step on the decoder.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it.
-        ``"auto"`` is importance in one or two dimensions and for discrete priors.
+        ``"auto"`` is importance in one or two dimensions and for discrete priors, unless
+        `encoder` is given.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are
@@ -133,7 +134,7 @@ class CoupledVAE(BaseAutoencoder):
         strategy: str = "dual",
         potential: str = "table",
         dual: str = "semi",
-        n_dual_steps: int = 5,
+        n_dual_steps: int = 3,
         posterior: str = "auto",
         anchor: float = 1.0,
         n_bank: int = 4096,
@@ -197,6 +198,11 @@ class CoupledVAE(BaseAutoencoder):
                 "dual='full' learns v(z) for any z; expected potential='network' with it, got "
                 f"potential={self.potential!r}."
             )
+        if self.encoder is not None and not self._amortised:
+            raise ValueError(
+                f"encoder={self.encoder!r} is not used with posterior='importance'; expected "
+                "posterior='amortised' or encoder=None."
+            )
         self.decoder_ = self._decoder()
         if self._amortised:
             self.encoder_ = Encoder(
@@ -226,9 +232,11 @@ class CoupledVAE(BaseAutoencoder):
 
     @property
     def _amortised(self) -> bool:
-        if self.posterior == "auto":
-            return self.n_components_ > 2 and not isinstance(self.prior_, AtomsPrior)
-        return self.posterior == "amortised"
+        if self.posterior != "auto":
+            return self.posterior == "amortised"
+        if self.encoder is not None:
+            return True
+        return self.n_components_ > 2 and not isinstance(self.prior_, AtomsPrior)
 
     # --- training ----------------------------------------------------------------------
 
@@ -256,9 +264,11 @@ class CoupledVAE(BaseAutoencoder):
         start = max(start, self._final_scale)
         scale = start * (self._final_scale / start) ** cooled
         if self._learned:
-            # The residual is the maximum-likelihood estimate of the variance.
-            residual = math.sqrt(self._residual)
-            scale = max(self._final_scale, residual if self._amortised else max(scale, residual))
+            # The residual is the maximum-likelihood estimate of the variance, where this
+            # ends. A plan as wide as that would never leave the mean, if it has not yet.
+            share = 1.0 if self._amortised or cooled == 1.0 else 0.5
+            residual = share * math.sqrt(self._residual)
+            scale = max(residual, self._final_scale if self._amortised else scale)
         self.decoder_.cost.set_scale(scale)
         return self.epsilon
 
@@ -298,7 +308,7 @@ class CoupledVAE(BaseAutoencoder):
             code = self.encoder_(batch)
             terms["reconstruction"] = self.anchor * self._reconstruction_cost(batch, code)
             terms["posterior"] = self._posterior_loss(batch, code, u, epsilon)
-        return terms
+        return self._steadied(terms)
 
     def _warm_objective(self, batch: Tensor, z: Tensor, step: Step) -> Mapping[str, Tensor]:
         """A Wasserstein autoencoder, from which the coupling starts."""
@@ -309,11 +319,22 @@ class CoupledVAE(BaseAutoencoder):
         with torch.no_grad():
             plan = torch.eye(len(batch), device=batch.device) / len(batch)
             self._track_residual(batch, self.decoder_.cost.decode(raw), plan, step)
-        return {
+        terms = {
             "transport": cost.new_zeros(()),
             "reconstruction": cost,
             "posterior": unit * MMD()(code, z),
         }
+        return self._steadied(terms)
+
+    def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        """The terms with gradients that do not grow as the scale of the likelihood falls.
+
+        In nats they would grow a thousandfold, faster than Adam's averages follow.
+        """
+        if not self._gaussian:
+            return terms
+        share = float(self.decoder_.cost.scale) ** 2
+        return {name: share * term + (1.0 - share) * term.detach() for name, term in terms.items()}
 
     def _posterior_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
         """-log q(z|x) at the encoder's code, up to a constant; teaches the encoder alone."""
@@ -337,20 +358,21 @@ class CoupledVAE(BaseAutoencoder):
             if self.dual == "full":
                 return u, self.dual_.v(z, epsilon)
         else:
-            u = epsilon * self._table_step(cost / -epsilon, log_b, step)
+            u = epsilon * self._table_step(cost / -epsilon, log_b, epsilon, step)
         return u, c_transform(u, cost, epsilon)
 
-    def _table_step(self, log_kernel: Tensor, log_b: Tensor, step: Step) -> Tensor:
+    def _table_step(self, log_kernel: Tensor, log_b: Tensor, epsilon: float, step: Step) -> Tensor:
         """Sinkhorn on the mini-batch from the stored potentials; move those half-way.
 
         A plan that follows each mini-batch alone would inherit its sampling noise: how
         many rows of a mode it happens to hold. The average over mini-batches does not.
         """
         n, log_n = len(log_kernel), math.log(len(log_kernel))
+        unit = self._table_unit(epsilon)
         if self._table is None:
             self._table = torch.zeros(step.n_rows, device=log_kernel.device)
         rows = step.rows.to(self._table.device)
-        start = self._table[rows] if step.training else log_kernel.new_zeros(n)
+        start = self._table[rows] / unit if step.training else log_kernel.new_zeros(n)
         f = start
         for _ in range(self.n_dual_steps):
             g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
@@ -359,8 +381,12 @@ class CoupledVAE(BaseAutoencoder):
         if not step.training:
             return f
         moved = 0.5 * (start + f)
-        self._table[rows] = moved
+        self._table[rows] = moved * unit
         return moved
+
+    def _table_unit(self, epsilon: float) -> float:
+        """What stored potentials are multiplied by: they must outlast a change of scale."""
+        return epsilon * float(self.decoder_.cost.scale) ** 2 if self._gaussian else epsilon
 
     def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
         """Running mean of the residual variance per feature under the plan."""
@@ -417,7 +443,8 @@ class CoupledVAE(BaseAutoencoder):
                 v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
             else:
                 u = torch.zeros(len(x)) if self._table is None else self._table[some].cpu()
-                v = c_transform(u.to(cost) * self.epsilon, cost, self.epsilon)
+                u = u.to(cost) * (self.epsilon / self._table_unit(self.epsilon))
+                v = c_transform(u, cost, self.epsilon)
             self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b).eval()
         self._table = None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
@@ -142,7 +142,7 @@ class CoupledVAE(BaseAutoencoder):
         cost: Any = "gaussian",
         encoder: Any = None,
         decoder: Any = None,
-        hidden_layer_sizes: Any = (256, 256),
+        hidden_layer_sizes: Any = (256, 256, 256),
         activation: str = "relu",
         clip: bool = True,
         batch_size: Any = "auto",

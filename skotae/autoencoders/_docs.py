@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 N_COMPONENTS = """\
 n_components : int, default=None
@@ -117,10 +118,18 @@ BLOCKS = {
 
 
 def shared_documentation(cls: type) -> type:
-    """Replace ``{block}`` lines of the class docstring by the shared text."""
-    if cls.__doc__ is not None:
-        text = inspect.cleandoc(cls.__doc__)
-        for name, block in BLOCKS.items():
-            text = text.replace("{" + name + "}", block)
-        cls.__doc__ = text
+    """Replace ``{block}`` lines of the class docstring by the shared text.
+
+    Defaults are those of the class, where it has its own.
+    """
+    if cls.__doc__ is None:
+        return cls
+    text = inspect.cleandoc(cls.__doc__)
+    for name, block in BLOCKS.items():
+        text = text.replace("{" + name + "}", block)
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if isinstance(parameter.default, (int, float, tuple)):
+            default = rf"\g<1>{parameter.default}"
+            text = re.sub(rf"^({name} : .*, default=).*$", default, text, flags=re.MULTILINE)
+    cls.__doc__ = text
     return cls

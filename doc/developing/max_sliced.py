@@ -49,6 +49,7 @@ class MaxSlicedAE(BaseAutoencoder):
         decoder=None,
         hidden_layer_sizes=(256, 256),
         activation="relu",
+        clip=True,
         batch_size="auto",
         learning_rate="cosine",
         learning_rate_init=0.001,
@@ -71,6 +72,7 @@ class MaxSlicedAE(BaseAutoencoder):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation

@@ -34,7 +34,7 @@ class Rows:
         # float32, or far from zero for their spread, lose nothing.
         dtype = np.float64 if self._wide else np.float32
         self._mean = mean.astype(dtype)
-        self._scale = dtype(scale)
+        self._factor = dtype(1.0 / scale)
         self._resident: Tensor | None = None
         if device.type != "cpu" and not isinstance(X, np.memmap):
             self._resident = torch.from_numpy(self._standardise(X)).to(device)
@@ -45,7 +45,7 @@ class Rows:
     def _standardise(self, rows: np.ndarray) -> np.ndarray:
         if not self._identity:
             rows = rows - self._mean
-            rows /= self._scale
+            rows *= self._factor
         return rows.astype(np.float32, copy=rows is self.X)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Rows:
         # A float32 batch is a fresh copy already: standardise it in place.
         if not self._identity:
             batch -= self._mean
-            batch /= self._scale
+            batch *= self._factor
         return torch.from_numpy(np.asarray(batch)).to(self.device)
 
 

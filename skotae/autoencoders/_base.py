@@ -67,6 +67,8 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
     _default_prior = "normal"
+    # batch_size="auto" is a power of two near n / share, between the other two.
+    _auto_batch = (8, 32, 256)
     _advice: Mapping[str, str] = {}
 
     encoder_: Any
@@ -293,10 +295,8 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
     def _batch_size(self, n: int) -> int:
         if self.batch_size != "auto":
             return int(self.batch_size)
-        return self._auto_batch_size(n)
-
-    def _auto_batch_size(self, n: int) -> int:
-        return int(np.clip(2 ** round(np.log2(n / 8)), 32, 256))
+        share, low, high = self._auto_batch
+        return int(np.clip(2 ** round(np.log2(n / share)), low, high))
 
     def _held_out(self, n: int, seed: int) -> Tensor:
         n_held_out = int(np.ceil(self.validation_fraction * n))

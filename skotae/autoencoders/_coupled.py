@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._dual import DualNetworks, PosteriorBank
+from skotae.autoencoders._dual import DualNetworks, DualTable, PosteriorBank
 from skotae.autoencoders._inference import in_dtype, infer
 from skotae.autoencoders._modules import Encoder
 from skotae.costs import GaussianCost
@@ -190,6 +190,9 @@ class CoupledVAE(BaseAutoencoder):
     # The likelihood is in nats already.
     cost_scale = 1.0
 
+    # The plan of a mini-batch is the coarser the fewer rows it has.
+    _auto_batch = (4, 64, 512)
+
     # --- modules -----------------------------------------------------------------------
 
     def _build(self, X: np.ndarray) -> None:
@@ -241,13 +244,8 @@ class CoupledVAE(BaseAutoencoder):
     # --- training ----------------------------------------------------------------------
 
     def _fit(self, X, y, *, fresh, n_epochs, incremental=False):
-        # One potential for each row of this call.
-        self._table: Tensor | None = None
+        self._table: DualTable | None = None
         return super()._fit(X, y, fresh=fresh, n_epochs=n_epochs, incremental=incremental)
-
-    def _auto_batch_size(self, n: int) -> int:
-        # The plan of a mini-batch is the coarser the fewer rows it has.
-        return int(np.clip(2 ** round(np.log2(n / 4)), 64, 512))
 
     def _warming(self, progress: float) -> bool:
         return self._amortised and progress < WARM_SHARE
@@ -292,8 +290,7 @@ class CoupledVAE(BaseAutoencoder):
             fixed = cost.detach()
             u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
             log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
-            # The semi-dual's gradient (prop. 3.2) has each draw's column normalised, the
-            # primal needs q(z|x), each row's.
+            # Prop. 3.2 has each draw's column normalised, q(z|x) each row.
             if self.strategy == "primal":
                 plan = log_plan.softmax(1) / len(batch)
             elif self.dual == "semi":
@@ -358,34 +355,19 @@ class CoupledVAE(BaseAutoencoder):
             if self.dual == "full":
                 return u, self.dual_.v(z, epsilon)
         else:
-            u = epsilon * self._table_step(cost / -epsilon, log_b, epsilon, step)
+            if self._table is None:
+                self._table = DualTable(step.n_rows, cost.device)
+            u = epsilon * self._table.move(
+                cost / -epsilon,
+                log_b,
+                step.rows if step.training else None,
+                n_steps=self.n_dual_steps,
+                unit=self._table_unit(epsilon),
+            )
         return u, c_transform(u, cost, epsilon)
 
-    def _table_step(self, log_kernel: Tensor, log_b: Tensor, epsilon: float, step: Step) -> Tensor:
-        """Sinkhorn on the mini-batch from the stored potentials; move those half-way.
-
-        A plan that follows each mini-batch alone would inherit its sampling noise: how
-        many rows of a mode it happens to hold. The average over mini-batches does not.
-        """
-        n, log_n = len(log_kernel), math.log(len(log_kernel))
-        unit = self._table_unit(epsilon)
-        if self._table is None:
-            self._table = torch.zeros(step.n_rows, device=log_kernel.device)
-        rows = step.rows.to(self._table.device)
-        start = self._table[rows] / unit if step.training else log_kernel.new_zeros(n)
-        f = start
-        for _ in range(self.n_dual_steps):
-            g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
-            f = -(g + log_b + log_kernel).logsumexp(1)
-        f = f - f.mean() + start.mean()
-        if not step.training:
-            return f
-        moved = 0.5 * (start + f)
-        self._table[rows] = moved * unit
-        return moved
-
     def _table_unit(self, epsilon: float) -> float:
-        """What stored potentials are multiplied by: they must outlast a change of scale."""
+        """What stored potentials are multiplied by, to outlast a change of scale."""
         return epsilon * float(self.decoder_.cost.scale) ** 2 if self._gaussian else epsilon
 
     def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
@@ -395,7 +377,9 @@ class CoupledVAE(BaseAutoencoder):
         plan = plan / plan.sum()
         square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
         square = square - 2.0 * ((plan.T @ x) * y).sum()
-        self._residual += 0.1 * (max(1e-6, square.item() / x.shape[1]) - self._residual)
+        residual = square.item() / x.shape[1]
+        if math.isfinite(residual):
+            self._residual += 0.1 * (max(1e-6, residual) - self._residual)
 
     @property
     def _inner(self) -> dict[str, Any]:
@@ -442,13 +426,11 @@ class CoupledVAE(BaseAutoencoder):
             elif self.potential == "network":
                 v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
             else:
-                u = torch.zeros(len(x)) if self._table is None else self._table[some].cpu()
+                u = x.new_zeros(len(x)) if self._table is None else self._table.values[some]
                 u = u.to(cost) * (self.epsilon / self._table_unit(self.epsilon))
                 v = c_transform(u, cost, self.epsilon)
             self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b).eval()
         self._table = None
-
-    # --- inference ---------------------------------------------------------------------
 
     def _log_posterior(self, x: Tensor) -> Tensor:
         """Logarithms of the importance weights over the bank, not normalised."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 N_COMPONENTS = """\
 n_components : int, default=None
@@ -48,8 +49,8 @@ clip : bool, default=True
 
 TRAINING = """\
 batch_size : "auto" or int, default="auto"
-    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / 8, between 32 and
-    256.
+    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / {share}, between
+    {low} and {high}.
 learning_rate : {"cosine", "constant"}, default="cosine"
     Whether the learning rate falls along half a cosine over `max_iter` epochs.
 learning_rate_init : float, default=0.001
@@ -117,7 +118,7 @@ BLOCKS = {
 }
 
 
-def shared_documentation(cls: type) -> type:
+def shared_documentation(cls: Any) -> Any:
     """Replace ``{block}`` lines of the class docstring by the shared text.
 
     Defaults are those of the class, where it has its own.
@@ -127,6 +128,8 @@ def shared_documentation(cls: type) -> type:
     text = inspect.cleandoc(cls.__doc__)
     for name, block in BLOCKS.items():
         text = text.replace("{" + name + "}", block)
+    for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
+        text = text.replace("{" + name + "}", str(number))
     for name, parameter in inspect.signature(cls).parameters.items():
         if isinstance(parameter.default, (int, float, tuple)):
             default = rf"\g<1>{parameter.default}"

@@ -27,13 +27,15 @@ class GMWAE(BaseAutoencoder):
 
     .. math::
         \min\; \mathbb E_x \sum_k q(k|x)\, \mathbb E_{z \sim q(z|k,x)}\, c(x, G(z))
-        + \lambda\, \mathrm{MMD}^2\Big(\mathbb E_x q(z, k|x),\; p(z|k) p(k)\Big),
+        + \lambda\, \mathrm{MMD}^2\Big(\mathbb E_x \sum_k q(k|x) q(z|k,x),\;
+        \sum_k p(k) p(z|k)\Big),
 
     with the prior :math:`p(k) = 1/K`, :math:`p(z|k) = \mathcal N(\mu^0_k, \sigma_0^2 I)`
     whose means are mutually equidistant at :math:`4 \sigma_0` (as far apart as possible
     where :math:`K > d + 1`) and the posterior
     :math:`q(k|x) = \pi_k(x)`, :math:`q(z|k,x) = \mathcal N(\mu_k(x), \mathrm{diag}\,
-    \sigma_k^2(x))`. The expectation over :math:`k` is exact. The posterior moments start
+    \sigma_k^2(x))`. The expectation over :math:`k` is exact; the kernel of
+    the discrepancy (eq. 6) sees :math:`z`. The posterior moments start
     at those of the prior: the network learns the difference.
 
     Parameters
@@ -135,6 +137,8 @@ class GMWAE(BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
+    # A mini-batch has n_mixtures codes for each row.
+    _auto_batch = (16, 32, 128)
     prior_: GaussianMixturePrior
 
     def _resolve_prior(self) -> GaussianMixturePrior:
@@ -152,10 +156,6 @@ class GMWAE(BaseAutoencoder):
             self.prior_.component_means(d),
         )
         self.decoder_ = self._decoder()
-
-    def _auto_batch_size(self, n: int) -> int:
-        # A mini-batch has n_mixtures codes for each row.
-        return min(super()._auto_batch_size(n // 2), 128)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         share, mean, log_scale = self.encoder_.moments(batch)

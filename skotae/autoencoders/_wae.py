@@ -56,7 +56,7 @@ class WAEEstimator(PenalisedAutoencoder):
     References
     ----------
     .. [1] Bousquet, Gelly, Tolstikhin, Simon-Gabriel and Schoelkopf (2017), From optimal
-       transport to generative modeling: the VEGAN cookbook, eq. 9.
+       transport to generative modeling: the VEGAN cookbook, eq. 12 and 13.
     .. [2] Tolstikhin, Bousquet, Gelly and Schoelkopf (2018), Wasserstein auto-encoders,
        ICLR, eq. 4.
 

@@ -43,7 +43,7 @@ class GMWAE(BaseAutoencoder):
     {n_components}
     n_mixtures : int, default=10
         Number K of components.
-    lam : float, default=0.05
+    lam : float, default=0.03
         Weight :math:`\lambda` of the maximum mean discrepancy.
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
@@ -91,7 +91,7 @@ class GMWAE(BaseAutoencoder):
         n_components: int | None = None,
         *,
         n_mixtures: int = 10,
-        lam: float = 0.05,
+        lam: float = 0.03,
         separation: float = 4.0,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -102,7 +102,7 @@ class GMWAE(BaseAutoencoder):
         clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.001,
+        learning_rate_init: float = 0.002,
         max_iter: int = 200,
         tol: float | None = None,
         early_stopping: bool = False,

@@ -192,6 +192,7 @@ class CoupledVAE(BaseAutoencoder):
 
     # The plan of a mini-batch is the coarser the fewer rows it has.
     _auto_batch = (4, 64, 512)
+    _advice = {"transport": "Lower learning_rate_init, or raise epsilon."}
 
     # --- modules -----------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._inference import check_count, in_dtype, infer
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
 from skotae.divergences import MMD
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows, Step
@@ -139,6 +140,7 @@ class GMWAE(BaseAutoencoder):
 
     # A mini-batch has n_mixtures codes for each row.
     _auto_batch = (16, 32, 128)
+    _advice = {"penalty": "Lower lam or learning_rate_init."}
     prior_: GaussianMixturePrior
 
     def _resolve_prior(self) -> GaussianMixturePrior:
@@ -287,7 +289,7 @@ class MixtureEncoder(nn.Module):
         out = self.net(x)
         share = out[:, :k].softmax(1)
         shift, log_scale = out[:, k:].reshape(-1, k, 2 * d).chunk(2, dim=2)
-        return share, self.prior_means + shift, log_scale.clamp(-6.0, 2.0)
+        return share, self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean of z."""

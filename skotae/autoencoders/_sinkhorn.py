@@ -98,6 +98,8 @@ class SinkhornAE(PenalisedAutoencoder):
         "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
+
     def __init__(
         self,
         n_components: int | None = None,

@@ -93,6 +93,8 @@ class SymmetricWAE(BaseAutoencoder):
         "p": [Interval(Integral, 1, 2, closed="both")],
     }
 
+    _advice = {"latent": "Lower alpha or learning_rate_init."}
+
     def __init__(
         self,
         n_components: int | None = None,

@@ -78,6 +78,8 @@ class WAEEstimator(PenalisedAutoencoder):
         "posterior": [StrOptions({"deterministic", "gaussian"})],
     }
 
+    _advice = {"penalty": "Lower lam or learning_rate_init."}
+
     def __init__(
         self,
         n_components: int | None = None,

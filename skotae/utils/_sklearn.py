@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
     "CallbackSupportMixin",
-    "HasMethods",
     "Interval",
-    "Options",
     "StrOptions",
     "check_sample_weight",
     "container_of",

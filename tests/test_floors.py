@@ -31,7 +31,23 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
-    "transport": ["_log_domain", "_newton", "_kernel", "_solve", "base", "_terms"],
+    "transport": [
+        "_arrays",
+        "_cost",
+        "_shards",
+        "_log_domain",
+        "_clouds",
+        "_log_kernel",
+        "_kernel",
+        "_scaling",
+        "_newton",
+        "_solve",
+        "_sharp",
+        "_problems",
+        "base",
+        "_solutions",
+        "_terms",
+    ],
     "training": ["base", "_optim", "_batches", "_guard"],
     "autoencoders": ["_docs", "_inference", "_modules", "_dual", "_base", "_penalised"],
     "testing": ["base", "generators", "estimator_checks"],

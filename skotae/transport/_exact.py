@@ -10,6 +10,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from skotae.transport._arrays import as_tensor
+from skotae.transport._log_kernel import Matrix
+from skotae.transport._solve import solve
 from skotae.transport.base import (
     check_clouds,
     check_positive,
@@ -18,7 +21,6 @@ from skotae.transport.base import (
     first_order_only,
     normalised_weights,
     pairwise_cost,
-    solve,
 )
 
 _REDUCE_FROM = 192  # points from which the Sinkhorn reduction pays for itself
@@ -80,10 +82,10 @@ def _assign(cost: Tensor) -> np.ndarray:
     mean = cost.mean().item()
     if n >= _REDUCE_FROM and mean > 0:
         unit = 0.01 * mean * math.log(2.0)
-        log_kernel = (cost / -unit).float()[None]
-        weights = cost.new_full((1, n), 1.0 / n)
+        log_kernel = Matrix((cost / -unit)[None], torch.float32)
+        weights = np.full((1, 1, n), 1.0 / n)
         result = solve(log_kernel, weights, weights, tol=0.01, max_iter=20, depth=mean / unit)
-        potentials = (result.f.mT + result.g)[0]
+        potentials = as_tensor(result.f.mT + result.g)[0]
         if math.isfinite(potentials.sum().item()):
             cost = torch.addcmul(cost, potentials, cost.new_tensor(-unit))
     return linear_sum_assignment(cost.numpy())[1]

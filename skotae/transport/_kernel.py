@@ -1,247 +1,229 @@
-"""Sinkhorn scaling in the kernel domain: batched, base 2, extrapolated.
+"""The kernel of an entropic problem: stored, made in blocks, or shared out among ranks.
 
-Every potential in this file is in bits, that is ``log2 u``, and every vector is a row
-``(B, 1, n)``: a row times a matrix is several times faster on CPU than a matrix times a column.
+Every potential is in bits, that is ``log2 u``, and every vector is a row ``(B, 1, n)``: a row
+times a matrix is faster on the CPU than a matrix times a column.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from functools import reduce
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._log_domain import column_update, row_update
+from skotae.transport._arrays import (
+    SMALL,
+    Array,
+    as_array,
+    as_tensor,
+    cast,
+    concatenated,
+    is_small,
+    log2,
+    times,
+    widest,
+)
+from skotae.transport._log_domain import log2_sum_exp2
+from skotae.transport._log_kernel import LogKernel
+from skotae.transport._shards import Alone
 
-_WINDOW = 5  # plain iterations between two extrapolations
-# Bits: kernel entries below the floor are zero; potentials beyond the reach are absorbed. An entry
-# that is lost weighs 2 ** (floor + 2 * reach) at most, and no product becomes subnormal.
-_FLOOR = {torch.float32: -80.0, torch.float64: -600.0}
-_REACH = {torch.float32: 25.0, torch.float64: 200.0}
+# Bits: kernel entries below the floor are raised to it, unless they are known to be normal
+# numbers; others are slow. Beyond the reach, potentials are absorbed, so that a raised entry weighs
+# 2 ** (floor + 2 * reach) at most, which is nothing.
+_FLOOR = {torch.float32: -110.0, torch.float64: -900.0}
+_NORMAL = {torch.float32: -120.0, torch.float64: -1000.0}
+_REACH = {torch.float32: 40.0, torch.float64: 300.0}
+_BLOCK = 2**20  # elements of a block where the kernel is not stored
+_KEPT = 2**26  # bytes, at most, that a thread keeps for its next kernel
+_thread = threading.local()
 
 
-@dataclass
-class Scaling:
-    """A batch of plans ``left_i * kernel_ij * right_j`` with exact row sums.
+def _memory(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return uninitialised memory; on the CPU what the thread's last kernel left.
 
-    Attributes
-    ----------
-    kernel : Tensor of shape (B, n, m)
-        ``exp2(log_kernel + f0 + g0)`` for some absorbed potentials.
-    left, right : Tensor of shape (B, 1, n) and (B, 1, m)
-        Weighted scalings; the potentials' remaining part and the marginals.
-    f, g : Tensor of shape (B, 1, n) and (B, 1, m)
-        The full potentials in bits, float64 where the device has it.
-    violation : Tensor of shape (B,)
-        L1 distance between the plan's marginals and the prescribed ones.
-    n_iter : int
-        Iterations spent, the largest of the batch.
+    Fresh pages cost as much as the exponential of what is written to them.
     """
-
-    kernel: Tensor
-    left: Tensor
-    right: Tensor
-    f: Tensor
-    g: Tensor
-    violation: Tensor
-    n_iter: int
-
-
-def widest(tensor: Tensor) -> torch.dtype:
-    """Return float64, or float32 on a device that has no float64 (MPS)."""
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or size > _KEPT:
+        return torch.empty(shape, dtype=dtype, device=device)
+    kept = getattr(_thread, "kept", None)
+    if kept is None or kept.nbytes < size:
+        kept = _thread.kept = np.empty(size, np.uint8)
+    return torch.from_numpy(kept[:size]).view(dtype).view(shape)
 
 
-def reduce_rows_and_columns(log_kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """Return potentials after which every row's and every column's maximum is zero.
+class Kernel:
+    """``exp2(L + f + g)`` of a log kernel and absorbed potentials, in bits.
 
     Parameters
     ----------
-    log_kernel : Tensor of shape (B, n, m)
-
-    Returns
-    -------
-    f, g : Tensor of shape (B, 1, n) and (B, 1, m)
-    """
-    g = -log_kernel.amax(1, keepdim=True)
-    f = -(log_kernel + g).amax(2, keepdim=True)
-    return f.mT, g
-
-
-def build_kernel(log_kernel: Tensor, f: Tensor, g: Tensor) -> Tensor:
-    """Return ``exp2(log_kernel + f + g)`` in the dtype of `log_kernel`."""
-    dtype = log_kernel.dtype
-    return _exp2_((log_kernel + f.mT.to(dtype)).add_(g.to(dtype)))
-
-
-def _exp2_(exponents: Tensor) -> Tensor:
-    """Exponentiate in place, with zero below the floor: subnormals are up to fifty times slower."""
-    floor = _FLOOR[exponents.dtype]
-    return torch.threshold_(exponents.clamp_min_(floor).exp2_(), 2.0**floor, 0.0)
-
-
-def scale(
-    log_kernel: Tensor,
-    a: Tensor,
-    b: Tensor,
-    *,
-    tol: float,
-    max_iter: int,
-    f: Tensor | None = None,
-    g: Tensor | None = None,
-) -> Scaling | None:
-    """Scale ``exp2(log_kernel)`` to the marginals `a` and `b`.
-
-    Plain iterations ``v = 1 / K^T(a u)``, ``u = 1 / K(b v)``; after every five, reduced-rank
-    extrapolation of ``log2 u``, given up where it raises the marginal violation.
-
-    Parameters
-    ----------
-    log_kernel : Tensor of shape (B, n, m)
-        ``-cost / epsilon * log2(e)``.
-    a, b : Tensor of shape (B, 1, n) and (B, 1, m)
+    log_kernel : LogKernel
+    a, b : array of shape (B, 1, n) and (B, 1, m)
         Weights, each row of sum one; zeros are allowed.
-    tol : float
-        Stop when every problem's marginal violation is at most `tol`.
-    max_iter : int
-        Stop after as many iterations.
-    f, g : Tensor, optional
-        Potentials in bits to start from.
-
-    Returns
-    -------
-    Scaling or None
-        None where the arithmetic left the range of the dtype.
+    symmetric : list of bool
+        For each problem, whether it is of a cloud against itself.
+    max_bytes : float
+        A larger kernel is not stored, but made anew, block by block, in every pass.
+    shards : Alone or Group
+        The ranks that share out the rows.
     """
-    limit = _REACH[log_kernel.dtype]
-    wide = widest(log_kernel)
-    kernel = (
-        _exp2_(log_kernel.clone()) if f is None or g is None else build_kernel(log_kernel, f, g)
-    )
-    if f is None or g is None:
-        f, g = torch.zeros_like(a, dtype=wide), torch.zeros_like(b, dtype=wide)
-    smallest = torch.minimum(torch.bmm(a, kernel).amin(), torch.bmm(b, kernel.mT).amin())
-    if not smallest.item() > 2.0 ** (-2 * limit):
-        f0, g0 = reduce_rows_and_columns(log_kernel)
-        f, g = f0.to(wide), g0.to(wide)
-        kernel = build_kernel(log_kernel, f, g)
 
-    lockstep = log_kernel.device.type == "cpu"
-    u = torch.ones_like(a)
-    seen_u: list[Tensor] = []
-    seen_t: list[Tensor] = []
-    fallback: _Fallback | None = None
-    n_iter = 0
-    while True:
-        v = torch.bmm(a * u, kernel).reciprocal_()
-        r = torch.bmm(b * v, kernel.mT)
-        t = u * r
-        violation = (t - 1).abs_().mul_(a).sum(2, keepdim=True)
-        n_iter += 1
-        u = r.reciprocal_()
-        if fallback is not None:
-            worse = ~(violation <= fallback.violation)
-            violation = torch.where(worse, fallback.violation, violation)
-            if fallback.absorbed is None:
-                u = torch.where(worse, fallback.u, u)
-            elif bool(worse.any()):
-                f = torch.where(worse, fallback.absorbed, f + u.log2().to(wide))
-                f, g, kernel = _absorb(log_kernel, a, b, f)
-                u = torch.ones_like(a)
-        # A host synchronisation is free on CPU; elsewhere it is made once per cycle.
-        if lockstep or len(seen_t) == _WINDOW - 1 or n_iter >= max_iter:
-            worst = violation.amax().item()
-            if not math.isfinite(worst):
-                return None
-            if n_iter >= max_iter or (worst <= tol and fallback is None):
-                bits_u, bits_v = u.log2().to(wide), v.log2().to(wide)
-                reach = torch.maximum(bits_u.abs().amax(), bits_v.abs().amax()).item()
-                if not math.isfinite(reach):
-                    return None
-                if reach <= limit or n_iter >= max_iter:
-                    f, g, violation = f + bits_u, g + bits_v, violation.flatten()
-                    return Scaling(kernel, a * u, b * v, f, g, violation, n_iter)
-        if fallback is not None:
-            fallback = None
-            continue
-        seen_u.append(u)
-        seen_t.append(t)
-        if len(seen_t) < _WINDOW:
-            continue
-        bits = _extrapolate(torch.cat(seen_u, 1), torch.cat(seen_t, 1), a)
-        seen_u, seen_t = [], []
-        reach = torch.maximum(bits.abs().amax(), v.log2().abs_().amax()).item()
-        if reach <= limit:
-            fallback = _Fallback(violation, u, None)
-            u = bits.exp2().to(a.dtype)
-            continue
-        plain = f + u.log2().to(wide)
-        if not bool(plain.isfinite().all()):
-            return None
-        if math.isfinite(reach):
-            fallback = _Fallback(violation, u, plain)
-            plain = f + bits
-        if reach <= 2 * limit:  # cheap; the log domain is for wilder jumps
-            f, g = plain, g + v.log2().to(wide)
-            kernel = build_kernel(log_kernel, f, g)
-        else:
-            f, g, kernel = _absorb(log_kernel, a, b, plain)
-        u = torch.ones_like(a)
+    def __init__(
+        self,
+        log_kernel: LogKernel,
+        a: Array,
+        b: Array,
+        *,
+        symmetric: list[bool],
+        max_bytes: float,
+        shards: Alone,
+    ):
+        self.log_kernel, self.shards, self.max_bytes = log_kernel, shards, max_bytes
+        self.symmetric = symmetric
+        self._any_symmetric = any(symmetric)
+        self._others = [k for k, is_symmetric in enumerate(symmetric) if not is_symmetric]
+        self.dtype, self.device, self.shape = log_kernel.dtype, log_kernel.device, log_kernel.shape
+        self.weights = a, b
+        self.a, self.b = cast(a, self.dtype), cast(b, self.dtype)
+        n_problems, n, m = self.shape
+        start, stop = shards.part(n)
+        columns = n_problems * m
+        self.stored = columns * (stop - start) * self.dtype.itemsize <= max_bytes
+        size = stop - start if self.stored else min(stop - start, _BLOCK // columns)
+        starts = range(start, stop, max(1, size)) or [start]
+        self._slices = [slice(i, min(i + max(1, size), stop)) for i in starts]
+        self._buffer: Tensor | None = None
+        self._matrix: Array = None
+        self._turned: Array = None
+        self._whole = self.stored and shards.alone  # one block is all
+        self.f: Array | None = None
+        self.g: Array | None = None
+        self.wide = widest(self)
+        self.reach = _REACH[self.dtype]  # in bits, of the scalings beside the kernel
 
+    def of(self, log_kernel: LogKernel) -> Kernel:
+        """Return the kernel of another log kernel with the same weights."""
+        return Kernel(
+            log_kernel,
+            *self.weights,
+            symmetric=self.symmetric,
+            max_bytes=self.max_bytes,
+            shards=self.shards,
+        )
 
-@dataclass
-class _Fallback:
-    """The plain iterate, to return to where extrapolation raised the violation."""
+    def absorb(self, f: Array | None, g: Array | None) -> None:
+        """Make the kernel ``exp2(L + f + g)`` from now on."""
+        self.f, self.g = f, g
+        if self.stored:
+            made = self._made(self._slices[0])
+            small = self.device.type == "cpu" and is_small(self.shape[1] * self.shape[2])
+            self._matrix = made.numpy() if small else made
+            self._turned = self._matrix.mT
 
-    violation: Tensor
-    u: Tensor
-    absorbed: Tensor | None  # its full potentials, if the extrapolated ones were absorbed
+    def _made(self, rows: slice) -> Tensor:
+        n_rows, (n_problems, _, m) = rows.stop - rows.start, self.shape
+        out = None
+        if n_rows * m > SMALL:
+            if self._buffer is None:
+                self._buffer = _memory((n_problems, n_rows, m), self.dtype, self.device)
+            out = self._buffer[:, :n_rows]
+        block = self.log_kernel.block(rows, self.f, self.g, out)
+        if self.f is not None or self.log_kernel.floor < _NORMAL[self.dtype]:
+            block.clamp_min_(_FLOOR[self.dtype])
+        return block.exp2_()
 
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Yield the rows that are computed here, and the kernel there."""
+        for rows in self._slices:
+            yield rows, self._matrix if self.stored else self._made(rows)
 
-def _absorb(log_kernel: Tensor, a: Tensor, b: Tensor, f: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return potentials and kernel after a log-domain iteration from `f`: no sum underflows."""
-    g = column_update(log_kernel, a, f.to(a.dtype))
-    f = row_update(log_kernel, b, g)
-    wide = widest(log_kernel)
-    return f.to(wide), g.to(wide), build_kernel(log_kernel, f, g)
+    def step(self, w: Array) -> tuple[Array, Array]:
+        """Return ``r = K w`` for the rows here, and ``K^T(a / r)``, in one pass."""
+        if self._whole:
+            r = times(w, self._turned)
+            return r, times(self.a / r, self._matrix)
+        parts, sums = [], None
+        for rows, kernel in self.blocks():
+            r = times(w, kernel.mT)
+            part = times(self.a[..., rows] / r, kernel)
+            sums = part if sums is None else sums + part
+            parts.append(r)
+        return concatenated(parts), self.shards.sum(sums)
 
+    def following(self, rows: Array, columns: Array) -> Array:
+        """Return the reciprocal of the next column scalings, from the sums of a step."""
+        if not self._any_symmetric:
+            return columns
+        mean = (self.joined(rows) * columns) ** 0.5
+        for k in self._others:
+            mean[k] = columns[k]
+        return mean
 
-def _extrapolate(u: Tensor, t: Tensor, a: Tensor) -> Tensor:
-    """Reduced-rank extrapolation of ``log2 u`` over (B, k, n) iterates with residuals -log2 t."""
-    wide = widest(u)
-    residual = t.log2().to(wide)
-    gram = torch.bmm(residual * a, residual.mT)
-    diagonal = gram.diagonal(dim1=1, dim2=2)
-    diagonal += 1e-10 * diagonal.amax(1, keepdim=True) + 1e-60
-    ones = torch.ones_like(gram[:, :, :1])
-    solution, _ = torch.linalg.solve_ex(gram, ones)
-    weights = solution / solution.sum(1, keepdim=True)
-    return torch.bmm(weights.mT, u.log2().to(wide))
+    def smallest(self, parts: Array) -> float:
+        """Return the smallest entry, over all ranks, of a row vector of the rows here."""
+        return -float(self.shards.max(-parts.min()))
 
+    def joined(self, parts: Array) -> Array:
+        """Return a row vector of all rows from that of the rows here."""
+        return self.shards.joined(parts, self.shape[1])
 
-def scale_symmetric(log_kernel: Tensor, a: Tensor, *, tol: float, max_iter: int) -> Scaling | None:
-    """Scale a symmetric kernel by one vector: ``u <- u (u K a u)^(-2/3)``.
+    def moments(self, right: Array | None = None, left: Array | None = None) -> tuple[Array, Array]:
+        """Return ``K right`` for (B, k, m) and ``K^T left`` for (B, k, n), in one pass.
 
-    Parameters and result are those of `scale`, with ``b = a`` and ``g = f``; the kernel's
-    diagonal must be one (a cost that is zero between a point and itself).
-    """
-    wide = widest(log_kernel)
-    kernel = _exp2_(log_kernel.clone())
-    u = torch.bmm(a, kernel).rsqrt_()
-    lockstep = log_kernel.device.type == "cpu"
-    for n_iter in range(1, max_iter + 1):
-        t = torch.bmm(a * u, kernel).mul_(u)
-        if lockstep or n_iter % 4 == 0 or n_iter == max_iter:
-            violation = (t - 1).abs_().mul_(a).sum(2)
-            worst = violation.amax().item()
-            if not math.isfinite(worst):
-                return None
-            if worst <= tol:
-                u_last = torch.bmm(a * u, kernel).reciprocal_()  # exact row sums
-                return Scaling(
-                    kernel, a * u_last, a * u, u_last.log2().to(wide), u.log2().to(wide),
-                    violation.flatten(), n_iter,
-                )  # fmt: skip
-        u = u * t.pow(-2.0 / 3.0)
-    return None
+        For a smaller B: of the first problems of the batch.
+        """
+        if self._whole:
+            return (
+                None if right is None else times(right, self._turned[: len(right)]),
+                None if left is None else times(left, self._matrix[: len(left)]),
+            )
+        above, below = [], None
+        for rows, kernel in self.blocks():
+            if right is not None:
+                above.append(times(right, kernel[: len(right)].mT))
+            if left is not None:
+                part = times(left[..., rows], kernel[: len(left)])
+                below = part if below is None else below + part
+        return (
+            None if right is None else self.joined(concatenated(above)),
+            None if left is None else self.shards.sum(below),
+        )
+
+    def log_rows(self, g: Array) -> Array:
+        """Return ``f = -log2 sum_j b_j exp2(L_ij + g_j)``, in the widest dtype."""
+        with_weights = g + log2(self.weights[1], self.wide)
+        parts = [
+            as_array(log2_sum_exp2(self.log_kernel.block(rows, None, with_weights), 2).mT)
+            for rows in self._slices
+        ]
+        return -self.joined(cast(concatenated(parts), self.wide))
+
+    def log_columns(self, f: Array) -> Array:
+        """Return ``g = -log2 sum_i a_i exp2(L_ij + f_i)``, in the widest dtype."""
+        with_weights = f + log2(self.weights[0], self.wide)
+        parts = (
+            log2_sum_exp2(self.log_kernel.block(rows, with_weights, None), 1)
+            for rows in self._slices
+        )
+        return -cast(self.shards.log2_sum(as_array(reduce(torch.logaddexp2, parts))), self.wide)
+
+    def log_maxima(self) -> tuple[Array, Array]:
+        """Return potentials after which the largest entry of every row and column is near one."""
+        single = self.log_kernel.block(self._slices[0]) if len(self._slices) == 1 else None
+        tops = (
+            (self.log_kernel.block(rows) if single is None else single).amax(1, keepdim=True)
+            for rows in self._slices
+        )
+        g = -cast(self.shards.max(as_array(reduce(torch.maximum, tops))), self.wide)
+        parts = []
+        for rows in self._slices:
+            if single is None:
+                block = self.log_kernel.block(rows, None, g)
+            else:
+                block = single.add_(as_tensor(cast(g, self.dtype)))
+            parts.append(as_array(block.amax(2, keepdim=True).mT))
+        return -self.joined(cast(concatenated(parts), self.wide)), g

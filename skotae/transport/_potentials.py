@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from skotae.transport._problems import Options
+from skotae.transport._shards import Alone
+from skotae.transport._solutions import Solution, of_clouds, of_cost
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
+    check_cost,
     check_positive,
     check_solver,
     check_weights,
-    mean_cost,
-    normalised_weights,
-    pairwise_cost,
-    solve,
+    full_precision,
     warn_unless_converged,
-    widest,
 )
 
-_LN2 = math.log(2.0)
-
-
-@dataclass
-class _Solution:
-    """Potentials and plan in the dtype of the input, and how the solve ended."""
-
-    f: Tensor
-    g: Tensor
-    plan: Tensor
-    info: SinkhornInfo
+_UNBOUNDED = 1e12  # MiB
 
 
 def sinkhorn_potentials(
@@ -47,6 +34,7 @@ def sinkhorn_potentials(
     p: float = 2,
     a: Tensor | None = None,
     b: Tensor | None = None,
+    max_memory: float = 256,
 ) -> tuple[Tensor, Tensor, SinkhornInfo]:
     r"""Dual potentials of entropic optimal transport, of two clouds or of a cost matrix.
 
@@ -96,9 +84,8 @@ def sinkhorn_potentials(
     >>> f.tolist(), g.tolist(), info.converged
     ([0.0, 0.0], [0.0, 0.0, 0.0], True)
     """
-    solution = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b)
-    warn_unless_converged(solution.info, tol, max_iter)
-    return solution.f, solution.g, solution.info
+    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, max_memory)
+    return solution.f.to(dtype), solution.g.to(dtype), solution.info
 
 
 def sinkhorn_plan(
@@ -140,13 +127,12 @@ def sinkhorn_plan(
     >>> import torch
     >>> from skotae.transport import sinkhorn_plan
     >>> x = torch.tensor([[0.0], [1.0]])
-    >>> sinkhorn_plan(x, x, epsilon=0.01)
+    >>> sinkhorn_plan(x, x, epsilon=0.01).round(decimals=6)
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    solution = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b)
-    warn_unless_converged(solution.info, tol, max_iter)
-    return solution.plan
+    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, _UNBOUNDED)
+    return solution.plan().to(dtype)
 
 
 @torch.no_grad()
@@ -161,64 +147,29 @@ def _solve(
     p: float,
     a: Tensor | None,
     b: Tensor | None,
-) -> _Solution:
+    max_memory: float,
+) -> tuple[Solution, torch.dtype]:
     check_solver(epsilon, tol, max_iter)
     check_positive("p", p, minimum=1.0)
+    check_positive("max_memory", max_memory)
+    options = Options(tol, max_iter, float(p), False, max_memory * 2.0**20, Alone())
     if cost is None:
         if x is None:
             raise ValueError("Either x or cost must be given, got neither.")
         y = x if y is None else y
         check_clouds(x, y)
-        dtype, wide = x.dtype, widest(x)
-        x, y = x.to(wide), y.to(wide)
-        matrix = pairwise_cost(x, y, p)
-        name = "x or y"
+        n, m, given, other = len(x), len(y), x, y
     else:
         if x is not None or y is not None:
             raise ValueError("cost must be given alone, got x or y as well.")
-        if cost.ndim != 2 or cost.numel() == 0 or not cost.is_floating_point():
-            raise ValueError(
-                "cost must be a non-empty floating-point matrix, got shape "
-                f"{tuple(cost.shape)} and dtype {cost.dtype}."
-            )
-        dtype, wide = cost.dtype, widest(cost)
-        matrix = cost.to(wide)
-        name = "cost"
-    if not math.isfinite(matrix.sum().item()):
-        raise ValueError(f"{name} must be finite, got NaN or infinite values.")
-    n, m = matrix.shape
+        check_cost(cost)
+        (n, m), given, other = cost.shape, cost, cost
     check_weights("a", a, n)
     check_weights("b", b, m)
-    row, column = normalised_weights(a, n, matrix), normalised_weights(b, m, matrix)
-    # Row and column minima go into the potentials before epsilon divides what is left.
-    offset_f = matrix.amin(1)
-    offset_g = (matrix - offset_f[:, None]).amin(0)
-    reduced = matrix - offset_f[:, None] - offset_g
-    if relative:
-        mean = (
-            mean_cost(x, y, row, column, p)
-            if x is not None and y is not None
-            else ((row @ matrix @ column).item())
-        )
-        if mean < 0:
-            raise ValueError(
-                f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
-                "pass relative=False and an absolute epsilon."
-            )
-        epsilon = epsilon * mean
-    reduced_mean = reduced.mean().item()
-    unit = max(epsilon, 1e-12 * reduced_mean) * _LN2
-    if unit == 0.0:  # all costs are equal
-        plan = torch.outer(row, column).to(dtype)
-        f, g, info = offset_f, offset_g, SinkhornInfo(0, 0.0, True)
-    else:
-        depth = reduced_mean / unit
-        single = dtype != torch.float64 and tol >= 2e-5 and depth <= 160
-        log_kernel = (reduced / -unit)[None].to(torch.float32 if single else wide)
-        result = solve(log_kernel, row[None], column[None], tol=tol, max_iter=max_iter, depth=depth)
-        violation = result.violation.amax().item()
-        info = SinkhornInfo(result.n_iter, violation, violation <= tol)
-        f, g = result.f[0, 0] * unit + offset_f, result.g[0, 0] * unit + offset_g
-        plan = (result.left[0].T * result.kernel[0] * result.right[0]).to(dtype)
-    shift = (row @ f - column @ g) / 2
-    return _Solution((f - shift).to(dtype), (g + shift).to(dtype), plan, info)
+    with full_precision(given.device):
+        if cost is None:
+            solution = of_clouds(given, other, a, b, float(epsilon), relative, options)
+        else:
+            solution = of_cost(cost, a, b, float(epsilon), relative, options)
+    warn_unless_converged(solution.info, tol, max_iter)
+    return solution, given.dtype

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skotae.transport._terms import Options, evaluate
+from skotae.transport._problems import Options
+from skotae.transport._shards import Alone
+from skotae.transport._terms import Outcome, evaluate
 from skotae.transport.base import (
     DEBIAS,
     SinkhornInfo,
@@ -16,6 +20,7 @@ from skotae.transport.base import (
     check_solver,
     check_weights,
     first_order_only,
+    full_precision,
     warn_unless_converged,
 )
 
@@ -30,24 +35,22 @@ class _SinkhornFunction(torch.autograd.Function):
         y: Tensor,
         a: Tensor | None,
         b: Tensor | None,
-        options: Options,
+        problem: Callable[[dict[str, Tensor | None], set[str]], Outcome],
         report: list[SinkhornInfo],
     ) -> Tensor:
-        wanted = {name for name, need in zip("xyab", ctx.needs_input_grad, strict=False) if need}
-        with torch.autocast(x.device.type, enabled=False):
-            outcome = evaluate(x, y, a, b, options, wanted)
+        inputs = {"x": x, "y": y, "a": a, "b": b}
+        needed = zip(inputs, ctx.needs_input_grad, strict=False)
+        with full_precision(x.device):
+            outcome = problem(inputs, {name for name, need in needed if need})
         report.append(outcome.info)
-        ctx.save_for_backward(x, y, a, b, *(outcome.gradients.get(name) for name in "xyab"))
-        return outcome.value.to(x.dtype)
+        ctx.save_for_backward(x, y, a, b, *(outcome.gradients.get(name) for name in inputs))
+        return x.new_full((), outcome.value)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, saved = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
-        gradients = [
-            None if gradient is None else (grad_output * gradient).to(tensor.dtype)
-            for gradient, tensor in zip(saved, inputs, strict=True)
-        ]
-        return (*first_order_only("sinkhorn_divergence", gradients, inputs), None, None)
+        saved = ctx.saved_tensors
+        gradients = [None if gradient is None else grad_output * gradient for gradient in saved[4:]]
+        return (*first_order_only("sinkhorn_divergence", gradients, saved[:4]), None, None)
 
 
 def sinkhorn_divergence(
@@ -63,6 +66,7 @@ def sinkhorn_divergence(
     b: Tensor | None = None,
     debias: str = "paired",
     sharp: bool = False,
+    max_memory: float = 256,
     return_info: bool = False,
 ) -> Tensor | tuple[Tensor, SinkhornInfo]:
     r"""Debiased entropic optimal-transport cost between two point clouds.
@@ -150,8 +154,13 @@ def sinkhorn_divergence(
         raise ValueError(f"debias must be one of {', '.join(map(repr, DEBIAS))}, got {debias!r}.")
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
-    options = Options(float(epsilon), relative, tol, max_iter, float(p), debias, sharp)
+    check_positive("max_memory", max_memory)
+    shards = Alone()
+    options = Options(tol, max_iter, float(p), sharp, max_memory * 2.0**20, shards)
     report: list[SinkhornInfo] = []
-    value = _SinkhornFunction.apply(x, y, a, b, options, report)
+    problem = partial(
+        evaluate, epsilon=float(epsilon), relative=relative, debias=debias, options=options
+    )
+    value = _SinkhornFunction.apply(x, y, a, b, problem, report)
     warn_unless_converged(report[0], tol, max_iter)
     return (value, report[0]) if return_info else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +13,29 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skotae.transport._kernel import Scaling, widest
-from skotae.transport._solve import solve, solve_symmetric
+from skotae.transport._arrays import widest
+from skotae.transport._cost import cost_gradients, pairwise_cost
 
 __all__ = [
     "DEBIAS",
-    "Scaling",
     "SinkhornInfo",
     "check_clouds",
+    "check_cost",
     "check_positive",
     "check_solver",
     "check_weights",
     "cost_gradients",
     "debias_terms",
     "first_order_only",
+    "full_precision",
     "halves",
-    "mean_cost",
     "normalised_weights",
     "pairwise_cost",
-    "solve",
-    "solve_symmetric",
     "warn_unless_converged",
     "widest",
 ]
 
 DEBIAS = ("none", "paired", "independent")
-_BLOCK = 2**22  # elements of a (rows, m, d) block of differences
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,17 @@ class SinkhornInfo:
     n_iter: int
     marginal_violation: float
     converged: bool
+
+
+def check_cost(cost: Tensor) -> None:
+    """Raise ValueError unless `cost` is a matrix of floating-point numbers."""
+    if not isinstance(cost, Tensor):
+        raise ValueError(f"cost must be a torch tensor, got {type(cost).__name__}.")
+    if cost.ndim != 2 or cost.numel() == 0 or not cost.is_floating_point():
+        raise ValueError(
+            "cost must be a non-empty floating-point matrix, got shape "
+            f"{tuple(cost.shape)} and dtype {cost.dtype}."
+        )
 
 
 def check_clouds(x: Tensor, y: Tensor) -> None:
@@ -115,6 +124,13 @@ def check_solver(epsilon: float, tol: float, max_iter: int) -> None:
     check_positive("tol", tol)
     if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
         raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which autocast does not lower the precision of products."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 class _FirstOrderOnly(torch.autograd.Function):
@@ -189,51 +205,9 @@ def debias_terms(
     return clouds, terms
 
 
-def pairwise_cost(x: Tensor, y: Tensor, p: float = 2) -> Tensor:
-    """Return ``C_ij = sum_k |x_ik - y_jk|^p``, shape (n, m); for ``p = 2`` from centred clouds."""
-    if p == 2:
-        centre = y.mean(0)
-        x, y = x - centre, y - centre
-        cost = torch.addmm((x * x).sum(1, keepdim=True), x, y.T, alpha=-2.0)
-        return cost.add_((y * y).sum(1)).clamp_min_(0.0)
-    rows = max(1, _BLOCK // max(1, y.numel()))
-    return torch.cat(
-        [(x[i : i + rows, None] - y).abs_().pow_(p).sum(2) for i in range(0, len(x), rows)]
-    )
-
-
-def cost_gradients(plan: Tensor, x: Tensor, y: Tensor, p: float = 2) -> tuple[Tensor, Tensor]:
-    """Return the gradients of ``sum_ij plan_ij |x_i - y_j|^p`` with respect to `x` and `y`."""
-    if p == 2:
-        centre = y.mean(0)
-        x, y = x - centre, y - centre
-        grad_x = 2 * (plan.sum(1, keepdim=True) * x - plan @ y)
-        grad_y = 2 * (plan.sum(0)[:, None] * y - plan.T @ x)
-        return grad_x, grad_y
-    grad_x, grad_y = torch.empty_like(x), torch.zeros_like(y)
-    rows = max(1, _BLOCK // max(1, y.numel()))
-    for i in range(0, len(x), rows):
-        block = x[i : i + rows, None] - y
-        block = block.sign() * block.abs().pow_(p - 1) * (p * plan[i : i + rows, :, None])
-        grad_x[i : i + rows] = block.sum(1)
-        grad_y -= block.sum(0)
-    return grad_x, grad_y
-
-
 def normalised_weights(weights: Tensor | None, points: int, like: Tensor) -> Tensor:
     """Return `weights` divided by their sum, or uniform ones, in the dtype of `like`."""
     if weights is None:
         return torch.full((points,), 1.0 / points, dtype=like.dtype, device=like.device)
     weights = weights.detach().to(like)
     return weights / weights.sum()
-
-
-def mean_cost(x: Tensor, y: Tensor, a: Tensor, b: Tensor, p: float) -> float:
-    """Return the weighted mean of ``|x_i - y_j|^p``, exactly zero where all points are equal."""
-    if p != 2:
-        return (a @ pairwise_cost(x, y, p) @ b).item()
-    centre_x, centre_y = a @ x, b @ y
-    spread = a @ (x - centre_x).square().sum(1) + b @ (y - centre_y).square().sum(1)
-    shift = (centre_x - centre_y).square().sum()
-    mean, noise = torch.stack((spread + shift, (centre_x.abs() + centre_y.abs()).sum())).tolist()
-    return 0.0 if mean <= (4 * torch.finfo(x.dtype).eps * noise) ** 2 else mean

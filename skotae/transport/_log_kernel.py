@@ -1,0 +1,185 @@
+"""Log kernels ``-C / epsilon`` in bits, made block by block where they are needed.
+
+Batched: clouds are (B, d, n), feature by feature, matrices (B, n, m), potentials (B, 1, n).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skotae.transport._arrays import SMALL, Array, as_tensor, concatenated, empty
+from skotae.transport._clouds import Cloud, cost_between
+
+
+class LogKernel:
+    """What all log kernels share.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (B, n, m).
+    dtype, device
+        Of the blocks.
+    floor : float
+        No entry is smaller.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: torch.dtype
+    device: torch.device
+    floor: float = -math.inf
+
+    def block(
+        self,
+        rows: slice = slice(None),
+        f: Array | None = None,
+        g: Array | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Return ``L_ij + f_i + g_j`` for some rows, freshly written, in `out` if it is given.
+
+        Parameters
+        ----------
+        rows : slice
+        f, g : array of shape (B, 1, n) and (B, 1, m), optional
+            Of all rows and columns, in the widest dtype.
+        out : Tensor of shape (B, rows, m), optional
+        """
+        raise NotImplementedError
+
+    def rescaled(self, factor: float) -> LogKernel:
+        """Return ``factor * L``: that of an epsilon that is larger by ``1 / factor``."""
+        raise NotImplementedError
+
+    def astype(self, dtype: torch.dtype) -> LogKernel:
+        """Return the same in another dtype."""
+        raise NotImplementedError
+
+
+class SquaredDistances(LogKernel):
+    r"""``-|x_i - y_j|^2 / 2`` of clouds that are multiplied by `unit`.
+
+    One matrix product makes a block: the half squares, and whatever potentials are added, are two
+    more features, beside a feature of ones on the other side.
+
+    Parameters
+    ----------
+    x, y : list of Cloud
+        Of one size each, about their means: problem `k` is between ``x[k]`` and ``y[k]``.
+    unit : float
+        :math:`\sqrt{2 / (\varepsilon \ln 2)}`.
+    dtype : torch.dtype
+        Of the blocks.
+    """
+
+    def __init__(self, x: list[Cloud], y: list[Cloud], unit: float, dtype: torch.dtype):
+        self.x, self.y, self.unit, self.dtype = x, y, unit, dtype
+        self.device = as_tensor(x[0].points).device
+        self.shape = (len(x), len(x[0].points), len(y[0].points))
+        self._left, self._half_x = self._extended(x, 1)
+        self._right, self._half_y = self._extended(y, 0)
+        # The largest distance is at most the sum of the largest distances from the means.
+        root_x, root_y = ((-float(half.min())) ** 0.5 for half in (self._half_x, self._half_y))
+        self.floor = -((root_x + root_y) ** 2)
+
+    def _extended(self, clouds: list[Cloud], ones: int) -> tuple[Array, Array]:
+        n, d = clouds[0].points.shape
+        extended = empty((len(clouds), d + 2, n), self.dtype, like=clouds[0].points)
+        for k, cloud in enumerate(clouds):
+            extended[k, :d] = cloud.scaled(self.unit, self.dtype)
+        extended[:, d + ones] = 1.0
+        squares = concatenated([cloud.squares[None] for cloud in clouds], 0)
+        return extended, squares * (self.unit**2 / -2)
+
+    def block(
+        self,
+        rows: slice = slice(None),
+        f: Array | None = None,
+        g: Array | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        # In the widest dtype: potentials and half squares are large where their sum is small.
+        self._left[:, -2] = self._half_x if f is None else self._half_x + f[:, 0]
+        self._right[:, -1] = self._half_y if g is None else self._half_y + g[:, 0]
+        left, right = self._left[:, :, rows].mT, self._right
+        if out is None and isinstance(left, np.ndarray) and left.shape[1] * right.shape[2] <= SMALL:
+            return torch.from_numpy(left @ right)
+        return torch.bmm(as_tensor(left), as_tensor(right), out=out)
+
+    def rescaled(self, factor: float) -> SquaredDistances:
+        return SquaredDistances(self.x, self.y, self.unit * factor**0.5, self.dtype)
+
+    def astype(self, dtype: torch.dtype) -> SquaredDistances:
+        return self if dtype == self.dtype else SquaredDistances(self.x, self.y, self.unit, dtype)
+
+    def clouds(self) -> tuple[Array, Array]:
+        """Return the clouds (B, d, n) and (B, d, m), in the units and the dtype of the blocks."""
+        return self._left[:, :-2], self._right[:, :-2]
+
+
+class _Elementwise(LogKernel):
+    """A log kernel whose rows are computed, or at hand, as values that potentials are added to."""
+
+    def _values(self, rows: slice) -> Tensor:
+        """Return ``L`` for some rows; not to be written to."""
+        raise NotImplementedError
+
+    def block(
+        self,
+        rows: slice = slice(None),
+        f: Array | None = None,
+        g: Array | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        values = self._values(rows)
+        if f is not None:
+            values = values + as_tensor(f)[:, :, rows].mT
+        if g is not None:
+            values = values + as_tensor(g)
+        if out is not None:
+            return out.copy_(values)
+        return values.to(self.dtype, copy=f is None and g is None)
+
+
+class Matrix(_Elementwise):
+    """A log kernel that is at hand, as a tensor (B, n, m) in the widest dtype."""
+
+    def __init__(self, values: Tensor, dtype: torch.dtype):
+        self._matrix, self.dtype, self.device = values, dtype, values.device
+        self.shape = (values.shape[0], values.shape[1], values.shape[2])
+
+    def _values(self, rows: slice) -> Tensor:
+        return self._matrix[:, rows]
+
+    def rescaled(self, factor: float) -> Matrix:
+        return Matrix(self._matrix * factor, self.dtype)
+
+    def astype(self, dtype: torch.dtype) -> Matrix:
+        return Matrix(self._matrix, dtype)
+
+
+class PowerDistances(_Elementwise):
+    """``-factor * sum_k |x_ik - y_jk|^p`` of clouds, computed whenever a block is asked for."""
+
+    def __init__(self, x: list[Cloud], y: list[Cloud], p: float, factor: float, dtype: torch.dtype):
+        self.x, self.y, self._p, self._factor, self.dtype = x, y, p, factor, dtype
+        self.device = as_tensor(x[0].points).device
+        self.shape = (len(x), len(x[0].points), len(y[0].points))
+
+    def _values(self, rows: slice) -> Tensor:
+        return torch.stack(
+            [
+                cost_between(u, v, self._p, rows).mul_(-self._factor)
+                for u, v in zip(self.x, self.y, strict=True)
+            ]
+        )
+
+    def rescaled(self, factor: float) -> PowerDistances:
+        return PowerDistances(self.x, self.y, self._p, self._factor * factor, self.dtype)
+
+    def astype(self, dtype: torch.dtype) -> PowerDistances:
+        return PowerDistances(self.x, self.y, self._p, self._factor, dtype)

@@ -1,0 +1,195 @@
+"""Batches of entropic problems between clouds: values, potentials and gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from skotae.transport._arrays import Array, as_array, as_tensor, concatenated, widest
+from skotae.transport._clouds import Cloud, cost_between, mean_cost
+from skotae.transport._cost import cost_gradients, pairwise_cost
+from skotae.transport._log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
+from skotae.transport._shards import Alone
+from skotae.transport._sharp import sharp_sensitivity
+from skotae.transport._solve import solve
+
+LN2 = math.log(2.0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How entropic problems are solved."""
+
+    tol: float
+    max_iter: int
+    p: float
+    sharp: bool
+    max_bytes: float
+    shards: Alone
+
+
+class Problems:
+    """Entropic problems of one shape, solved together.
+
+    Parameters
+    ----------
+    x, y : list of Cloud
+        Problem `k` is between ``x[k]`` and ``y[k]``.
+    epsilon : float
+        Regularisation, in units of the cost.
+    dtype : torch.dtype
+        Of the kernel, to begin with.
+    options : Options
+    """
+
+    def __init__(
+        self,
+        x: list[Cloud],
+        y: list[Cloud],
+        epsilon: float,
+        dtype: torch.dtype,
+        options: Options,
+    ):
+        self.x, self.y, self.epsilon, self.options = x, y, epsilon, options
+        self._pairs = list(zip(x, y, strict=True))
+        self._same = [u is v for u, v in self._pairs]
+        self._bit = epsilon * LN2
+        self._unit = math.sqrt(2.0 / self._bit)
+        a = concatenated([u.weights[None, None] for u in x], 0)
+        b = concatenated([v.weights[None, None] for v in y], 0)
+        self._squared = options.p == 2
+        if self._squared:
+            # Centring changes the potentials only: the shift returns in values and gradients.
+            depth = max(u.spread + v.spread for u, v in self._pairs) / self._bit
+            log_kernel: LogKernel = SquaredDistances(x, y, self._unit, dtype)
+        else:
+            depth = max(mean_cost(u, v, options.p) for u, v in self._pairs) / self._bit
+            log_kernel = PowerDistances(x, y, options.p, 1 / self._bit, dtype)
+            wide = widest(log_kernel)
+            if math.prod(log_kernel.shape) * wide.itemsize <= options.max_bytes:
+                log_kernel = Matrix(log_kernel.astype(wide).block(), dtype)
+        self.result = solve(
+            log_kernel,
+            a,
+            b,
+            tol=min(options.tol, 1e-8) if options.sharp else options.tol,
+            max_iter=options.max_iter,
+            depth=depth,
+            symmetric=self._same,
+            max_bytes=options.max_bytes,
+            shards=options.shards,
+        )
+
+    def values(self) -> list[float]:
+        """Return the costs: of the dual problem, or of the plan where `sharp`."""
+        result = self.result
+        if self.options.sharp:
+            values = (self._plans * self._costs).sum((1, 2)).tolist()
+        else:
+            values = [
+                self._bit * float(u.weights @ result.f[k, 0] + v.weights @ result.g[k, 0])
+                for k, (u, v) in enumerate(self._pairs)
+            ]
+        if self._squared:
+            shifts = [u.centre - v.centre for u, v in self._pairs]
+            return [value + float(s @ s) for value, s in zip(values, shifts, strict=True)]
+        return values
+
+    def potentials(self) -> list[tuple[Array, Array]]:
+        """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are."""
+        found = []
+        for k, (u, v) in enumerate(self._pairs):
+            f, g = self.result.f[k, 0] * self._bit, self.result.g[k, 0] * self._bit
+            if self._squared:
+                shift = u.centre - v.centre
+                f, g = f + 2 * (u.points @ shift) + shift @ shift, g - 2 * (v.points @ shift)
+            found.append((f, g))
+        return found
+
+    def gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+        """Return the gradients (n, d) and (m, d) of each problem, those that are wanted.
+
+        Those of a cloud against itself are halves of one gradient, and equal.
+        """
+        want_x = [
+            first or (same and second)
+            for first, second, same in zip(want_x, want_y, self._same, strict=True)
+        ]
+        want_y = [want and not same for want, same in zip(want_y, self._same, strict=True)]
+        if self._squared and not self.options.sharp:
+            pairs = self._squared_gradients(want_x, want_y)
+        else:
+            pairs = self._plan_gradients(want_x, want_y)
+        for pair, same in zip(pairs, self._same, strict=True):
+            if same:
+                pair[1] = pair[0]
+        return pairs
+
+    def _squared_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+        """``2 a_i (x_i - sum_j P_ij y_j / a_i)``, and the same for y, from normalised plans."""
+        result, kernel = self.result, self.result.kernel
+        left, right = kernel.log_kernel.clouds()  # type: ignore[attr-defined]
+        # Of the first problems, up to the last that is wanted.
+        n_x, n_y = (
+            max((k + 1 for k, w in enumerate(want) if w), default=0) for want in (want_x, want_y)
+        )
+        above, below = kernel.moments(
+            result.w[:n_x] * right[:n_x] if n_x else None,
+            (kernel.a[:n_y] / result.rows[:n_y]) * left[:n_y] if n_y else None,
+        )
+        pairs: list[list[Array]] = [[None, None] for _ in self._pairs]
+        for k, (u, v) in enumerate(self._pairs):
+            shift = u.centre - v.centre
+            if want_x[k]:
+                mean = (above[k] / (result.rows[k] * self._unit)).T
+                pairs[k][0] = (2 * u.weights)[:, None] * (u.points + shift - mean)
+            if want_y[k]:
+                mean = (below[k] / (result.columns[k] * self._unit)).T
+                pairs[k][1] = (2 * v.weights)[:, None] * (v.points - shift - mean)
+        return pairs
+
+    def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+        """The gradients of ``sum_ij P_ij C_ij``, block by block, for any power."""
+        p, result = self.options.p, self.result
+        kernel = result.kernel
+        pairs: list[list[Array]] = []
+        left, right = as_tensor(kernel.a / result.rows), as_tensor(result.w)
+        exact = as_tensor(kernel.b / result.columns)
+        for k, (u, v) in enumerate(self._pairs):
+            x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
+            if self.options.sharp:
+                sensitivity = sharp_sensitivity(self._plans[k], self._costs[k], self.epsilon)
+                grad_x, grad_y = cost_gradients(sensitivity, x, y, p)
+                if self._same[k]:
+                    grad_x = (grad_x + grad_y) / 2
+                pairs.append([as_array(grad_x), as_array(grad_y)])
+                continue
+            grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
+            for rows, block in kernel.blocks():
+                scaled = left[k, :, rows].mT * as_tensor(block)[k]
+                if want_x[k]:
+                    plan = (scaled * right[k]).to(x.dtype)
+                    grad_x[rows] = cost_gradients(plan, x[rows], y, p)[0]
+                if want_y[k]:
+                    plan = (scaled * exact[k]).to(x.dtype)
+                    grad_y += cost_gradients(plan, x[rows], y, p)[1]
+            sums = (kernel.shards.sum(as_array(gradient)) for gradient in (grad_x, grad_y))
+            pairs.append(list(sums))
+        return pairs
+
+    @cached_property
+    def _plans(self) -> Tensor:
+        return self.result.plan()
+
+    @cached_property
+    def _costs(self) -> Tensor:
+        """Costs (B, n, m); between centred clouds, if squared, to be exact for clouds far apart."""
+        if not self._squared:
+            return torch.stack([cost_between(u, v, self.options.p) for u, v in self._pairs])
+        return torch.stack(
+            [pairwise_cost(as_tensor(u.points), as_tensor(v.points)) for u, v in self._pairs]
+        )

@@ -1,0 +1,145 @@
+"""The solution of one entropic problem, of two clouds or of a cost matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skotae.transport._arrays import as_array, as_tensor, widest
+from skotae.transport._clouds import Cloud, mean_cost
+from skotae.transport._log_kernel import Matrix
+from skotae.transport._problems import LN2, Options, Problems
+from skotae.transport._solve import Scaling, kernel_dtype, solve
+from skotae.transport.base import SinkhornInfo, normalised_weights
+
+_NOTHING = SinkhornInfo(0, 0.0, True)
+
+
+@dataclass
+class Solution:
+    """Potentials of equal means, and the plan, in the widest dtype; how the solve ended.
+
+    Attributes
+    ----------
+    f, g : Tensor of shape (n,) and (m,)
+    a, b : Tensor of shape (n,) and (m,)
+        Weights of sum one.
+    plan : callable
+        Returns the plan, a tensor of shape (n, m), with exact rows.
+    epsilon : float
+        In units of the cost.
+    info : SinkhornInfo
+    """
+
+    f: Tensor
+    g: Tensor
+    a: Tensor
+    b: Tensor
+    plan: Callable[[], Tensor]
+    epsilon: float
+    info: SinkhornInfo
+
+    def __post_init__(self) -> None:
+        shift = (self.a @ self.f - self.b @ self.g) / 2
+        self.f, self.g = self.f - shift, self.g + shift
+
+
+def of_clouds(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor | None,
+    b: Tensor | None,
+    epsilon: float,
+    relative: bool,
+    options: Options,
+) -> Solution:
+    """Solve the problem of two clouds.
+
+    Raises
+    ------
+    ValueError
+        If a point is not finite.
+    """
+    wide = widest(x)
+    clouds = [
+        Cloud(as_array(points.to(wide)), None if w is None else as_array(w.to(wide)))
+        for points, w in ((x, a), (y, b))
+    ]
+    mean = mean_cost(clouds[0], clouds[1], options.p)
+    if not math.isfinite(mean):
+        raise ValueError("x or y must be finite, got NaN or infinite values.")
+    row, column = (as_tensor(cloud.weights) for cloud in clouds)
+    epsilon = max(epsilon * (mean if relative else 1.0), 1e-12 * mean)
+    if epsilon == 0.0:  # all points are equal
+        zeros = torch.zeros_like(row), torch.zeros_like(column)
+        return Solution(*zeros, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING)
+    dtype = kernel_dtype(x, options.tol, mean / (epsilon * LN2))
+    problems = Problems([clouds[0]], [clouds[1]], epsilon, dtype, options)
+    f, g = (as_tensor(potential) for potential in problems.potentials()[0])
+    return _solution(f, g, row, column, problems.result, epsilon, options.tol)
+
+
+def of_cost(
+    cost: Tensor,
+    a: Tensor | None,
+    b: Tensor | None,
+    epsilon: float,
+    relative: bool,
+    options: Options,
+) -> Solution:
+    """Solve the problem of a cost matrix.
+
+    Raises
+    ------
+    ValueError
+        If a cost is not finite, or their mean is negative where `epsilon` is relative to it.
+    """
+    matrix = cost.to(widest(cost))
+    if not math.isfinite(matrix.sum().item()):  # isfinite() of a matrix is slow
+        raise ValueError("cost must be finite, got NaN or infinite values.")
+    row, column = (
+        normalised_weights(w, k, matrix) for w, k in zip((a, b), cost.shape, strict=True)
+    )
+    # Row and column minima go into the potentials before epsilon divides what is left.
+    offset_f = matrix.amin(1)
+    offset_g = (matrix - offset_f[:, None]).amin(0)
+    reduced = matrix - offset_f[:, None] - offset_g
+    if relative:
+        mean = (row @ matrix @ column).item()
+        if mean < 0:
+            raise ValueError(
+                f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
+                "pass relative=False and an absolute epsilon."
+            )
+        epsilon = epsilon * mean
+    reduced_mean = reduced.mean().item()
+    epsilon = max(epsilon, 1e-12 * reduced_mean)
+    if epsilon == 0.0:  # all costs are equal
+        return Solution(
+            offset_f, offset_g, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING
+        )
+    bit = epsilon * LN2
+    depth = reduced_mean / bit
+    result = solve(
+        Matrix((reduced / -bit)[None], kernel_dtype(cost, options.tol, depth)),
+        as_array(row[None, None]),
+        as_array(column[None, None]),
+        tol=options.tol,
+        max_iter=options.max_iter,
+        depth=depth,
+        max_bytes=options.max_bytes,
+    )
+    f = as_tensor(result.f)[0, 0] * bit + offset_f
+    g = as_tensor(result.g)[0, 0] * bit + offset_g
+    return _solution(f, g, row, column, result, epsilon, options.tol)
+
+
+def _solution(
+    f: Tensor, g: Tensor, a: Tensor, b: Tensor, result: Scaling, epsilon: float, tol: float
+) -> Solution:
+    info = SinkhornInfo(result.n_iter, result.violation, result.violation <= tol)
+    return Solution(f, g, a, b, lambda: result.plan()[0], epsilon, info)

@@ -1,26 +1,23 @@
-"""Distances between samples, for NumPy users."""
+"""Distances between samples, for NumPy users: arrays in, float64 inside, a float out."""
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
+from torch import Tensor
 
-from skotae.transport import exact_cost, squared_mmd
-
-
-def _clouds(X: Any, Y: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    X = check_array(X, dtype="float64", input_name="X")
-    Y = check_array(Y, dtype="float64", input_name="Y")
-    if X.shape[1] != Y.shape[1]:
-        raise ValueError(
-            f"X has {X.shape[1]} columns and Y has {Y.shape[1]}; expected equal numbers."
-        )
-    return torch.tensor(X), torch.tensor(Y)  # copies: X and Y may be read-only
+from skotae import transport
+from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._sklearn import check_sample_weight, container_of
 
 
-def exact_wasserstein(X: Any, Y: Any, *, p: float = 2) -> float:
+def exact_wasserstein(
+    X: Any, Y: Any, *, p: float = 2, X_weight: Any = None, Y_weight: Any = None
+) -> float:
     r"""p-Wasserstein distance between two samples.
 
     .. math::
@@ -29,13 +26,27 @@ def exact_wasserstein(X: Any, Y: Any, *, p: float = 2) -> float:
     Parameters
     ----------
     X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
     Y : array-like of shape (m, d)
+        Sample to compare it with.
     p : float, default=2
-        Exponent.
+        Exponent, at least 1.
+    X_weight, Y_weight : array-like of shape (n,) and (m,), optional
+        Non-negative weights of the rows, divided by their sum; equal by default.
 
     Returns
     -------
     distance : float
+        The p-th root has been taken, unlike in :func:`skotae.transport.exact_cost`.
+
+    Raises
+    ------
+    ValueError
+        If an input or option is invalid.
+
+    References
+    ----------
+    .. [1] Peyre and Cuturi (2019), Computational optimal transport, section 2.4.
 
     Examples
     --------
@@ -43,7 +54,264 @@ def exact_wasserstein(X: Any, Y: Any, *, p: float = 2) -> float:
     >>> exact_wasserstein([[0.0], [1.0]], [[3.0], [2.0]])
     2.0
     """
-    return float(exact_cost(*_clouds(X, Y), p=p)) ** (1.0 / p)
+    p = _real(p, "p")
+    x, y = _clouds(X, Y)
+    a, b = _weight(X_weight, x, "X_weight"), _weight(Y_weight, y, "Y_weight")
+    return float(transport.exact_cost(x, y, p=p, a=a, b=b)) ** (1.0 / p)
+
+
+def sinkhorn_divergence(
+    X: Any,
+    Y: Any,
+    *,
+    epsilon: float = 0.05,
+    relative: bool = True,
+    p: float = 2,
+    debias: str = "paired",
+    sharp: bool = False,
+    tol: float = 1e-6,
+    max_iter: int = 10_000,
+    X_weight: Any = None,
+    Y_weight: Any = None,
+) -> float:
+    r"""Debiased entropic transport cost between two samples.
+
+    .. math::
+        S_\varepsilon(X, Y) = \mathrm{OT}_\varepsilon(X, Y)
+        - \tfrac12 \mathrm{OT}_\varepsilon(X, X) - \tfrac12 \mathrm{OT}_\varepsilon(Y, Y),
+        \quad \mathrm{OT}_\varepsilon(X, Y) = \min_P \langle P, C \rangle
+        + \varepsilon\, \mathrm{KL}(P \,|\, a \otimes b),
+        \quad C_{ij} = \sum_k |x_{ik} - y_{jk}|^p
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
+    Y : array-like of shape (m, d)
+        Sample to compare it with.
+    epsilon : float, default=0.05
+        Regularisation, in units of the mean cost (`relative`) or of the cost.
+    relative : bool, default=True
+        Multiply `epsilon` by the mean cost between `X` and `Y`.
+    p : float, default=2
+        Power of the cost, at least 1.
+    debias : {"paired", "independent", "none"}, default="paired"
+        "paired" is the formula. "independent" compares the halves of each sample, which should
+        then be in random order, and is 0 on average for two samples of one distribution; "none"
+        is the first term.
+    sharp : bool, default=False
+        Leave the entropy out of the values: :math:`\langle P, C \rangle` at the same plans.
+    tol : float, default=1e-6
+        L1 marginal violation at which to stop.
+    max_iter : int, default=10000
+        Largest number of iterations.
+    X_weight, Y_weight : array-like of shape (n,) and (m,), optional
+        Non-negative weights of the rows, divided by their sum; equal by default.
+
+    Returns
+    -------
+    value : float
+        A cost, of which no root is taken: about :math:`W_p^p` for a small `epsilon`.
+
+    Raises
+    ------
+    ValueError
+        If an input or option is invalid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `tol` is not reached.
+
+    References
+    ----------
+    .. [1] Feydy et al. (2019), Interpolating between optimal transport and MMD using Sinkhorn
+       divergences, eq. 3.
+
+    Examples
+    --------
+    >>> from skotae.metrics import sinkhorn_divergence
+    >>> round(sinkhorn_divergence([[0.0], [1.0]], [[4.0], [3.0]]), 6)
+    9.0
+    """
+    max_iter = _integer(max_iter, "max_iter")
+    epsilon, p, tol = _real(epsilon, "epsilon"), _real(p, "p"), _real(tol, "tol")
+    x, y = _clouds(X, Y)
+    value = transport.sinkhorn_divergence(
+        x,
+        y,
+        epsilon=epsilon,
+        relative=relative,
+        tol=tol,
+        max_iter=max_iter,
+        p=p,
+        a=_weight(X_weight, x, "X_weight"),
+        b=_weight(Y_weight, y, "Y_weight"),
+        debias=debias,
+        sharp=sharp,
+    )
+    assert isinstance(value, Tensor)
+    return float(value)
+
+
+def sliced_wasserstein(
+    X: Any, Y: Any, *, n_projections: int = 200, p: float = 2, random_state: Any = None
+) -> float:
+    r"""Sliced p-Wasserstein distance between two samples, by random directions.
+
+    .. math::
+        \mathrm{SW}_p(X, Y) = \left( \frac1L \sum_{l=1}^L W_p^p\bigl(\langle\theta_l, X\rangle,
+        \langle\theta_l, Y\rangle\bigr) \right)^{1/p}, \qquad
+        \theta_l \text{ uniform on the sphere}
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
+    Y : array-like of shape (m, d)
+        Sample to compare it with.
+    n_projections : int, default=200
+        Number of directions L.
+    p : float, default=2
+        Exponent, at least 1.
+    random_state : int, RandomState instance or None, default=None
+        Draws the directions.
+
+    Returns
+    -------
+    distance : float
+        The p-th root has been taken, unlike in :func:`skotae.transport.sliced_wasserstein`. A
+        shift of length s in d dimensions has distance :math:`s / \sqrt d` for ``p = 2``.
+
+    Raises
+    ------
+    ValueError
+        If an input or option is invalid.
+
+    References
+    ----------
+    .. [1] Bonneel et al. (2015), Sliced and Radon Wasserstein barycenters of measures, eq. 7.
+
+    Examples
+    --------
+    >>> from skotae.metrics import sliced_wasserstein
+    >>> sliced_wasserstein([[0.0], [1.0]], [[4.0], [3.0]])
+    3.0
+    """
+    p, n_projections = _real(p, "p"), _integer(n_projections, "n_projections")
+    generator = _generator(random_state)
+    value = transport.sliced_wasserstein(
+        *_clouds(X, Y), n_projections=n_projections, p=p, generator=generator
+    )
+    return float(value) ** (1.0 / p)
+
+
+def max_sliced_wasserstein(
+    X: Any,
+    Y: Any,
+    *,
+    n_starts: int = 10,
+    n_steps: int = 20,
+    p: float = 2,
+    random_state: Any = None,
+) -> float:
+    r"""Max-sliced p-Wasserstein distance: along the direction in which two samples differ most.
+
+    .. math::
+        \max_{|\theta| = 1} W_p\bigl(\langle\theta, X\rangle, \langle\theta, Y\rangle\bigr)
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
+    Y : array-like of shape (m, d)
+        Sample to compare it with.
+    n_starts : int, default=10
+        Number of random directions from which to climb, beside some planned ones.
+    n_steps : int, default=20
+        Number of steps from each.
+    p : float, default=2
+        Exponent, at least 1.
+    random_state : int, RandomState instance or None, default=None
+        Draws the directions to start from.
+
+    Returns
+    -------
+    distance : float
+        A local maximum. The p-th root has been taken, unlike in
+        :func:`skotae.transport.max_sliced_wasserstein`.
+
+    Raises
+    ------
+    ValueError
+        If an input or option is invalid.
+
+    References
+    ----------
+    .. [1] Deshpande et al. (2019), Max-sliced Wasserstein distance and its use for GANs, eq. 8.
+
+    Examples
+    --------
+    >>> from skotae.metrics import max_sliced_wasserstein
+    >>> round(max_sliced_wasserstein([[0.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [3.0, 5.0]]), 6)
+    5.0
+    """
+    n_starts, n_steps = _integer(n_starts, "n_starts"), _integer(n_steps, "n_steps")
+    p, generator = _real(p, "p"), _generator(random_state)
+    value = transport.max_sliced_wasserstein(
+        *_clouds(X, Y), n_starts=n_starts, n_steps=n_steps, p=p, generator=generator
+    )
+    return float(value) ** (1.0 / p)
+
+
+def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any = None) -> float:
+    r"""2-Wasserstein distance between the Gaussian fits of two samples (Frechet distance).
+
+    .. math::
+        \left( |m_X - m_Y|^2 + \operatorname{tr} \bigl(\Sigma_X + \Sigma_Y
+        - 2 (\Sigma_X^{1/2} \Sigma_Y \Sigma_X^{1/2})^{1/2}\bigr) \right)^{1/2}
+
+    with means and unbiased covariances. The "Frechet inception distance" (FID) of images is the
+    square of this, of features of a network.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
+    Y : array-like of shape (m, d)
+        Sample to compare it with.
+    X_weight, Y_weight : array-like of shape (n,) and (m,), optional
+        Non-negative weights of the rows, divided by their sum, as numpy.cov's `aweights`; equal by
+        default.
+
+    Returns
+    -------
+    distance : float
+        The root has been taken, unlike in :func:`skotae.transport.gaussian_wasserstein`. The
+        covariance of a single row is zero.
+
+    Raises
+    ------
+    ValueError
+        If an input is invalid.
+
+    References
+    ----------
+    .. [1] Dowson and Landau (1982), The Frechet distance between multivariate normal distributions.
+    .. [2] Heusel et al. (2017), GANs trained by a two time-scale update rule, section 2 (FID).
+
+    Examples
+    --------
+    >>> from skotae.metrics import gaussian_wasserstein
+    >>> round(gaussian_wasserstein([[0.0], [1.0]], [[3.0], [4.0]]), 6)
+    3.0
+    """
+    x, y = _clouds(X, Y)
+    fits = (
+        *transport.fit_gaussian(x, _weight(X_weight, x, "X_weight")),
+        *transport.fit_gaussian(y, _weight(Y_weight, y, "Y_weight")),
+    )
+    return float(transport.gaussian_wasserstein(*fits)) ** 0.5
 
 
 def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
@@ -54,7 +322,9 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     Parameters
     ----------
     X : array-like of shape (n, d)
+        Sample. Of two data frames the columns must have the same names in the same order.
     Y : array-like of shape (m, d)
+        Sample to compare it with.
     bandwidth : float, default=1.0
         Standard deviation of one coordinate.
 
@@ -62,6 +332,15 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     -------
     value : float
         May be negative where the samples have one distribution.
+
+    Raises
+    ------
+    ValueError
+        If an input or option is invalid.
+
+    References
+    ----------
+    .. [1] Tolstikhin et al. (2018), Wasserstein auto-encoders, Algorithm 2.
 
     Examples
     --------
@@ -71,4 +350,77 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     >>> mmd(X, X + 1) > 0.5
     True
     """
-    return float(squared_mmd(*_clouds(X, Y), bandwidth=bandwidth))
+    bandwidth = _real(bandwidth, "bandwidth")
+    return float(transport.squared_mmd(*_clouds(X, Y), bandwidth=bandwidth))
+
+
+def _clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:
+    names = _column_names(X), _column_names(Y)
+    x, y = _cloud(X, "X"), _cloud(Y, "Y")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"X has {x.shape[1]} columns and Y has {y.shape[1]}; expected equal numbers."
+        )
+    if None not in names and names[0] != names[1]:
+        raise ValueError(
+            "X and Y must have columns of the same names in the same order, got "
+            f"{names[0]} and {names[1]}."
+        )
+    return x, y
+
+
+def _cloud(X: Any, name: str) -> Tensor:
+    X = check_array(
+        X,
+        dtype="float64",
+        order="C",
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name=name,
+    )
+    if X.ndim != 2 or X.size == 0:
+        hint = f" One feature is {name}.reshape(-1, 1)." if X.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_features), neither of them 0, got shape "
+            f"{X.shape}.{hint}"
+        )
+    return torch.tensor(X)  # a copy: X may be read-only
+
+
+def _column_names(X: Any) -> list[str] | None:
+    """Names of the columns of a data frame, or None where they are not names."""
+    if container_of(X) is None:
+        return None
+    names = list(X.columns)
+    return names if all(isinstance(name, str) for name in names) else None
+
+
+def _weight(weight: Any, cloud: Tensor, name: str) -> Tensor | None:
+    """Weights as a tensor, or None where they are all equal: uniform weights are faster."""
+    if weight is None:
+        return None
+    try:
+        weight = check_sample_weight(weight, cloud.numpy(), dtype="f8", ensure_non_negative=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is invalid: {error}") from error
+    return None if np.ptp(weight) == 0 else torch.tensor(weight)
+
+
+def _integer(value: Any, name: str) -> int:
+    return int(check_scalar(value, name, Integral, min_val=1))
+
+
+def _real(value: Any, name: str) -> float:
+    return float(check_scalar(value, name, Real))
+
+
+def _generator(random_state: Any) -> torch.Generator:
+    try:
+        return make_generator(draw_seed(random_state))
+    except ValueError as error:
+        raise ValueError(
+            "random_state must be None, an integer >= 0 or a numpy.random.RandomState, got "
+            f"{random_state!r}."
+        ) from error

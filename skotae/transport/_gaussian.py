@@ -11,7 +11,12 @@ from skotae.transport.base import check_weights, first_order_only, widest
 
 
 class _Bures(torch.autograd.Function):
-    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` with gradients I - T_AB and I - T_BA."""
+    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` with gradients I - T_AB and I - T_BA.
+
+    With ``A^1/2 B^1/2 = U S V'`` the last trace is that of S, and the maps are
+    ``T_AB = B^1/2 V S^-1 V' B^1/2`` and ``T_BA = A^1/2 U S^-1 U' A^1/2``. No difference of
+    eigenvalues is divided by.
+    """
 
     @staticmethod
     def forward(ctx: Any, cov1: Tensor, cov2: Tensor) -> Tensor:
@@ -21,17 +26,19 @@ class _Bures(torch.autograd.Function):
         if not bool(first.isfinite().all() & second.isfinite().all()):
             ctx.save_for_backward(cov1, cov2, cov1 * torch.nan, cov2 * torch.nan)
             return torch.full_like(cov1[0, 0], torch.nan)
+        root1, root2 = _root(first), _root(second)
+        left, singular, right = torch.linalg.svd(root1 @ root2)
         eps = max(torch.finfo(cov1.dtype).eps, torch.finfo(cov2.dtype).eps) * len(first)
-        root, inverse_root = _roots(first, eps)
-        middle, inverse_middle = _roots(root @ second @ root, eps * eps)
+        keep = singular > eps * singular[0]
+        inverse = torch.where(keep, 1 / singular.clamp_min(torch.finfo(wide).tiny), 0.0)
+        # The map from a singular covariance leaves its range: only the other's root gives it whole.
+        map12 = root2 @ (right.T * inverse) @ right @ root2
+        map21 = root1 @ (left * inverse) @ left.T @ root1
         identity = torch.eye(len(first), dtype=wide, device=first.device)
         ctx.save_for_backward(
-            cov1,
-            cov2,
-            (identity - inverse_root @ middle @ inverse_root).to(cov1.dtype),
-            (identity - root @ inverse_middle @ root).to(cov2.dtype),
+            cov1, cov2, (identity - map12).to(cov1.dtype), (identity - map21).to(cov2.dtype)
         )
-        value = first.trace() + second.trace() - 2 * middle.trace()
+        value = first.trace() + second.trace() - 2 * singular.sum()
         return value.clamp_min(0.0).to(cov1.dtype)
 
     @staticmethod
@@ -41,14 +48,9 @@ class _Bures(torch.autograd.Function):
         return first_order_only("gaussian_wasserstein", gradients, (cov1, cov2))
 
 
-def _roots(matrix: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
-    """Return the square root and its pseudo-inverse; no difference of eigenvalues is divided by."""
+def _root(matrix: Tensor) -> Tensor:
     spectrum, vectors = torch.linalg.eigh(matrix)
-    spectrum = spectrum.clamp_min(0.0)
-    keep = spectrum > cutoff * spectrum.amax()
-    root = spectrum.sqrt()
-    inverse = torch.where(keep, 1 / root.clamp_min(torch.finfo(root.dtype).tiny), 0.0)
-    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
+    return (vectors * spectrum.clamp_min(0.0).sqrt()) @ vectors.T
 
 
 def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
@@ -59,7 +61,8 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
         - 2 (\Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2})^{1/2}\bigr)
 
     The gradient with respect to a covariance is ``I - T``, with `T` the linear transport map to the
-    other Gaussian; on a null space it is that of the pseudo-inverse, hence finite.
+    other Gaussian. Where that does not exist it is made of pseudo-inverses, hence finite, and of
+    the points of a cloud that spans no more than a subspace it remains the gradient.
 
     Parameters
     ----------

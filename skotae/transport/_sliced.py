@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,27 @@ from torch import Tensor
 
 from skotae.transport.base import check_clouds, check_positive, first_order_only, widest
 
+_EIGEN = 256  # dimensions up to which eigenvectors are cheap beside the sorting
+_PLACES = 2**28  # a single-precision number made double has 29 bits to spare
 
-def _order(values: Tensor) -> Tensor:
-    """Return the argsort of every row; NumPy's is many times faster than torch's on CPU."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(np.argsort(values.numpy(), axis=1))
-    return values.argsort(1)
+
+def _sort(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every row sorted, and its argsort.
+
+    On CPU by NumPy, whose sort is many times faster than torch's, and than its own argsort:
+    numbers of single precision are sorted as double ones with their place in the spare last bits.
+    """
+    if values.device.type != "cpu":
+        return values.sort(1)
+    exact = torch.finfo(values.dtype).bits == 64 or values.shape[1] > _PLACES
+    if exact or not math.isfinite(values.sum(dtype=torch.float64).item()):
+        order = torch.from_numpy(np.argsort(values.double().numpy(), axis=1))
+        return values.gather(1, order), order
+    keys = values.double()
+    bits = keys.view(torch.int64)
+    bits |= torch.arange(values.shape[1])
+    keys.numpy().sort(axis=1)
+    return keys.to(values.dtype), bits.bitwise_and_(_PLACES - 1)
 
 
 def _quantile_coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -26,10 +42,11 @@ def _quantile_coupling(n: int, m: int, device: torch.device) -> tuple[Tensor, Te
     return rows.to(device), columns.to(device), torch.from_numpy(mass)
 
 
-def _transport_rows(px: Tensor, py: Tensor, p: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ``W_p^p`` of every row of (L, n) and (L, m) and its gradients for both."""
-    order_x, order_y = _order(px), _order(py)
-    sorted_x, sorted_y = px.gather(1, order_x), py.gather(1, order_y)
+def _transport_rows(
+    px: Tensor, py: Tensor, p: float, wanted: tuple[bool, bool] = (True, True)
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return ``W_p^p`` of every row of (L, n) and (L, m), and those of its gradients `wanted`."""
+    (sorted_x, order_x), (sorted_y, order_y) = _sort(px), _sort(py)
     n, m = px.shape[1], py.shape[1]
     if n == m:
         gap = sorted_x - sorted_y
@@ -44,8 +61,8 @@ def _transport_rows(px: Tensor, py: Tensor, p: float) -> tuple[Tensor, Tensor, T
         slope = gap.sign() * gap.abs().pow(p - 1) * (p * mass)
         slope_x = torch.zeros_like(px).index_add_(1, rows, slope)
         slope_y = torch.zeros_like(py).index_add_(1, columns, -slope)
-    grad_x = torch.empty_like(px).scatter_(1, order_x, slope_x)
-    grad_y = torch.empty_like(py).scatter_(1, order_y, slope_y)
+    grad_x = torch.empty_like(px).scatter_(1, order_x, slope_x) if wanted[0] else None
+    grad_y = torch.empty_like(py).scatter_(1, order_y, slope_y) if wanted[1] else None
     return values, grad_x, grad_y
 
 
@@ -57,15 +74,11 @@ class _SlicedFunction(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             # Sums of far-away clouds need the centre removed; it cancels in every difference.
             centre = y.detach().mean(0)
-            values, grad_x, grad_y = _transport_rows(
-                directions @ (x.detach() - centre).T, directions @ (y.detach() - centre).T, p
-            )
+            px, py = (directions @ (cloud.detach() - centre).T for cloud in (x, y))
+            values, *grads = _transport_rows(px, py, p, ctx.needs_input_grad[:2])
             share = 1.0 / len(directions)
             ctx.save_for_backward(
-                x,
-                y,
-                (grad_x.T @ directions) * share if ctx.needs_input_grad[0] else None,
-                (grad_y.T @ directions) * share if ctx.needs_input_grad[1] else None,
+                x, y, *(None if grad is None else grad.T @ directions * share for grad in grads)
             )
             return values.mean()
 
@@ -143,6 +156,25 @@ def sliced_wasserstein(
     return _SlicedFunction.apply(x, y, _directions(n_projections, x, generator), p)
 
 
+def _starts(x: Tensor, y: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """Return random directions, the difference of the means and, of the covariances, two more."""
+    theta, shift = _directions(count, x, generator), x.mean(0) - y.mean(0)
+    planned = torch.nn.functional.normalize(shift[None], dim=1)
+    difference = x.T @ x / len(x) - shift.outer(shift) - y.T @ y / len(y)
+    if len(difference) <= _EIGEN and bool(difference.isfinite().all()):
+        extreme = torch.linalg.eigh(difference.cpu())[1][:, [0, -1]].T
+        planned = torch.cat((planned, extreme.to(x.device)))
+    planned = torch.where(planned.abs().sum(1, keepdim=True) > 0, planned, theta[:1])
+    return torch.cat((theta, planned))
+
+
+def _ascent(theta: Tensor, x: Tensor, y: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """Return ``W_p^p`` along every direction, and its gradient with respect to the direction."""
+    values, grad_x, grad_y = _transport_rows(theta @ x.T, theta @ y.T, p)
+    assert grad_x is not None and grad_y is not None
+    return values, grad_x @ x + grad_y @ y
+
+
 def max_sliced_wasserstein(
     x: Tensor,
     y: Tensor,
@@ -156,18 +188,20 @@ def max_sliced_wasserstein(
 
     .. math:: \max_{|\theta| = 1} W_p^p\bigl(\langle\theta, x\rangle, \langle\theta, y\rangle\bigr)
 
-    A local maximum: from each start, the direction becomes the normalised gradient, which for
-    ``p = 2`` is the power iteration :math:`\theta \leftarrow D^\top D \theta` on the sorted
-    differences D. The best direction seen is kept.
+    A local maximum, the best that gradient ascent on the sphere reaches from several starts. A
+    full step is the normalised gradient, which for ``p = 2`` is the power iteration
+    :math:`\theta \leftarrow D^\top D \theta` on the sorted differences D; steps that do not raise
+    the value are halved.
 
     Parameters
     ----------
     x, y : Tensor of shape (n, d) and (m, d)
         Clouds of one dtype; sizes may differ.
     n_starts : int, default=10
-        Random directions to start from; the difference of the means is one more.
+        Random directions to start from. The difference of the means is one more, and up to 256
+        dimensions the two extreme eigenvectors of the difference of the covariances.
     n_steps : int, default=20
-        Iterations.
+        Steps from each start.
     p : float, default=2
         At least 1.
     generator : torch.Generator, optional
@@ -202,16 +236,17 @@ def max_sliced_wasserstein(
         cloud_x, cloud_y = x.to(wide), y.to(wide)
         centre = cloud_y.mean(0)
         cloud_x, cloud_y = cloud_x - centre, cloud_y - centre
-        theta = _directions(n_starts, cloud_x, generator)
-        theta = torch.cat((theta, torch.nn.functional.normalize(cloud_x.mean(0)[None], dim=1)))
-        theta = torch.where(theta.abs().sum(1, keepdim=True) > 0, theta, theta[:1])
-        best, best_value = theta[:1], theta.new_full((), -1.0)
-        for _ in range(n_steps + 1):
-            values, grad_x, grad_y = _transport_rows(theta @ cloud_x.T, theta @ cloud_y.T, p)
-            top = values.argmax()
-            better = values[top] > best_value
-            best = torch.where(better, theta[top][None], best)
-            best_value = torch.where(better, values[top], best_value)
-            moved = torch.nn.functional.normalize(grad_x @ cloud_x + grad_y @ cloud_y, dim=1)
-            theta = torch.where(moved.abs().sum(1, keepdim=True) > 0, moved, theta)
+        theta = _starts(cloud_x, cloud_y, n_starts, generator)
+        values, gradient = _ascent(theta, cloud_x, cloud_y, p)
+        step = torch.full_like(theta[:, :1], 0.5)
+        for _ in range(n_steps):
+            along = (gradient * theta).sum(1, keepdim=True) * theta
+            trial = torch.nn.functional.normalize(along + step * (gradient - along), dim=1)
+            reached, slope = _ascent(trial, cloud_x, cloud_y, p)
+            better = (reached > values)[:, None]
+            theta = torch.where(better, trial, theta)
+            gradient = torch.where(better, slope, gradient)
+            values = torch.maximum(values, reached)
+            step = torch.where(better, 1.5 * step, 0.5 * step)
+        best = theta[values.argmax()][None]
     return _SlicedFunction.apply(x, y, best.to(x.dtype), p)

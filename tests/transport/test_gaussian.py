@@ -59,6 +59,77 @@ def test_gradient_is_finite_for_singular_covariances(points, dtype):
     assert x.grad.abs().max() < 100
 
 
+def _cloud(points, d, seed, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(points, d, generator=generator, dtype=torch.float64)
+
+
+def _distance(x, y):
+    return gaussian_wasserstein(*fit_gaussian(x), *fit_gaussian(y))
+
+
+def _by_polar_factor(x, y):
+    """The distance with the polar factor P of Y X' constant, which is its envelope's gradient."""
+    rows = [(cloud - cloud.mean(0)) / (len(cloud) - 1) ** 0.5 for cloud in (x, y)]
+    cross = rows[1] @ rows[0].T
+    left, singular, right = torch.linalg.svd(cross.detach(), full_matrices=False)
+    keep = singular > 1e-10 * singular[0]
+    polar = left[:, keep] @ right[keep]
+    spread = sum(row.square().sum() for row in rows)
+    return (x.mean(0) - y.mean(0)).square().sum() + spread - 2 * (polar * cross).sum()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 5e-3), (torch.float64, 1e-5)])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(3, 50, 16), (50, 3, 16), (3, 4, 16), (8, 50, 8), (9, 2, 1), (40, 50, 2)]
+)
+def test_gradient_of_points_in_a_subspace(n, m, d, scale, dtype, tolerance):
+    x, y = _cloud(n, d, 0, scale).requires_grad_(), _cloud(m, d, 1, 2 * scale).requires_grad_()
+    value = _by_polar_factor(x, y)
+    expected = torch.autograd.grad(value, (x, y))
+    narrow = [cloud.detach().to(dtype).requires_grad_() for cloud in (x, y)]
+    found = _distance(*narrow)
+    assert found.item() == pytest.approx(value.item(), rel=tolerance)
+    for gradient, reference in zip(torch.autograd.grad(found, narrow), expected, strict=True):
+        assert (gradient - reference).norm() < tolerance * reference.norm()
+
+
+@pytest.mark.parametrize(("points", "d"), [(40, 3), (60, 16), (9, 1)])
+def test_gradient_of_points(points, d):
+    x, y = _cloud(points, d, 0).requires_grad_(), _cloud(points, d, 1, 2.0).requires_grad_()
+    assert torch.autograd.gradcheck(_distance, (x, y))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("points", [2, 5, 16, 17, 100])
+@pytest.mark.parametrize("start", [0.1, 3.0])
+def test_descent_leads_to_the_identity(points, start, scale):
+    """As far as so few points can span it."""
+    d = 16
+    x = _cloud(points, d, 0, start * scale).float().requires_grad_()
+    target = torch.zeros(d), scale**2 * torch.eye(d)
+    values = []
+    for _ in range(60):
+        value = gaussian_wasserstein(*fit_gaussian(x), *target)
+        values.append(value.item() / scale**2)
+        (gradient,) = torch.autograd.grad(value, x)
+        x = (x - 0.25 * points * gradient).detach().requires_grad_()
+    least = max(0, d - points + 1)
+    assert all(late <= early + 5e-3 for early, late in zip(values, values[1:], strict=False))
+    assert values[-1] == pytest.approx(least, abs=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("points", [3, 600])
+def test_512_dimensions(points, dtype):
+    x, y = _cloud(points, 512, 0).to(dtype).requires_grad_(), _cloud(600, 512, 1).to(dtype)
+    value = _distance(x, y)
+    (gradient,) = torch.autograd.grad(value, x)
+    with torch.no_grad():
+        assert _distance(x - 0.1 * len(x) * gradient, y) < value
+
+
 def test_identical_gaussians_and_zero_covariances():
     cov = _covariance(5, 0, rank=2).float().requires_grad_()
     zero = torch.zeros(5)

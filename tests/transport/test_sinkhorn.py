@@ -5,8 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 
 from skotae.transport import sinkhorn_divergence
@@ -101,90 +99,6 @@ def test_sharp_gradient_by_finite_differences():
     )
 
 
-@pytest.mark.parametrize("d", [2, 8, 64])
-@pytest.mark.parametrize("epsilon", [0.1, 0.05, 0.01])
-@pytest.mark.parametrize("debias", ["paired", "independent"])
-def test_float32_default_tolerance(d, epsilon, debias):
-    x, y = clouds(64, 64, d)
-    options = {"epsilon": epsilon, "debias": debias}
-    exact = x.clone().requires_grad_()
-    sinkhorn_divergence(exact, y, **options, **TIGHT).backward()
-    single = x.float().requires_grad_()
-    value, info = sinkhorn_divergence(single, y.float(), **options, return_info=True)
-    value.backward()
-    assert info.converged and info.marginal_violation <= 1e-3
-    assert value.dtype == single.grad.dtype == torch.float32
-    error = (single.grad.double() - exact.grad).norm() / exact.grad.norm()
-    assert error < 1e-2
-
-
-def test_two_diracs():
-    x, y = torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 5.0]])
-    for debias in ("none", "paired", "independent"):
-        for sharp in (False, True):
-            value = sinkhorn_divergence(x, y, debias=debias, sharp=sharp)
-            assert value.item() == pytest.approx(25.0, rel=1e-6)
-
-
-def test_small_epsilon_is_sorting_in_one_dimension():
-    x, y = clouds(30, 30, 1)
-    expected = (x.sort(0)[0] - y.sort(0)[0]).square().mean()
-    value = sinkhorn_divergence(x, y, epsilon=1e-3, sharp=True, tol=1e-4, max_iter=10_000)
-    assert value.item() == pytest.approx(expected.item(), rel=2e-2)
-
-
-def test_gaussians_closed_form():
-    # Entropic OT of N(0, I) and N(m, I), Janati et al. (2020): the divergence is |m|^2 exactly.
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2000, 2, generator=generator)
-    value = sinkhorn_divergence(x, x.flip(0) + torch.tensor([1.0, 2.0]), epsilon=0.1)
-    assert value.item() == pytest.approx(5.0, rel=1e-3)
-
-
-def test_large_epsilon_is_an_energy_distance():
-    x, y = clouds()
-    value = sinkhorn_divergence(x, y, epsilon=1e6, **TIGHT)
-    assert value.item() == pytest.approx((x.mean(0) - y.mean(0)).square().sum().item(), rel=1e-4)
-
-
-@settings(deadline=None, derandomize=True, max_examples=25)
-@given(
-    n=st.integers(1, 12),
-    m=st.integers(1, 12),
-    d=st.integers(1, 5),
-    seed=st.integers(0, 1000),
-    scale=st.sampled_from([1e-6, 1e-2, 1.0, 1e3, 1e6]),
-    debias=st.sampled_from(["none", "paired", "independent"]),
-)
-def test_invariances(n, m, d, seed, scale, debias):
-    x, y = clouds(n, m, d, seed=seed)
-    options = {"epsilon": 0.1, "debias": debias, **TIGHT}
-    value = sinkhorn_divergence(x, y, **options)
-    close = {"rtol": 1e-6, "atol": 1e-7}
-    torch.testing.assert_close(sinkhorn_divergence(y, x, **options), value, **close)
-    shift = torch.full((d,), 37.0, dtype=x.dtype)
-    torch.testing.assert_close(sinkhorn_divergence(x + shift, y + shift, **options), value, **close)
-    rotation = torch.linalg.qr(
-        torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=x.dtype)
-    )[0]
-    moved = sinkhorn_divergence(x @ rotation, y @ rotation, **options)
-    torch.testing.assert_close(moved, value, **close)
-    scaled = sinkhorn_divergence(x * scale, y * scale, **options)
-    torch.testing.assert_close(scaled / scale**2, value, **close)
-    if debias == "paired":
-        assert value.item() > -1e-9
-
-
-def test_identical_clouds():
-    for dtype in (torch.float32, torch.float64):
-        x = clouds(dtype=dtype)[0].requires_grad_()
-        y = x.detach().clone()
-        value = sinkhorn_divergence(x, y, tol=1e-6)
-        value.backward()
-        assert abs(value.item()) < 1e-5
-        assert x.grad.abs().max() < 1e-5
-
-
 def test_translation_gradient_is_twice_the_shift():
     x = clouds(dtype=torch.float32)[0].requires_grad_()
     sinkhorn_divergence(x, x.detach() + 1e4).backward()
@@ -201,16 +115,29 @@ def test_gradient_reaches_both_inputs_when_they_are_one():
 
 def test_independent_debiasing_finds_the_width_and_paired_does_not():
     # The mini-batch bias of table 1 in Patrini et al. (2019): codes s N(0, I) against N(0, I).
-    widths = torch.arange(0.5, 1.31, 0.05)
-    totals = {"independent": torch.zeros(len(widths)), "paired": torch.zeros(len(widths))}
-    for seed in range(4):
-        generator = torch.Generator().manual_seed(seed)
-        x, y = torch.randn(2, 128, 64, generator=generator)
-        for debias, total in totals.items():
-            total += torch.stack([sinkhorn_divergence(s * x, y, debias=debias) for s in widths])
-    best = {debias: widths[total.argmin()].item() for debias, total in totals.items()}
-    assert abs(best["independent"] - 1) < 0.12
-    assert best["paired"] < 0.8
+    widths = torch.arange(0.5, 1.31, 0.1)
+    means = {"independent": torch.zeros(len(widths)), "paired": torch.zeros(len(widths))}
+    seeds = 16
+    for seed in range(seeds):
+        x, y = torch.randn(2, 128, 64, generator=torch.Generator().manual_seed(seed))
+        for debias, mean in means.items():
+            values = [sinkhorn_divergence(s * x, y, debias=debias) for s in widths]
+            mean += torch.stack(values) / seeds
+    # The parabola around the smallest value, whose own place is only known to the grid.
+    near = slice(*(means["independent"].argmin() + torch.tensor([-2, 3])).tolist())
+    square, slope, _ = np.polyfit(widths[near], means["independent"][near], 2)
+    assert abs(-slope / square / 2 - 1) < 0.05
+    assert widths[means["paired"].argmin()] < 0.8
+
+
+def test_independent_debiasing_is_centred_on_equal_distributions():
+    values = []
+    for seed in range(40):
+        x, y = torch.randn(2, 64, 16, generator=torch.Generator().manual_seed(seed))
+        values.append(sinkhorn_divergence(x, y, debias="independent"))
+    values = torch.stack(values)
+    assert values.mean().abs() < 4 * values.std() / 40**0.5
+    assert (values < 0).any()
 
 
 def test_double_backward_is_refused():
@@ -219,23 +146,6 @@ def test_double_backward_is_refused():
     (gradient,) = torch.autograd.grad(sinkhorn_divergence(x, y), x, create_graph=True)
     with pytest.raises(RuntimeError, match="sinkhorn_divergence cannot be differentiated twice"):
         gradient.sum().backward()
-
-
-def test_autocast_does_not_reach_the_solver():
-    x, y = clouds(dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = sinkhorn_divergence(x, y)
-    torch.testing.assert_close(value, sinkhorn_divergence(x, y))
-    half = sinkhorn_divergence(x.bfloat16(), y.bfloat16())
-    assert half.dtype == torch.bfloat16
-    assert half.item() == pytest.approx(value.item(), rel=0.02)
-
-
-@pytest.mark.parametrize("d", [1, 2, 8])
-def test_tight_tolerance_is_reached_where_iterations_are_slow(d):
-    x, y = clouds(100, 90, d)
-    _, info = sinkhorn_divergence(x, y, epsilon=0.01, tol=1e-10, return_info=True)
-    assert info.converged and info.n_iter < 600
 
 
 def test_unconverged_warns_and_says_what_to_change():
@@ -252,18 +162,6 @@ def test_non_finite_points_give_nan_not_an_exception():
     value = sinkhorn_divergence(x, y)
     value.backward()
     assert value.isnan() and x.grad.isnan().all()
-
-
-def test_no_global_state_is_moved():
-    state, dtype, threads = (
-        torch.get_rng_state(),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-    )
-    x, y = clouds()
-    sinkhorn_divergence(x, y)
-    assert torch.equal(state, torch.get_rng_state())
-    assert (dtype, threads) == (torch.get_default_dtype(), torch.get_num_threads())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Tables of ``benchmarks/results/transport.json``, made when the pages are built.
+
+The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
+each peer over all rows, and time ratios by number of points and epsilon.
+"""
+
+import json
+from pathlib import Path
+from statistics import median
+
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "transport.json"
+COMMAND = "python benchmarks/transport.py"
+
+
+def list_table(title, header, rows):
+    """Text of a list-table with one header row."""
+    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
+    for row in (header, *rows):
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return [*lines, ""]
+
+
+def number(value, digits=2):
+    return "none" if value is None else f"{value:.{digits}g}"
+
+
+def by_peer(rows, bounds):
+    """One line for skotae and for each peer, over all rows."""
+    ours = [(row, {**row["ours"], "ratio": 1.0}) for row in rows]
+    found = {"skotae": ours}
+    for row in rows:
+        for name, peer in row["peers"].items():
+            found.setdefault(name, []).append((row, peer))
+    for name, pairs in found.items():
+        ratios = [peer["ratio"] for _, peer in pairs if peer.get("ratio") is not None]
+        errors = [peer["error"] for _, peer in pairs if peer["error"] is not None]
+        missed = sum((p["error"] or 0.0) > bounds[row["family"]] for row, p in pairs)
+        unknown = [peer for _, peer in pairs if peer["error"] is None]
+        extrapolated = sum(peer.get("extrapolated", False) for peer in unknown)
+        failed = len(unknown) - extrapolated
+        remarks = {"failed": failed, "extrapolated": extrapolated}
+        yield [
+            name,
+            number(median(ratios) if ratios else None, 3),
+            number(min(ratios, default=None), 3),
+            number(max(errors, default=None)),
+            f"{missed} of {len(pairs)}",
+            ", ".join(f"{count} {word}" for word, count in remarks.items() if count),
+        ]
+
+
+def by_size(rows, names):
+    """Milliseconds of skotae, and the median ratio of each peer, for one size and epsilon."""
+    groups = {}
+    for row in rows:
+        groups.setdefault((row["n_points"], row["epsilon"]), []).append(row)
+    for (n, epsilon), group in sorted(groups.items()):
+        cells = [f"{n:,}", epsilon, number(1e3 * median(r["ours"]["seconds"] for r in group), 3)]
+        for name in names:
+            peers = [row["peers"].get(name, {}) for row in group]
+            ratios = [peer["ratio"] for peer in peers if peer.get("ratio") is not None]
+            cells.append(number(median(ratios) if ratios else None, 3))
+        yield cells
+
+
+def render(results):
+    """Text of both tables."""
+    rows, environment = list(results["rows"].values()), results["environment"]
+    names = list(dict.fromkeys(name for row in rows for name in row["peers"]))
+    versions = ", ".join(
+        f"{name} {environment['versions'][name]}" for name in ("torch", "POT", "geomloss")
+    )
+    bounds = results["settings"]["bounds"]
+    limits = " and ".join(f"{bound:g} ({family})" for family, bound in bounds.items())
+    header = ["Solver", "Median ratio", "Smallest ratio", "Largest error", "Missed", "Remarks"]
+    intro = (
+        f"{len(rows)} rows, {environment['system']} {environment['machine']}, one thread; "
+        f"{versions}. A row is missed where the error is above {limits}."
+    )
+    return [
+        intro,
+        "",
+        *list_table(
+            "Time over that of skotae, and relative error of the gradient",
+            header,
+            by_peer(rows, bounds),
+        ),
+        *list_table(
+            "Median time ratio by number of points and epsilon",
+            ["Points", "Epsilon", "skotae, ms", *names],
+            by_size(rows, names),
+        ),
+    ]
+
+
+class TransportBenchmark(SphinxDirective):
+    def run(self):
+        if RESULTS.exists():
+            self.env.note_dependency(str(RESULTS))
+            results = json.loads(RESULTS.read_text())
+        else:
+            results = {"rows": {}}
+        lines = render(results) if results["rows"] else [f"No results yet: run ``{COMMAND}``."]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app):
+    app.add_directive("transport-benchmark", TransportBenchmark)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,6 +24,7 @@ from skotae.transport._arrays import (
 from skotae.transport._kernel import Kernel
 
 _WINDOW = 5  # plain iterations between two extrapolations
+_NEAR = 30.0  # times the tolerance: from there on every iteration may be the last
 _SHALLOW = 64.0  # bits of mean exponent that plain iterations handle from a cold start
 _STEPS = 4  # iterations at each level of epsilon
 
@@ -99,7 +100,8 @@ def scale(
         None where the arithmetic left the range of the dtype.
     """
     xp, limit, wide, b = namespace(kernel.device), kernel.reach, kernel.wide, kernel.b
-    host = xp is np  # there it costs nothing to look at a number; elsewhere, once per window
+    # Elsewhere than on the host a look at the violation waits for the device: once per window.
+    near = host = xp is np
     kernel.absorb(f, g)
     # Column scalings are `w` for the kernel and `bits` for potentials; a weight may be zero.
     w, bits = b, 0.0 * kernel.weights[1]
@@ -112,13 +114,14 @@ def scale(
             # The sum of some row is made of entries at the floor.
             kernel.absorb(*kernel.log_maxima())
             rows, columns = kernel.step(w)
-        violation = abs(w * columns - b).sum(-1)
         n_iter += 1
         last = n_iter >= max_iter
-        if host or last or trial is not None or len(window) == _WINDOW - 1:
+        if near or last or trial is not None or len(window) == _WINDOW - 1:
+            violation = abs(w * columns - b).sum(-1)
             worst = max(violation[:, 0].tolist())
             if not math.isfinite(worst):
                 return None
+            near = host and worst <= _NEAR * tol
             if worst <= tol or last:
                 if window:
                     bits = -log2(window[-1], wide)

@@ -14,6 +14,7 @@ from skotae.transport._scaling import Scaling, anneal, iterate, scale
 from skotae.transport._shards import Alone
 
 _DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
+_HOLLOW = 64.0  # bits from which some rows are far from every column
 _SINGLE_TOL = 2e-5  # marginal violation that float32 reaches
 MAX_BYTES = 256 * 2.0**20  # of a kernel that is stored
 _SINGLE_STEPS = 200  # float32 iterations before float64 takes over
@@ -89,12 +90,16 @@ def _solve(kernel: Kernel, *, tol: float, max_iter: int, depth: float) -> Scalin
     def solved(attempt: Scaling | None) -> bool:
         return attempt is not None and (spent >= max_iter or not attempt.violation > tol)
 
+    # A cloud against itself has ones on the diagonal, however deep the rest.
+    deep = depth > _DEEP and not all(kernel.symmetric)
     result = None
-    if depth <= _DEEP and kernel.dtype != wide:
+    if not deep and kernel.dtype != wide:
+        if depth > _HOLLOW and not any(kernel.symmetric):
+            f, g = kernel.log_maxima()
         result = scaled(_SINGLE_STEPS)
     if not solved(result):
         kernel = kernel.of(kernel.log_kernel.astype(wide))
-        if f is None and depth > _DEEP:
+        if f is None and deep:
             f, g, n_iter = anneal(kernel, depth=depth)
             spent += n_iter
         # A Newton step costs as much as some iterations, the more the larger the problem.

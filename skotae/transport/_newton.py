@@ -42,7 +42,7 @@ def _evaluate(log_kernel: Tensor, a: Tensor, b: Tensor, f: Tensor) -> _Point:
 
 def newton(
     log_kernel: Tensor, a: Tensor, b: Tensor, f: Tensor, *, tol: float, max_iter: int
-) -> tuple[Tensor, Tensor, float, int]:
+) -> tuple[Tensor, Tensor, int]:
     r"""Maximise the concave semi-dual ``<a, f> + <b, g(f)>``.
 
     The gradient is ``a (1 - t)``, the Hessian ``-(diag(a t) - S diag(b) S^T)``, with `S` the plan
@@ -62,8 +62,6 @@ def newton(
     Returns
     -------
     f, g : Tensor of shape (B, 1, n) and (B, 1, m)
-    violation : float
-        Largest of the batch.
     n_iter : int
     """
     best = _evaluate(log_kernel, a, b, f)
@@ -91,5 +89,4 @@ def newton(
             trial = sinkhorn.replaced(better, trial)
             n_iter += 1
         best = best.replaced(~done, trial)
-    violation = best.violation.amax().item()
-    return best.f, column_update(log_kernel, a, best.f), violation, n_iter
+    return best.f, column_update(log_kernel, a, best.f), n_iter

@@ -187,6 +187,12 @@ def _extrapolated(iterates: Array, b: Array) -> Array:
     return (mixture / mixture.sum(1)[:, None]).mT @ iterates[:, 1:]
 
 
+def levels(depth: float) -> list[float]:
+    """Return the factors of a log kernel of mean exponent `depth`, from shallow to the whole."""
+    halvings = max(0, math.ceil(math.log2(max(depth, 1.0) / _SHALLOW)))
+    return [2.0**-level for level in range(halvings, -1, -1)]
+
+
 def anneal(kernel: Kernel, *, depth: float) -> tuple[Array, Array, int]:
     """Epsilon scaling in the log domain: halve epsilon from where the mean exponent is shallow.
 
@@ -202,35 +208,30 @@ def anneal(kernel: Kernel, *, depth: float) -> tuple[Array, Array, int]:
         Potentials to start from.
     n_iter : int
     """
-    levels = max(0, math.ceil(math.log2(max(depth, 1.0) / _SHALLOW)))
     f = 0.0 * kernel.weights[0]
-    for level in range(levels, 0, -1):
-        easier = kernel.of(kernel.log_kernel.rescaled(2.0**-level))
+    *easier, _ = levels(depth)
+    for factor in easier:
+        scaled = kernel.of(kernel.log_kernel.rescaled(factor))
         for _ in range(_STEPS):
-            f = easier.log_rows(easier.log_columns(f))
+            f = scaled.log_rows(scaled.log_columns(f))
         f = f * 2.0
     g = kernel.log_columns(f)
-    return kernel.log_rows(g), g, levels * _STEPS
+    return kernel.log_rows(g), g, len(easier) * _STEPS
 
 
-def iterate(
-    kernel: Kernel, f: Array, *, tol: float, max_iter: int
-) -> tuple[Array, Array, float, int]:
+def iterate(kernel: Kernel, f: Array, *, tol: float, max_iter: int) -> tuple[Array, Array, int]:
     """Run plain log-domain iterations from `f`: slow, and right wherever the rest fails.
 
     Returns
     -------
     f, g : array of shape (B, 1, n) and (B, 1, m)
-    violation : float
-        Largest of the batch.
     n_iter : int
     """
-    a = kernel.weights[0]
     n_iter = 0
     while True:
         g = kernel.log_columns(f)
         previous, f = f, kernel.log_rows(g)
-        violation = float((a * abs(2.0 ** (previous - f) - 1.0)).sum(-1).max())
+        violation = (kernel.weights[0] * abs(2.0 ** (previous - f) - 1.0)).sum(-1)
         n_iter += 1
-        if n_iter >= max_iter or not violation > tol:
-            return f, g, violation, n_iter
+        if n_iter >= max_iter or not float(violation.max()) > tol:
+            return f, g, n_iter

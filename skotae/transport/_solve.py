@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from skotae.transport._arrays import Array, as_array, as_tensor, widest
 from skotae.transport._kernel import Kernel
 from skotae.transport._log_kernel import LogKernel
 from skotae.transport._newton import newton
-from skotae.transport._scaling import Scaling, anneal, iterate, scale
+from skotae.transport._scaling import Scaling, anneal, iterate, levels, scale
 from skotae.transport._shards import Alone
 
 _DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
@@ -21,6 +23,7 @@ _SINGLE_STEPS = 200  # float32 iterations before float64 takes over
 _PATIENCE = 300  # iterations before Newton steps, for up to 128 points
 _NEWTON_ORDER = 1024  # largest dense Newton system
 _NEWTON_STEPS = 100
+_LEVEL_TOL = 1e-2  # marginal violation before epsilon is halved
 
 
 def kernel_dtype(inputs: Tensor, tol: float, depth: float) -> torch.dtype:
@@ -92,56 +95,76 @@ def _solve(kernel: Kernel, *, tol: float, max_iter: int, depth: float) -> Scalin
 
     # A cloud against itself has ones on the diagonal, however deep the rest.
     deep = depth > _DEEP and not all(kernel.symmetric)
-    result = None
     if not deep and kernel.dtype != wide:
         if depth > _HOLLOW and not any(kernel.symmetric):
             f, g = kernel.log_maxima()
         result = scaled(_SINGLE_STEPS)
-    if not solved(result):
-        kernel = kernel.of(kernel.log_kernel.astype(wide))
-        if f is None and deep:
-            f, g, n_iter = anneal(kernel, depth=depth)
-            spent += n_iter
-        # A Newton step costs as much as some iterations, the more the larger the problem.
-        order = min(kernel.shape[1:])
-        result = scaled(int(_PATIENCE * max(1.0, order / 128)))
+        if result is not None and solved(result):
+            return replace(result, n_iter=spent)
+    kernel = kernel.of(kernel.log_kernel.astype(wide))
+    order = min(kernel.shape[1:])
+    dense = order <= _NEWTON_ORDER and kernel.stored and kernel.shards.alone
+    if deep:
+        f, g, steps = _annealed(kernel, dense, tol=tol, depth=depth, max_iter=max_iter)
+        spent += steps
+    # A Newton step costs as much as some iterations, the more the larger the problem.
+    result = scaled(int(_PATIENCE * max(1.0, order / 128)))
     if not solved(result):
         if f is None or g is None:
-            f, g, n_iter = anneal(kernel, depth=depth)
-            spent += n_iter
-        polished = _polished(kernel, f, g, tol=tol, max_iter=max_iter - spent)
-        spent, f, g = spent + polished.n_iter, polished.f, polished.g
-        result = polished if solved(polished) else scaled(max_iter) or polished
-    assert result is not None
-    result.n_iter = spent
-    return result
-
-
-def _polished(kernel: Kernel, f: Array, g: Array, *, tol: float, max_iter: int) -> Scaling:
-    """Finish a batch that misses `tol`: Newton on the smaller side, or else the log domain."""
-    f, g, violation, n_iter = iterate(kernel, kernel.log_rows(g), tol=tol, max_iter=1)
-    left = min(max_iter - n_iter, _NEWTON_STEPS)
-    if left > 0 and violation > tol:
-        _, n, m = kernel.shape
-        if min(n, m) > _NEWTON_ORDER or not kernel.stored:
-            f, g, violation, steps = iterate(kernel, f, tol=tol, max_iter=left)
+            f, g, steps = anneal(kernel, depth=depth)
+            spent += steps
+        left = max(1, min(max_iter - spent, _NEWTON_STEPS))
+        if dense:
+            f, g, steps = _by_newton(kernel, f, g, tol=tol, max_iter=left)
         else:
-            matrix = kernel.log_kernel.block()
-            row, column = (as_tensor(weights) for weights in kernel.weights)
-            if n <= m:
-                first, second, violation, steps = newton(
-                    matrix, row, column, as_tensor(f), tol=tol, max_iter=left
-                )
-            else:
-                second, first, violation, steps = newton(
-                    matrix.mT, column, row, as_tensor(g), tol=tol, max_iter=left
-                )
-            f, g = as_array(first), as_array(second)
-        n_iter += steps
-    f = kernel.log_rows(g)
-    kernel.absorb(f, g)
+            f, g, steps = iterate(kernel, f, tol=tol, max_iter=left)
+        spent += steps
+        result = scaled(max_iter) or _settled(kernel, f, g)
+    assert result is not None
+    return replace(result, n_iter=spent)
+
+
+def _annealed(
+    kernel: Kernel, dense: bool, *, tol: float, depth: float, max_iter: int
+) -> tuple[Array, Array, int]:
+    """Start from large epsilon: with some Newton steps at each level where they are affordable."""
+    if not dense:
+        return anneal(kernel, depth=depth)
+    spent = 0
+    f, g = (0.0 * weights for weights in kernel.weights)
+    for factor in levels(depth):
+        easier = kernel.of(kernel.log_kernel.rescaled(factor))
+        goal = tol if factor == 1.0 else max(tol, _LEVEL_TOL)
+        left = max(1, min(max_iter - spent, _NEWTON_STEPS))
+        f, g, steps = _by_newton(easier, f, g, tol=goal, max_iter=left)
+        spent += steps
+        if factor < 1.0:
+            f, g = 2.0 * f, 2.0 * g
+    return f, g, spent
+
+
+def _by_newton(
+    kernel: Kernel, f: Array, g: Array, *, tol: float, max_iter: int
+) -> tuple[Array, Array, int]:
+    """Return potentials in bits after Newton steps on the smaller side."""
+    _, n, m = kernel.shape
+    matrix = kernel.log_kernel.block()
+    row, column = (as_tensor(weights) for weights in kernel.weights)
+    if n <= m:
+        first, second, steps = newton(matrix, row, column, as_tensor(f), tol=tol, max_iter=max_iter)
+    else:
+        second, first, steps = newton(
+            matrix.mT, column, row, as_tensor(g), tol=tol, max_iter=max_iter
+        )
+    return as_array(first), as_array(second), steps
+
+
+def _settled(kernel: Kernel, f: Array, g: Array) -> Scaling:
+    """Return the scaling of given potentials, for whatever they are worth."""
+    kernel.absorb(kernel.log_rows(g), g)
     rows, columns = kernel.step(kernel.b)
-    return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violation, n_iter)
+    violation = float(abs(kernel.b * columns - kernel.b).sum(-1).max())
+    return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violation, 0)
 
 
 __all__ = ["MAX_BYTES", "Scaling", "kernel_dtype", "solve"]

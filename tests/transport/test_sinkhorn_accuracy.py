@@ -67,14 +67,14 @@ def test_gradient_at_the_default_tolerance(cell):
 @pytest.mark.parametrize("d", [1, 2])
 @pytest.mark.parametrize("epsilon", [0.05, 0.01])
 def test_gradient_of_the_worst_of_many_draws(kind, d, epsilon, reference):
-    # Where iterations are slow, how far one ends from the solution differs from draw to draw. Of
-    # the gradient of x, which trains an encoder.
+    # In one or two dimensions iterations are slow, and what is left of the marginal violation says
+    # less of the gradient: how far one ends from the solution differs from draw to draw.
     errors = []
     for seed in range(10, 22):
         x, y = kind(64, d, seed)
         expected = reference(x, y, epsilon=epsilon, tol=1e-6)
-        errors.append(default_errors(x, y, expected, epsilon)[0])
-    assert max(errors) <= BOUNDS[kind]
+        errors.append(max(default_errors(x, y, expected, epsilon)))
+    assert max(errors) <= 2 * BOUNDS[kind]
 
 
 def test_value_at_a_tight_tolerance(cell):

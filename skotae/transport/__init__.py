@@ -3,6 +3,7 @@
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost
 from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._matrix_cost import sinkhorn_cost
 from skotae.transport._mmd import squared_mmd
 from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
 from skotae.transport._semidual import c_transform
@@ -19,6 +20,7 @@ __all__ = [
     "fit_gaussian",
     "gaussian_wasserstein",
     "max_sliced_wasserstein",
+    "sinkhorn_cost",
     "sinkhorn_divergence",
     "sinkhorn_plan",
     "sinkhorn_potentials",

@@ -24,6 +24,7 @@ from skotae.transport._arrays import (
     concatenated,
     is_small,
     log2,
+    namespace,
     times,
     widest,
 )
@@ -120,7 +121,7 @@ class Kernel:
         self.f, self.g = f, g
         if self.stored:
             made = self._made(self._slices[0])
-            small = self.device.type == "cpu" and is_small(self.shape[1] * self.shape[2])
+            small = namespace(self.device) is np and is_small(self.shape[1] * self.shape[2])
             self._matrix = made.numpy() if small else made
             self._turned = self._matrix.mT
 

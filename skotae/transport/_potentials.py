@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,8 +20,6 @@ from skotae.transport.base import (
     full_precision,
     warn_unless_converged,
 )
-
-_UNBOUNDED = 1e12  # MiB
 
 
 def sinkhorn_potentials(
@@ -59,6 +59,8 @@ def sinkhorn_potentials(
         Power of the cost between clouds.
     a, b : Tensor of shape (n,) and (m,), optional
         Weights, divided by their sum; uniform by default.
+    max_memory : float, default=256
+        Mebibytes, as for `sinkhorn_divergence`.
 
     Returns
     -------
@@ -84,6 +86,7 @@ def sinkhorn_potentials(
     >>> f.tolist(), g.tolist(), info.converged
     ([0.0, 0.0], [0.0, 0.0, 0.0], True)
     """
+    check_positive("max_memory", max_memory)
     solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, max_memory)
     return solution.f.to(dtype), solution.g.to(dtype), solution.info
 
@@ -131,7 +134,7 @@ def sinkhorn_plan(
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, _UNBOUNDED)
+    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, math.inf)
     return solution.plan().to(dtype)
 
 
@@ -151,7 +154,6 @@ def _solve(
 ) -> tuple[Solution, torch.dtype]:
     check_solver(epsilon, tol, max_iter)
     check_positive("p", p, minimum=1.0)
-    check_positive("max_memory", max_memory)
     options = Options(tol, max_iter, float(p), False, max_memory * 2.0**20, Alone())
     if cost is None:
         if x is None:

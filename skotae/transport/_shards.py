@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from skotae.transport._arrays import Array, as_tensor, log2
+from skotae.transport._arrays import Array, as_tensor, empty, log2
 
 
 class Alone:
@@ -35,6 +35,10 @@ class Alone:
         """Return the parts of the last axis, of length `n` in all, from all ranks."""
         return array
 
+    def points(self, cloud: Tensor) -> tuple[Tensor, slice]:
+        """Return the rows of all ranks, in order of rank, and where those of this rank are."""
+        return cloud, slice(0, len(cloud))
+
 
 class Group(Alone):
     """A process group. Every result is the same, to the bit, on each of its ranks."""
@@ -42,25 +46,22 @@ class Group(Alone):
     alone = False
 
     def __init__(self, group: Any):
-        from torch import distributed
-
-        self._distributed, self._group = distributed, group
-        self.rank = distributed.get_rank(group)
-        self.size = distributed.get_world_size(group)
+        self._group = group
+        self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
 
     def part(self, n: int) -> tuple[int, int]:
         return n * self.rank // self.size, n * (self.rank + 1) // self.size
 
     def _reduced(self, array: Array, operation: Any) -> Array:
-        tensor = as_tensor(array).clone()
-        self._distributed.all_reduce(tensor, operation, group=self._group)
+        tensor = torch.as_tensor(array).clone()
+        distributed.all_reduce(tensor, operation, group=self._group)
         return tensor if isinstance(array, Tensor) else tensor.numpy()
 
     def sum(self, array: Array) -> Array:
-        return self._reduced(array, self._distributed.ReduceOp.SUM)
+        return self._reduced(array, distributed.ReduceOp.SUM)
 
     def max(self, array: Array) -> Array:
-        return self._reduced(array, self._distributed.ReduceOp.MAX)
+        return self._reduced(array, distributed.ReduceOp.MAX)
 
     def log2_sum(self, bits: Array) -> Array:
         top = self.max(bits)
@@ -68,17 +69,17 @@ class Group(Alone):
 
     def joined(self, array: Array, n: int) -> Array:
         start, stop = self.part(n)
-        tensor = as_tensor(array)
-        whole = tensor.new_zeros((*tensor.shape[:-1], n))
-        whole[..., start:stop] = tensor
-        return self.sum(whole if isinstance(array, Tensor) else whole.numpy())
+        whole = empty((*array.shape[:-1], n), as_tensor(array).dtype, like=array)
+        whole[...] = 0.0
+        whole[..., start:stop] = array
+        return self.sum(whole)
 
     def points(self, cloud: Tensor) -> tuple[Tensor, slice]:
-        """Return the rows of all ranks, in order of rank, and where those of this rank are."""
-        sizes = [torch.zeros(1, dtype=torch.int64, device=cloud.device) for _ in range(self.size)]
-        self._distributed.all_gather(sizes, sizes[0].new_full((1,), len(cloud)), group=self._group)
-        counts = [int(size) for size in sizes]
-        start = sum(counts[: self.rank])
-        whole = cloud.new_zeros((sum(counts), *cloud.shape[1:]))
-        whole[start : start + len(cloud)] = cloud
-        return as_tensor(self.sum(whole)), slice(start, start + len(cloud))
+        counts = torch.zeros(self.size, dtype=torch.int64, device=cloud.device)
+        counts[self.rank] = len(cloud)
+        counts = self.sum(counts)
+        start = int(counts[: self.rank].sum())
+        whole = cloud.new_zeros((int(counts.sum()), *cloud.shape[1:]))
+        here = slice(start, start + len(cloud))
+        whole[here] = cloud
+        return self.sum(whole), here

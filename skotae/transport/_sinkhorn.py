@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from skotae.transport._problems import Options
-from skotae.transport._shards import Alone
-from skotae.transport._terms import Outcome, evaluate
+from skotae.transport._shards import Alone, Group
+from skotae.transport._terms import Outcome, evaluate, evaluate_shared
 from skotae.transport.base import (
     DEBIAS,
     SinkhornInfo,
@@ -19,6 +19,7 @@ from skotae.transport.base import (
     check_positive,
     check_solver,
     check_weights,
+    debias_terms,
     first_order_only,
     full_precision,
     warn_unless_converged,
@@ -67,6 +68,7 @@ def sinkhorn_divergence(
     debias: str = "paired",
     sharp: bool = False,
     max_memory: float = 256,
+    group: Any = None,
     return_info: bool = False,
 ) -> Tensor | tuple[Tensor, SinkhornInfo]:
     r"""Debiased entropic optimal-transport cost between two point clouds.
@@ -105,6 +107,16 @@ def sinkhorn_divergence(
     sharp : bool, default=False
         Leave the entropy out of the values, ``<P, C>`` at the entropic plan (eq. 12 of [1]_). The
         plan then moves with the points, which the gradient follows by implicit differentiation.
+    max_memory : float, default=256
+        Mebibytes. A kernel of n x m entries that is larger is never stored, but made anew in
+        blocks in every iteration, which bounds the memory and takes a few times as long. `sharp`
+        needs the kernel and refuses.
+    group : torch.distributed.ProcessGroup, optional
+        Each process of the group has some rows of `x` and `y`, and of `a` and `b`; the value is
+        that of all rows together, the same in every process, and the gradient is that of this one
+        value with respect to the rows here. The rows of the kernels, and the work, are shared out.
+        Every process of the group must call with the same options. (Where gradients are averaged
+        over processes afterwards, multiply the value by their number.)
     return_info : bool, default=False
         Also return a `SinkhornInfo`.
 
@@ -145,22 +157,43 @@ def sinkhorn_divergence(
     tensor([[-3.],
             [-3.]])
     """
-    check_clouds(x, y)
+    shards = Alone() if group is None else Group(group)
+    check_clouds(x, y, may_be_empty=not shards.alone)
     check_solver(epsilon, tol, max_iter)
     check_positive("p", p, minimum=1.0)
-    check_weights("a", a, len(x))
-    check_weights("b", b, len(y))
+    if shards.alone:
+        check_weights("a", a, len(x))
+        check_weights("b", b, len(y))
     if debias not in DEBIAS:
         raise ValueError(f"debias must be one of {', '.join(map(repr, DEBIAS))}, got {debias!r}.")
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     check_positive("max_memory", max_memory)
-    shards = Alone()
+    if sharp:
+        _check_sharp(debias, len(x), len(y), max_memory, shards)
     options = Options(tol, max_iter, float(p), sharp, max_memory * 2.0**20, shards)
     report: list[SinkhornInfo] = []
     problem = partial(
-        evaluate, epsilon=float(epsilon), relative=relative, debias=debias, options=options
+        evaluate if shards.alone else evaluate_shared,
+        epsilon=float(epsilon),
+        relative=relative,
+        debias=debias,
+        options=options,
     )
     value = _SinkhornFunction.apply(x, y, a, b, problem, report)
     warn_unless_converged(report[0], tol, max_iter)
     return (value, report[0]) if return_info else value
+
+
+def _check_sharp(debias: str, n: int, m: int, max_memory: float, shards: Alone) -> None:
+    """Raise ValueError unless the plans, which a sharp value needs whole, are here and fit."""
+    if not shards.alone:
+        raise ValueError("sharp=True needs whole plans, got a group: pass group=None.")
+    clouds, terms = debias_terms(debias, n, m)
+    sizes = [rows.stop - rows.start for _, rows in clouds]
+    needed = max(8 * sizes[i] * sizes[j] for i, j, _ in terms) / 2**20
+    if needed > max_memory:
+        raise ValueError(
+            f"sharp=True needs plans of {needed:.0f} MiB in memory for {n} and {m} points, got "
+            f"max_memory={max_memory:g}: increase it, or take fewer points."
+        )

@@ -20,7 +20,7 @@ _HOLLOW = 64.0  # bits from which some rows are far from every column
 _SINGLE_TOL = 2e-5  # marginal violation that float32 reaches
 MAX_BYTES = 256 * 2.0**20  # of a kernel that is stored
 _SINGLE_STEPS = 200  # float32 iterations before float64 takes over
-_PATIENCE = 300  # iterations before Newton steps, for up to 128 points
+_PATIENCE = 100  # iterations before Newton steps, or as many as there are points
 _NEWTON_ORDER = 1024  # largest dense Newton system
 _NEWTON_STEPS = 100
 _LEVEL_TOL = 1e-2  # marginal violation before epsilon is halved
@@ -108,7 +108,7 @@ def _solve(kernel: Kernel, *, tol: float, max_iter: int, depth: float) -> Scalin
         f, g, steps = _annealed(kernel, dense, tol=tol, depth=depth, max_iter=max_iter)
         spent += steps
     # A Newton step costs as much as some iterations, the more the larger the problem.
-    result = scaled(int(_PATIENCE * max(1.0, order / 128)))
+    result = scaled(max(_PATIENCE, order) - spent if dense else max_iter)
     if not solved(result):
         if f is None or g is None:
             f, g, steps = anneal(kernel, depth=depth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from skotae.transport._arrays import SMALL, Array, as_array, as_tensor, widest
 from skotae.transport._clouds import Cloud, mean_cost
 from skotae.transport._problems import LN2, Options, Problems
 from skotae.transport._solve import kernel_dtype
-from skotae.transport.base import SinkhornInfo, debias_terms
+from skotae.transport.base import SinkhornInfo, check_clouds, check_weights, debias_terms
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**14  # elements of a kernel up to which different problems are solved together
@@ -91,6 +91,27 @@ def evaluate(
         name: as_tensor(gradient).to(inputs[name].dtype) for name, gradient in gradients.items()
     }
     return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))
+
+
+def evaluate_shared(
+    inputs: dict[str, Any], wanted: set[str], *, options: Options, **arguments: Any
+) -> Outcome:
+    """Evaluate the clouds of all ranks of a group, of which `inputs` are the rows of this one.
+
+    Points are few beside the entries of a kernel: every rank has all of them, and the same result.
+    The kernels' rows are shared out. Gradients are those of the rows of this rank.
+    """
+    everywhere = {
+        name: (None, slice(0, 0)) if tensor is None else options.shards.points(tensor.detach())
+        for name, tensor in inputs.items()
+    }
+    whole: dict[str, Any] = {name: tensor for name, (tensor, _) in everywhere.items()}
+    check_clouds(whole["x"], whole["y"])
+    check_weights("a", whole["a"], len(whole["x"]))
+    check_weights("b", whole["b"], len(whole["y"]))
+    outcome = evaluate(whole, wanted, options=options, **arguments)
+    here = {name: gradient[everywhere[name][1]] for name, gradient in outcome.gradients.items()}
+    return replace(outcome, gradients=here)
 
 
 def _key(clouds: list[Cloud], i: int, j: int, k: int, depth: float) -> tuple[int, ...]:

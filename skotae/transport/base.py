@@ -68,7 +68,7 @@ def check_cost(cost: Tensor) -> None:
         )
 
 
-def check_clouds(x: Tensor, y: Tensor) -> None:
+def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
     """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space."""
     for name, cloud in (("x", x), ("y", y)):
         if not isinstance(cloud, Tensor):
@@ -78,7 +78,7 @@ def check_clouds(x: Tensor, y: Tensor) -> None:
             raise ValueError(f"{name} must have shape (points, features), got {shape}.")
         if not cloud.is_floating_point():
             raise ValueError(f"{name} must be of a floating-point dtype, got {cloud.dtype}.")
-        if cloud.shape[0] == 0 or cloud.shape[1] == 0:
+        if cloud.shape[1] == 0 or (cloud.shape[0] == 0 and not may_be_empty):
             raise ValueError(f"{name} is empty: its shape is {tuple(cloud.shape)}.")
     if x.shape[1] != y.shape[1]:
         raise ValueError(

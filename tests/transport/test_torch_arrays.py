@@ -1,0 +1,59 @@
+"""The solver's path for other devices, which keeps all arrays in torch, run on the CPU."""
+
+import pytest
+import torch
+
+from skotae.transport import sinkhorn_cost, sinkhorn_divergence
+
+
+def _clouds(dtype):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(61, 3, generator=generator, dtype=torch.float64)
+    y = 0.7 * torch.randn(47, 3, generator=generator, dtype=torch.float64) + 0.4
+    return x.to(dtype).requires_grad_(), y.to(dtype).requires_grad_()
+
+
+@pytest.fixture
+def arrays_in_torch(monkeypatch):
+    for module in ("_arrays", "_kernel", "_scaling"):
+        monkeypatch.setattr(f"skotae.transport.{module}.namespace", lambda device: torch)
+
+
+OPTIONS = [
+    {},
+    {"debias": "independent"},
+    {"epsilon": 0.01},
+    {"epsilon": 1e-4, "debias": "none"},
+    {"p": 1},
+    {"sharp": True},
+    {"max_memory": 1e-4},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_agrees_with_numpy_in_float64(options, request):
+    x, y = _clouds(torch.float64)
+    options = {"tol": 1e-9, "max_iter": 10_000, **options}
+    expected = sinkhorn_divergence(x, y, **options)
+    gradients = torch.autograd.grad(expected, (x, y))
+    request.getfixturevalue("arrays_in_torch")
+    value = sinkhorn_divergence(x, y, **options)
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=0)
+    for got, want in zip(torch.autograd.grad(value, (x, y)), gradients, strict=True):
+        assert (got - want).norm() <= 1e-6 * want.norm()
+
+
+@pytest.mark.parametrize("options", OPTIONS[:3], ids=str)
+def test_float32_reaches_the_tolerance(options, arrays_in_torch):
+    x, y = _clouds(torch.float32)
+    _, info = sinkhorn_divergence(x, y, return_info=True, **options)
+    assert info.converged and info.marginal_violation <= 1e-3
+
+
+def test_weights_and_costs(arrays_in_torch):
+    x, y = _clouds(torch.float64)
+    a, b = torch.linspace(1, 2, 61), torch.linspace(3, 1, 47)
+    cost = (x[:, None] - y).square().sum(2)
+    options = {"a": a, "b": b, "epsilon": 0.5, "relative": False, "tol": 1e-9}
+    of_clouds = sinkhorn_divergence(x, y, debias="none", **options)
+    torch.testing.assert_close(of_clouds, sinkhorn_cost(cost, **options))

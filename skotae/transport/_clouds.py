@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_tensor, empty, filled, widest
+from skotae.transport._arrays import Array, as_tensor, empty, filled
 from skotae.transport._cost import pairwise_cost
 
 _BLOCK = 2**20  # elements of a block of costs
+# What rounding leaves of equal points, as a share of the squared distance of their means from the
+# origin, by bytes of a number.
+_ROUNDING = {4: 1e-12, 8: 1e-30}
 
 
 class Cloud:
@@ -68,7 +71,5 @@ def mean_cost(x: Cloud, y: Cloud, p: float) -> float:
         return sum(float(a[rows] @ cost_between(x, y, p, rows) @ b) for rows in blocks)
     shift = x.centre - y.centre
     mean = x.spread + y.spread + float(shift @ shift)
-    # What rounding leaves of equal points.
-    resolution = 8 * torch.finfo(widest(as_tensor(shift))).eps
-    noise = resolution**2 * float(x.centre @ x.centre + y.centre @ y.centre)
-    return 0.0 if mean <= noise else mean
+    far = float(x.centre @ x.centre + y.centre @ y.centre)
+    return 0.0 if mean <= _ROUNDING[shift.dtype.itemsize] * far else mean

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,7 @@ from skotae.transport._solve import solve
 LN2 = math.log(2.0)
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How entropic problems are solved."""
 
     tol: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -74,12 +75,9 @@ def evaluate(
         epsilon = max(epsilon * (mean if relative else 1.0), 1e-12 * mean)
         depth = mean / (epsilon * LN2)
         dtype = wide if options.sharp else kernel_dtype(inputs["x"], options.tol, depth)
-        sides, terms = debias_terms(debias, len(points["x"]), len(points["y"]))
+        sides, groups = _plan(debias, len(points["x"]), len(points["y"]), depth <= _SHALLOW)
         clouds = [_part(whole, points, weights, name, rows) for name, rows in sides]
-        groups: dict[tuple[int, ...], list[tuple[int, int, float]]] = {}
-        for k, (i, j, coefficient) in enumerate(terms):
-            groups.setdefault(_key(clouds, i, j, k, depth), []).append((i, j, coefficient))
-        for members in groups.values():
+        for members in groups:
             left, right = [clouds[i] for i, _, _ in members], [clouds[j] for _, j, _ in members]
             problems = Problems(left, right, epsilon, dtype, options)
             n_iter = max(n_iter, problems.result.n_iter)
@@ -114,16 +112,24 @@ def evaluate_shared(
     return replace(outcome, gradients=here)
 
 
-def _key(clouds: list[Cloud], i: int, j: int, k: int, depth: float) -> tuple[int, ...]:
-    """Return what term `k` shares with those that it is solved together with.
+@lru_cache(maxsize=64)
+def _plan(
+    debias: str, n: int, m: int, shallow: bool
+) -> tuple[list[tuple[str, slice]], list[list[tuple[int, int, float]]]]:
+    """Return the sub-clouds of a debiased value, and its terms in groups to be solved together.
 
-    Small problems wait for each other, which saves calls; large ones take turns in one memory.
+    Small problems wait for each other, which saves calls, unless one of them needs many more
+    iterations than the others; large ones take turns in one memory.
     """
-    n, m = len(clouds[i].points), len(clouds[j].points)
-    if n * m > SMALL:
-        return n, m, k
-    few_iterations = n * m <= _TOGETHER and depth <= _SHALLOW
-    return n, m, -1 if few_iterations or i != j else -2
+    sides, terms = debias_terms(debias, n, m)
+    sizes = [rows.stop - rows.start for _, rows in sides]
+    groups: dict[tuple[int, ...], list[tuple[int, int, float]]] = {}
+    for k, (i, j, coefficient) in enumerate(terms):
+        elements = sizes[i] * sizes[j]
+        kind = -1 if i != j or (shallow and elements <= _TOGETHER) else -2
+        key = (sizes[i], sizes[j], k if elements > SMALL else kind)
+        groups.setdefault(key, []).append((i, j, coefficient))
+    return sides, list(groups.values())
 
 
 def _part(

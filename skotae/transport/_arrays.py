@@ -26,15 +26,24 @@ def namespace(device: torch.device) -> ModuleType:
     return np if device.type == "cpu" else torch
 
 
-def as_array(tensor: Tensor) -> Array:
-    """Return `tensor` without gradient; on the CPU as a NumPy array that shares its memory."""
+def as_array(tensor: Tensor, dtype: torch.dtype | None = None) -> Array:
+    """Return `tensor` without gradient, on the CPU as a NumPy array.
+
+    In its own dtype it shares the memory of `tensor`.
+    """
     tensor = tensor.detach()
-    return tensor.numpy() if namespace(tensor.device) is np else tensor
+    if namespace(tensor.device) is not np:
+        return tensor if dtype is None else tensor.to(dtype)
+    if dtype is not None and tensor.dtype not in _NUMPY:
+        tensor = tensor.to(dtype)
+    return tensor.numpy() if dtype is None else cast(tensor.numpy(), dtype)
 
 
-def as_tensor(array: Array) -> Tensor:
-    """Return a tensor that shares the memory of `array`."""
-    return torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+def as_tensor(array: Array, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor, which shares the memory of `array` unless it is of another `dtype`."""
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(cast(array, dtype) if dtype in _NUMPY else array)
+    return array if dtype is None else array.to(dtype)
 
 
 def cast(array: Array, dtype: torch.dtype) -> Array:

@@ -66,7 +66,7 @@ def of_clouds(
     """
     wide = widest(x)
     clouds = [
-        Cloud(as_array(points.to(wide)), None if w is None else as_array(w.to(wide)))
+        Cloud(as_array(points, wide), None if w is None else as_array(w, wide))
         for points, w in ((x, a), (y, b))
     ]
     mean = mean_cost(clouds[0], clouds[1], options.p)

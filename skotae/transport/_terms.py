@@ -58,8 +58,7 @@ def evaluate(
     """
     wide = widest(inputs["x"])
     arrays: dict[str, Array] = {
-        name: None if tensor is None else as_array(tensor.detach().to(wide))
-        for name, tensor in inputs.items()
+        name: None if tensor is None else as_array(tensor, wide) for name, tensor in inputs.items()
     }
     points: dict[str, Array] = {"x": arrays["x"], "y": arrays["y"]}
     weights: dict[str, Array] = {"x": arrays["a"], "y": arrays["b"]}
@@ -86,7 +85,7 @@ def evaluate(
                 value += coefficient * cost
             _accumulate(gradients, problems, members, sides, weights)
     tensors = {
-        name: as_tensor(gradient).to(inputs[name].dtype) for name, gradient in gradients.items()
+        name: as_tensor(gradient, inputs[name].dtype) for name, gradient in gradients.items()
     }
     return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))
 

@@ -44,6 +44,7 @@ SHARED = {
         "_solve",
         "_sharp",
         "_problems",
+        "_relaxed",
         "base",
         "_solutions",
         "_terms",

@@ -9,6 +9,7 @@ from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
 from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
 from skotae.transport._sliced import max_sliced_wasserstein, sliced_wasserstein
+from skotae.transport._unbalanced import unbalanced_sinkhorn_divergence
 from skotae.transport.base import SinkhornInfo
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "sinkhorn_potentials",
     "sliced_wasserstein",
     "squared_mmd",
+    "unbalanced_sinkhorn_divergence",
 ]

@@ -153,7 +153,7 @@ def scale(
             continue
         iterates = concatenated([bits, -log2(concatenated(window, 1), wide)], 1)
         trial = _Trial(violation, _sum(kernel.g, iterates[:, -1:]))
-        g = _sum(kernel.g, _extrapolated(iterates, kernel.weights[1]))
+        g = _sum(kernel.g, extrapolated(iterates, kernel.weights[1]))
         w, bits = _placed(kernel, rows, g)
         window = []
 
@@ -180,7 +180,7 @@ def _placed(kernel: Kernel, rows: Array, g: Array) -> tuple[Array, Array]:
     return kernel.b * cast(2.0**bits, kernel.dtype), bits
 
 
-def _extrapolated(iterates: Array, b: Array) -> Array:
+def extrapolated(iterates: Array, b: Array) -> Array:
     """Reduced-rank extrapolation of (B, k + 1, m) iterates: the mixture of least residual."""
     residuals = iterates[:, 1:] - iterates[:, :-1]
     mixture = solve_positive((residuals * b) @ residuals.mT, 1e-10, 1e-60)

@@ -60,6 +60,9 @@ def _memory(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) ->
 class Kernel:
     """``exp2(L + f + g)`` of a log kernel and absorbed potentials, in bits.
 
+    Kernels of a thread take turns in one memory: what was stored is there until potentials are
+    absorbed into another kernel.
+
     Parameters
     ----------
     log_kernel : LogKernel

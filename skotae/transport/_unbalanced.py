@@ -197,9 +197,9 @@ def unbalanced_sinkhorn_divergence(
     References
     ----------
     .. [1] Séjourné, Feydy, Vialard, Trouvé and Peyré (2019), Sinkhorn divergences for unbalanced
-       optimal transport, definition 6.
+       optimal transport. arXiv:1910.12958.
     .. [2] Séjourné, Vialard and Peyré (2022), Faster unbalanced optimal transport: translation
-       invariant Sinkhorn and 1-D Frank-Wolfe, proposition 2.
+       invariant Sinkhorn and 1-D Frank-Wolfe. AISTATS.
 
     Examples
     --------

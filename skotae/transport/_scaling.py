@@ -17,9 +17,9 @@ from skotae.transport._arrays import (
     as_tensor,
     cast,
     concatenated,
+    least_mixture,
     log2,
     namespace,
-    solve_positive,
 )
 from skotae.transport._kernel import Kernel
 
@@ -183,8 +183,7 @@ def _placed(kernel: Kernel, rows: Array, g: Array) -> tuple[Array, Array]:
 def extrapolated(iterates: Array, b: Array) -> Array:
     """Reduced-rank extrapolation of (B, k + 1, m) iterates: the mixture of least residual."""
     residuals = iterates[:, 1:] - iterates[:, :-1]
-    mixture = solve_positive((residuals * b) @ residuals.mT, 1e-10, 1e-60)
-    return (mixture / mixture.sum(1)[:, None]).mT @ iterates[:, 1:]
+    return least_mixture(residuals, b) @ iterates[:, 1:]
 
 
 def levels(depth: float) -> list[float]:

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import SMALL, Array, as_array, as_tensor, widest
+from skotae.transport._arrays import Array, as_array, as_tensor, widest
 from skotae.transport._clouds import Cloud, mean_cost
 from skotae.transport._problems import LN2, Options, Problems
 from skotae.transport._solve import kernel_dtype
 from skotae.transport.base import SinkhornInfo, check_clouds, check_weights, debias_terms
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
-_TOGETHER = 2**14  # elements of a kernel up to which different problems are solved together
+_TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
+_TURNS = 2**18  # elements of a kernel from which problems of one kind take turns
 
 
 @dataclass
@@ -74,7 +75,7 @@ def evaluate(
         epsilon = max(epsilon * (mean if relative else 1.0), 1e-12 * mean)
         depth = mean / (epsilon * LN2)
         dtype = wide if options.sharp else kernel_dtype(inputs["x"], options.tol, depth)
-        sides, groups = _plan(debias, len(points["x"]), len(points["y"]), depth <= _SHALLOW)
+        sides, groups = _plan(debias, len(points["x"]), len(points["y"]), _together(depth))
         clouds = [_part(whole, points, weights, name, rows) for name, rows in sides]
         for members in groups:
             left, right = [clouds[i] for i, _, _ in members], [clouds[j] for _, j, _ in members]
@@ -111,9 +112,15 @@ def evaluate_shared(
     return replace(outcome, gradients=here)
 
 
+def _together(depth: float) -> int:
+    """Return the size of kernel up to which different problems are solved together, or zero."""
+    halvings = max(0, math.ceil(math.log2(max(depth, 1.0))))
+    return _TOGETHER >> halvings if depth <= _SHALLOW else 0
+
+
 @lru_cache(maxsize=64)
 def _plan(
-    debias: str, n: int, m: int, shallow: bool
+    debias: str, n: int, m: int, together: int
 ) -> tuple[list[tuple[str, slice]], list[list[tuple[int, int, float]]]]:
     """Return the sub-clouds of a debiased value, and its terms in groups to be solved together.
 
@@ -125,8 +132,8 @@ def _plan(
     groups: dict[tuple[int, ...], list[tuple[int, int, float]]] = {}
     for k, (i, j, coefficient) in enumerate(terms):
         elements = sizes[i] * sizes[j]
-        kind = -1 if i != j or (shallow and elements <= _TOGETHER) else -2
-        key = (sizes[i], sizes[j], k if elements > SMALL else kind)
+        kind = -1 if i != j or elements <= together else -2
+        key = (sizes[i], sizes[j], k if elements > _TURNS else kind)
         groups.setdefault(key, []).append((i, j, coefficient))
     return sides, list(groups.values())
 

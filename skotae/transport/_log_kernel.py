@@ -6,6 +6,7 @@ Batched: clouds are (B, d, n), feature by feature, matrices (B, n, m), potential
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from skotae.transport._arrays import SMALL, Array, as_tensor, concatenated, empt
 from skotae.transport._clouds import Cloud, cost_between
 
 
-class LogKernel:
+class LogKernel(ABC):
     """What all log kernels share.
 
     Attributes
@@ -33,6 +34,7 @@ class LogKernel:
     device: torch.device
     floor: float = -math.inf
 
+    @abstractmethod
     def block(
         self,
         rows: slice = slice(None),
@@ -49,15 +51,14 @@ class LogKernel:
             Of all rows and columns, in the widest dtype.
         out : Tensor of shape (B, rows, m), optional
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def rescaled(self, factor: float) -> LogKernel:
         """Return ``factor * L``: that of an epsilon that is larger by ``1 / factor``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def astype(self, dtype: torch.dtype) -> LogKernel:
         """Return the same in another dtype."""
-        raise NotImplementedError
 
 
 class SquaredDistances(LogKernel):
@@ -124,9 +125,9 @@ class SquaredDistances(LogKernel):
 class _Elementwise(LogKernel):
     """A log kernel whose rows are computed, or at hand, as values that potentials are added to."""
 
+    @abstractmethod
     def _values(self, rows: slice) -> Tensor:
         """Return ``L`` for some rows; not to be written to."""
-        raise NotImplementedError
 
     def block(
         self,

@@ -110,6 +110,14 @@ def times(rows: Array, matrix: Array) -> Array:
     return rows @ matrix
 
 
+def onto(matrix: Array, columns: Array) -> Array:
+    """Return ``matrix @ columns`` for (B, n, m) and (B, m, k), in the kind of `columns`."""
+    if isinstance(columns, np.ndarray) and isinstance(matrix, Tensor):
+        # In this order torch is up to three times faster for a few columns.
+        return torch.bmm(torch.from_numpy(columns).mT, matrix.mT).mT.numpy()
+    return matrix @ columns
+
+
 def concatenated(parts: list[Array], axis: int = -1) -> Array:
     """Return the parts joined along an axis."""
     if len(parts) == 1:

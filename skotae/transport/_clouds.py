@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_tensor, empty, filled
+from skotae.transport._arrays import Array, as_tensor, cast, filled
 from skotae.transport._cost import pairwise_cost
 
 _BLOCK = 2**20  # elements of a block of costs
@@ -49,11 +49,9 @@ class Cloud:
         self._scaled: tuple[Any, Array] | None = None
 
     def scaled(self, unit: float, dtype: torch.dtype) -> Array:
-        """Return the points (d, n) in `dtype`, multiplied by `unit`; the last result is kept."""
+        """Return the points (n, d) in `dtype`, multiplied by `unit`; the last result is kept."""
         if self._scaled is None or self._scaled[0] != (unit, dtype):
-            scaled = empty(self.points.T.shape, dtype, like=self.points)
-            scaled[...] = (self.points * unit).T
-            self._scaled = (unit, dtype), scaled
+            self._scaled = (unit, dtype), cast(self.points * unit, dtype)
         return self._scaled[1]
 
 

@@ -25,6 +25,7 @@ from skotae.transport._arrays import (
     is_small,
     log2,
     namespace,
+    onto,
     times,
     widest,
 )
@@ -176,24 +177,24 @@ class Kernel:
         return self.shards.joined(parts, self.shape[1])
 
     def moments(self, right: Array | None = None, left: Array | None = None) -> tuple[Array, Array]:
-        """Return ``K right`` for (B, k, m) and ``K^T left`` for (B, k, n), in one pass.
+        """Return ``K right`` for (B, m, k) and ``K^T left`` for (B, n, k), in one pass.
 
         For a smaller B: of the first problems of the batch.
         """
         if self._whole:
             return (
-                None if right is None else times(right, self._turned[: len(right)]),
-                None if left is None else times(left, self._matrix[: len(left)]),
+                None if right is None else onto(self._matrix[: len(right)], right),
+                None if left is None else onto(self._turned[: len(left)], left),
             )
         above, below = [], None
         for rows, kernel in self.blocks():
             if right is not None:
-                above.append(times(right, kernel[: len(right)].mT))
+                above.append(onto(kernel[: len(right)], right).mT)
             if left is not None:
-                part = times(left[..., rows], kernel[: len(left)])
+                part = onto(kernel[: len(left)].mT, left[:, rows])
                 below = part if below is None else below + part
         return (
-            None if right is None else self.joined(concatenated(above)),
+            None if right is None else self.joined(concatenated(above)).mT,
             None if left is None else self.shards.sum(below),
         )
 

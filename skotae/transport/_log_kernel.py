@@ -1,6 +1,6 @@
 """Log kernels ``-C / epsilon`` in bits, made block by block where they are needed.
 
-Batched: clouds are (B, d, n), feature by feature, matrices (B, n, m), potentials (B, 1, n).
+Batched: clouds are (B, n, d), matrices (B, n, m), potentials (B, 1, n).
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ class SquaredDistances(LogKernel):
 
     def _extended(self, clouds: list[Cloud], ones: int) -> tuple[Array, Array]:
         n, d = clouds[0].points.shape
-        extended = empty((len(clouds), d + 2, n), self.dtype, like=clouds[0].points)
+        extended = empty((len(clouds), n, d + 2), self.dtype, like=clouds[0].points)
         for k, cloud in enumerate(clouds):
-            extended[k, :d] = cloud.scaled(self.unit, self.dtype)
-        extended[:, d + ones] = 1.0
+            extended[k, :, :d] = cloud.scaled(self.unit, self.dtype)
+        extended[..., d + ones] = 1.0
         squares = concatenated([cloud.squares[None] for cloud in clouds], 0)
         return extended, squares * (self.unit**2 / -2)
 
@@ -104,9 +104,9 @@ class SquaredDistances(LogKernel):
         out: Tensor | None = None,
     ) -> Tensor:
         # In the widest dtype: potentials and half squares are large where their sum is small.
-        self._left[:, -2] = self._half_x if f is None else self._half_x + f[:, 0]
-        self._right[:, -1] = self._half_y if g is None else self._half_y + g[:, 0]
-        left, right = self._left[:, :, rows].mT, self._right
+        self._left[..., -2] = self._half_x if f is None else self._half_x + f[:, 0]
+        self._right[..., -1] = self._half_y if g is None else self._half_y + g[:, 0]
+        left, right = self._left[:, rows], self._right.mT
         if out is None and isinstance(left, np.ndarray) and left.shape[1] * right.shape[2] <= SMALL:
             return torch.from_numpy(left @ right)
         return torch.bmm(as_tensor(left), as_tensor(right), out=out)
@@ -118,8 +118,8 @@ class SquaredDistances(LogKernel):
         return self if dtype == self.dtype else SquaredDistances(self.x, self.y, self.unit, dtype)
 
     def clouds(self) -> tuple[Array, Array]:
-        """Return the clouds (B, d, n) and (B, d, m), in the units and the dtype of the blocks."""
-        return self._left[:, :-2], self._right[:, :-2]
+        """Return the clouds (B, n, d) and (B, m, d), in the units and the dtype of the blocks."""
+        return self._left[..., :-2], self._right[..., :-2]
 
 
 class _Elementwise(LogKernel):

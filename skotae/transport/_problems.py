@@ -137,17 +137,17 @@ class Problems:
             max((k + 1 for k, w in enumerate(want) if w), default=0) for want in (want_x, want_y)
         )
         above, below = kernel.moments(
-            result.w[:n_x] * right[:n_x] if n_x else None,
-            (kernel.a[:n_y] / result.rows[:n_y]) * left[:n_y] if n_y else None,
+            result.w[:n_x].mT * right[:n_x] if n_x else None,
+            (kernel.a[:n_y] / result.rows[:n_y]).mT * left[:n_y] if n_y else None,
         )
         pairs: list[list[Array]] = [[None, None] for _ in self._pairs]
         for k, (u, v) in enumerate(self._pairs):
             shift = u.centre - v.centre
             if want_x[k]:
-                mean = (above[k] / (result.rows[k] * self._unit)).T
+                mean = above[k] / (result.rows[k].T * self._unit)
                 pairs[k][0] = (2 * u.weights)[:, None] * (u.points + shift - mean)
             if want_y[k]:
-                mean = (below[k] / (result.columns[k] * self._unit)).T
+                mean = below[k] / (result.columns[k].T * self._unit)
                 pairs[k][1] = (2 * v.weights)[:, None] * (v.points - shift - mean)
         return pairs
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from skotae.transport._problems import Options
 from skotae.transport._shards import Alone, Group
-from skotae.transport._terms import Outcome, evaluate, evaluate_shared
+from skotae.transport._terms import EnvelopeFunction, evaluate, evaluate_shared
 from skotae.transport.base import (
     DEBIAS,
     SinkhornInfo,
@@ -20,38 +18,8 @@ from skotae.transport.base import (
     check_solver,
     check_weights,
     debias_terms,
-    first_order_only,
-    full_precision,
     warn_unless_converged,
 )
-
-
-class _SinkhornFunction(torch.autograd.Function):
-    """Value and, by the envelope theorem, gradient in one pass; nothing is unrolled."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        y: Tensor,
-        a: Tensor | None,
-        b: Tensor | None,
-        problem: Callable[[dict[str, Tensor | None], set[str]], Outcome],
-        report: list[SinkhornInfo],
-    ) -> Tensor:
-        inputs = {"x": x, "y": y, "a": a, "b": b}
-        needed = zip(inputs, ctx.needs_input_grad, strict=False)
-        with full_precision(x.device):
-            outcome = problem(inputs, {name for name, need in needed if need})
-        report.append(outcome.info)
-        ctx.save_for_backward(x, y, a, b, *(outcome.gradients.get(name) for name in inputs))
-        return x.new_full((), outcome.value)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved[4:]]
-        return (*first_order_only("sinkhorn_divergence", gradients, saved[:4]), None, None)
 
 
 def sinkhorn_divergence(
@@ -180,7 +148,7 @@ def sinkhorn_divergence(
         debias=debias,
         options=options,
     )
-    value = _SinkhornFunction.apply(x, y, a, b, problem, report)
+    value = EnvelopeFunction.apply(x, y, a, b, problem, report, "sinkhorn_divergence")
     warn_unless_converged(report[0], tol, max_iter)
     return (value, report[0]) if return_info else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,14 @@ from skotae.transport._arrays import Array, as_array, as_tensor, widest
 from skotae.transport._clouds import Cloud, mean_cost
 from skotae.transport._problems import LN2, Options, Problems
 from skotae.transport._solve import kernel_dtype
-from skotae.transport.base import SinkhornInfo, check_clouds, check_weights, debias_terms
+from skotae.transport.base import (
+    SinkhornInfo,
+    check_clouds,
+    check_weights,
+    debias_terms,
+    first_order_only,
+    full_precision,
+)
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
@@ -28,6 +36,36 @@ class Outcome:
     value: float
     gradients: dict[str, Tensor]
     info: SinkhornInfo
+
+
+class EnvelopeFunction(torch.autograd.Function):
+    """Value and, by the envelope theorem, gradient in one pass; nothing is unrolled."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        a: Tensor | None,
+        b: Tensor | None,
+        problem: Callable[[dict[str, Tensor | None], set[str]], Outcome],
+        report: list[SinkhornInfo],
+        name: str,
+    ) -> Tensor:
+        inputs = {"x": x, "y": y, "a": a, "b": b}
+        needed = zip(inputs, ctx.needs_input_grad, strict=False)
+        with full_precision(x.device):
+            outcome = problem(inputs, {key for key, need in needed if need})
+        report.append(outcome.info)
+        ctx.name = name
+        ctx.save_for_backward(x, y, a, b, *(outcome.gradients.get(key) for key in inputs))
+        return x.new_full((), outcome.value)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        gradients = [None if gradient is None else grad_output * gradient for gradient in saved[4:]]
+        return (*first_order_only(ctx.name, gradients, saved[:4]), None, None, None)
 
 
 def evaluate(

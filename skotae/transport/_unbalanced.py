@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,21 +14,20 @@ from torch import Tensor
 from skotae.transport._arrays import as_array, as_tensor, filled, widest
 from skotae.transport._clouds import Cloud, mean_cost
 from skotae.transport._relaxed import Options, Side, Term
-from skotae.transport._terms import Outcome
+from skotae.transport._terms import EnvelopeFunction, Outcome
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_positive,
     check_solver,
     check_weights,
-    first_order_only,
-    full_precision,
     warn_unless_converged,
 )
 
 _MASSES = {"x": "a", "y": "b"}
 
 
+@np.errstate(all="ignore")
 def _evaluate(
     inputs: dict[str, Any], wanted: set[str], *, relative: bool, paired: bool, options: Options
 ) -> Outcome:
@@ -80,35 +78,6 @@ def _evaluate(
                         gradients[name][rows] += coefficient * as_tensor(gradient)
     tensors = {name: gradient.to(inputs[name].dtype) for name, gradient in gradients.items()}
     return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))
-
-
-class _UnbalancedFunction(torch.autograd.Function):
-    """Value and, by the envelope theorem, gradient in one pass; nothing is unrolled."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        y: Tensor,
-        a: Tensor | None,
-        b: Tensor | None,
-        problem: Callable[[dict[str, Tensor | None], set[str]], Outcome],
-        report: list[SinkhornInfo],
-    ) -> Tensor:
-        inputs = {"x": x, "y": y, "a": a, "b": b}
-        needed = zip(inputs, ctx.needs_input_grad, strict=False)
-        with full_precision(x.device), np.errstate(all="ignore"):
-            outcome = problem(inputs, {name for name, need in needed if need})
-        report.append(outcome.info)
-        ctx.save_for_backward(x, y, a, b, *(outcome.gradients.get(name) for name in inputs))
-        return x.new_full((), outcome.value)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved[4:]]
-        name = "unbalanced_sinkhorn_divergence"
-        return (*first_order_only(name, gradients, saved[:4]), None, None)
 
 
 def unbalanced_sinkhorn_divergence(
@@ -229,6 +198,6 @@ def unbalanced_sinkhorn_divergence(
     options = Options(float(epsilon), float(rho), tol, max_iter, float(p), max_memory * 2.0**20)
     report: list[SinkhornInfo] = []
     problem = partial(_evaluate, relative=relative, paired=debias == "paired", options=options)
-    value = _UnbalancedFunction.apply(x, y, a, b, problem, report)
+    value = EnvelopeFunction.apply(x, y, a, b, problem, report, "unbalanced_sinkhorn_divergence")
     warn_unless_converged(report[0], tol, max_iter)
     return (value, report[0]) if return_info else value

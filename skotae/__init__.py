@@ -3,12 +3,13 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
 
 __version__ = version("skotae")
 
 __all__ = [
     "GMWAE",
+    "VAE",
     "CoupledVAE",
     "SinkhornAE",
     "SymmetricWAE",

@@ -25,7 +25,7 @@ from skotae.testing import (
 OPTIONAL_PACKAGES = ("pandas", "polars")
 
 # Small enough for the few rows that checks fit on.
-FEWER = {"GMWAE": {"n_mixtures": 2}, "CoupledVAE": {"n_bank": 64}}
+FEWER = {"n_mixtures": 2, "n_bank": 64}
 
 # Beyond those that scikit-learn runs on estimators of others.
 EXTRA_CHECKS = (
@@ -58,7 +58,9 @@ def classes_of(module, base):
 
 
 def small(cls):
-    return cls(max_iter=3, hidden_layer_sizes=(16,), random_state=0, **FEWER.get(cls.__name__, {}))
+    known = inspect.signature(cls).parameters
+    fewer = {name: value for name, value in FEWER.items() if name in known}
+    return cls(max_iter=3, hidden_layer_sizes=(16,), random_state=0, **fewer)
 
 
 ESTIMATORS = [cls for cls in classes_of(skotae, BaseEstimator) if hasattr(cls, "fit")]
@@ -101,8 +103,14 @@ def test_sklearn_beyond(estimator, check):
     run(check, type(estimator).__name__, estimator)
 
 
-@pytest.mark.parametrize("check", [*autoencoder_checks()], ids=name_of)
-@pytest.mark.parametrize("estimator", INSTANCES, ids=name_of)
+@pytest.mark.parametrize(
+    "estimator, check",
+    [
+        pytest.param(estimator, check, id=f"{name_of(estimator)}-{check.__name__}")
+        for estimator in INSTANCES
+        for check in autoencoder_checks(estimator)
+    ],
+)
 def test_skotae(estimator, check):
     run(check, estimator)
 

@@ -50,7 +50,15 @@ SHARED = {
         "_terms",
     ],
     "training": ["base", "_optim", "_batches", "_guard"],
-    "autoencoders": ["_docs", "_inference", "_modules", "_dual", "_base", "_penalised"],
+    "autoencoders": [
+        "_docs",
+        "_inference",
+        "_modules",
+        "_dual",
+        "_base",
+        "_penalised",
+        "_variational",
+    ],
     "testing": ["base", "generators", "estimator_checks"],
 }
 # Files directly under skotae/, beside ``exceptions``, that nothing else imports.

@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from skotae.autoencoders._inference import DTYPES, InferenceMixin, standardiser
+from skotae.autoencoders._inference import (
+    DTYPES,
+    GeneratingMixin,
+    InferenceMixin,
+    standardiser,
+)
 from skotae.autoencoders._modules import Decoder, Encoder
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
@@ -36,23 +41,16 @@ from skotae.utils._sklearn import (
 from skotae.utils._torch import on_cpu, resolve_device
 
 
-class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
-    """Base of the autoencoders: validation, training, inference, sampling, scoring.
+class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
+    """Base of everything that is trained: validation, seeding, the training call, state.
 
-    A new autoencoder writes its docstring, ``_parameter_constraints``, an explicit
-    ``__init__`` and `_objective`. Where it needs more it overrides `_build` (modules),
-    `_posterior_width`, `_encode`, `_draw_codes` or `_after_fit`.
+    A subclass writes `_build` (modules) and `_objective`.
     """
 
     _parameter_constraints: dict[str, Any] = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "encoder": "no_validation",
-        "decoder": "no_validation",
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [str],
-        "cost": "no_validation",
-        "cost_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-        "clip": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -71,40 +69,31 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
     _auto_batch = (8, 32, 256)
     _advice: Mapping[str, str] = {}
 
-    encoder_: Any
-    decoder_: Any
     data_mean_: np.ndarray
     data_scale_: float
+    data_min_: np.ndarray
+    data_max_: np.ndarray
     n_iter_: int
     history_: dict[str, list[float]]
     best_loss_: float
     _optimiser_state: list[dict[str, Any]] | None
 
-    # --- what a new autoencoder writes -------------------------------------------------
+    # --- what a subclass writes --------------------------------------------------------
 
     @abstractmethod
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         """Named terms whose sum is minimised, for a batch of standardised rows."""
 
-    def _posterior_width(self) -> int:
-        """Width of the encoder network's output."""
-        return self.n_components_
-
+    @abstractmethod
     def _build(self, X: np.ndarray) -> None:
         """Make the modules; torch's global generator is seeded while this runs."""
-        self.encoder_ = Encoder(
-            self._network("encoder", self.n_features_in_, self._posterior_width()),
-            self.prior_.head(self.n_components_),
-        )
-        self.decoder_ = self._decoder()
 
-    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Codes of standardised rows: posterior means, or draws if a generator is given."""
-        return self.encoder_(x) if generator is None else self.encoder_.sample(x, generator)
+    def _measure(self, X: np.ndarray) -> None:
+        """Set the units that the networks see the data in."""
+        self.data_mean_, self.data_scale_ = standardiser(X)
 
-    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        """Codes to generate from."""
-        return self.prior_.sample(n, self.n_components_, generator, dtype=dtype)
+    def _check_values(self, X: np.ndarray) -> None:
+        """Raise a ValueError for values that the model is not defined for."""
 
     def _after_fit(self, rows: Rows) -> None:
         """Called once the weights are final."""
@@ -118,7 +107,7 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None):
-        """Fit the autoencoder.
+        """Fit the model.
 
         Parameters
         ----------
@@ -210,7 +199,7 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
         if fresh:
             self._start(X, container)
         else:
-            self.cost_.check_data(X)
+            self._check_values(X)
         low, high = X.min(axis=0), X.max(axis=0)
         self.data_min_ = low if fresh else np.minimum(low, self.data_min_)
         self.data_max_ = high if fresh else np.maximum(high, self.data_max_)
@@ -242,18 +231,10 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
             if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
         self.device_ = resolve_device(self.device)
-        cost = self.cost
-        if callable(cost) and not isinstance(cost, (BaseCost, type)):
-            cost = CallableCost(cost)
-        self.cost_ = resolve_part(cost, "cost", COSTS, BaseCost, default="sqeuclidean")
-        self.cost_.check_data(X)
+        self._measure(X)
         self.prior_ = self._resolve_prior()
         self.n_components_ = self._dimension(X.shape[1])
         self.prior_.check_dimension(self.n_components_)
-        self.data_mean_, self.data_scale_ = (
-            standardiser(X) if self.cost_.standardise else (np.zeros(X.shape[1]), 1.0)
-        )
-        self.cost_scale_ = self._cost_unit(X)
         self._seed = draw_seed(self.random_state)
         self._dtype = X.dtype
         self._container = container
@@ -281,17 +262,6 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
     def _resolve_prior(self) -> BasePrior:
         return resolve_part(self.prior, "prior", PRIORS, BasePrior, default=self._default_prior)
 
-    def _cost_unit(self, X: np.ndarray) -> float:
-        """What a reconstruction cost of 1 means: the cost of the constant reconstruction."""
-        if self.cost_scale != "auto":
-            unit = float(self.cost_scale)
-            if self.cost_.degree is not None:
-                unit /= self.data_scale_**self.cost_.degree
-            return unit
-        some = X[:: max(1, len(X) // 4096)].astype(np.float64)
-        some = (some - self.data_mean_) / self.data_scale_
-        return self.cost_.unit(some, some.mean(axis=0))
-
     def _batch_size(self, n: int) -> int:
         if self.batch_size != "auto":
             return int(self.batch_size)
@@ -315,17 +285,6 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
             sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
             spec = MLP(tuple(sizes[::-1] if which == "decoder" else sizes), self.activation)
         return build_network(spec, n_in, n_out, which)
-
-    def _decoder(self) -> Decoder:
-        return Decoder(
-            self._network("decoder", self.n_components_, self.n_features_in_),
-            self.cost_.build(self.n_features_in_, self.data_scale_),
-        )
-
-    def _reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
-        """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
-        decoder = self.decoder_
-        return decoder.cost.from_raw(x, decoder.net(z)).mean() / self.cost_scale_
 
     def _modules(self) -> dict[str, nn.Module]:
         """Fitted modules by name; not those that the user passed as parameters."""
@@ -356,19 +315,21 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
         view._after_fit(rows)
         return {name: value for name, value in vars(view).items() if name.endswith("_")}
 
-    # --- scikit-learn ------------------------------------------------------------------
+    # --- data ----------------------------------------------------------------------
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
+    def _check(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
+        self._check_values(X)
+        return X
+
+    def _standardised(self, X: np.ndarray) -> np.ndarray:
+        return (X - self.data_mean_.astype(X.dtype)) / X.dtype.type(self.data_scale_)
+
+    # --- scikit-learn ------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -378,3 +339,89 @@ class BaseAutoencoder(InferenceMixin, CallbackSupportMixin, BaseEstimator):
         if modules:
             state = {**state, **modules, "device_": torch.device("cpu")}
         return state
+
+
+class GeneratingEstimator(GeneratingMixin, NetworkEstimator):
+    """Base of what has a decoder, and a cost between data and decoded rows."""
+
+    _parameter_constraints: dict[str, Any] = {
+        **NetworkEstimator._parameter_constraints,
+        "decoder": "no_validation",
+        "clip": ["boolean"],
+    }
+    decoder_: Any
+
+    def _resolve_cost(self) -> BaseCost:
+        cost = self.cost
+        if callable(cost) and not isinstance(cost, (BaseCost, type)):
+            cost = CallableCost(cost)
+        return resolve_part(cost, "cost", COSTS, BaseCost, default="sqeuclidean")
+
+    def _measure(self, X: np.ndarray) -> None:
+        self.cost_ = self._resolve_cost()
+        self._check_values(X)
+        if self.cost_.standardise:
+            super()._measure(X)
+        else:
+            self.data_mean_, self.data_scale_ = np.zeros(X.shape[1]), 1.0
+
+    def _check_values(self, X: np.ndarray) -> None:
+        self.cost_.check_data(X)
+
+    def _decoder(self) -> Decoder:
+        return Decoder(
+            self._network("decoder", self.n_components_, self.n_features_in_),
+            self.cost_.build(self.n_features_in_, self.data_scale_),
+        )
+
+    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """Codes to generate from."""
+        return self.prior_.sample(n, self.n_components_, generator, dtype=dtype)
+
+
+class BaseAutoencoder(InferenceMixin, GeneratingEstimator):
+    """Base of the autoencoders: encoder, decoder, and the cost of a reconstruction.
+
+    A new autoencoder writes its docstring, ``_parameter_constraints``, an explicit
+    ``__init__`` and `_objective`. Where it needs more it overrides `_build` (modules),
+    `_posterior_width`, `_encode`, `_draw_codes` or `_after_fit`.
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        **GeneratingEstimator._parameter_constraints,
+        "encoder": "no_validation",
+        "cost": "no_validation",
+        "cost_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+    }
+    encoder_: Any
+
+    def _posterior_width(self) -> int:
+        """Width of the encoder network's output."""
+        return self.n_components_
+
+    def _build(self, X: np.ndarray) -> None:
+        self.encoder_ = Encoder(
+            self._network("encoder", self.n_features_in_, self._posterior_width()),
+            self.prior_.head(self.n_components_),
+        )
+        self.decoder_ = self._decoder()
+
+    def _measure(self, X: np.ndarray) -> None:
+        super()._measure(X)
+        self.cost_scale_ = self._cost_unit(X)
+
+    def _cost_unit(self, X: np.ndarray) -> float:
+        """What a reconstruction cost of 1 means: the cost of the constant reconstruction."""
+        if self.cost_scale != "auto":
+            unit = float(self.cost_scale)
+            if self.cost_.degree is not None:
+                unit /= self.data_scale_**self.cost_.degree
+            return unit
+        some = X[:: max(1, len(X) // 4096)].astype(np.float64)
+        some = (some - self.data_mean_) / self.data_scale_
+        return self.cost_.unit(some, some.mean(axis=0))
+
+    def _reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
+        """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
+        decoder = self.decoder_
+        return decoder.cost.from_raw(x, decoder.net(z)).mean() / self.cost_scale_

@@ -43,6 +43,16 @@ cost_scale : "auto" or float, default="auto"
     mean" and the weights of the objective mean the same whatever the units and the number
     of features; 1.0 gives the plain sums of the papers."""
 
+LIKELIHOOD = """\
+cost : str or cost, default="gaussian"
+    Minus the log-likelihood: ``"gaussian"`` (one learned variance), ``"bernoulli"`` (X in
+    [0, 1]), or an instance from :mod:`skotae.costs` such as
+    ``GaussianCost(variance=0.1)`` or ``GaussianCost(per_feature=True)``.
+cost_scale : "auto" or float, default="auto"
+    The objective is divided by this number, which does not move its minimum. ``"auto"`` is
+    the number of features (``"gaussian"``) or the cost of the constant reconstruction
+    (``"bernoulli"``); 1.0 gives nats."""
+
 CLIP = """\
 clip : bool, default=True
     Whether `sample` keeps every feature within its range in the training data."""
@@ -112,6 +122,7 @@ BLOCKS = {
     "networks": NETWORKS,
     "prior": PRIOR,
     "cost": COST,
+    "likelihood": LIKELIHOOD,
     "clip": CLIP,
     "training": TRAINING,
     "attributes": ATTRIBUTES,

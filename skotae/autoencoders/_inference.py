@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from skotae.metrics import triangle_bound
@@ -89,30 +89,21 @@ def _square_deviation(X: np.ndarray, mean: np.ndarray, unit: float) -> float:
     return total
 
 
-class InferenceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """What a fitted autoencoder does with arrays.
-
-    It rests on `_encode`, `_draw_codes` and the decoder of the estimator.
-    """
+class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """What an estimator with an encoder does with arrays; it rests on `_encode`."""
 
     if TYPE_CHECKING:
         n_components_: int
         n_features_in_: int
-        data_mean_: np.ndarray
-        data_scale_: float
-        data_min_: np.ndarray
-        data_max_: np.ndarray
-        decoder_: Any
-        prior_: Any
-        cost_: Any
-        clip: bool
-        _seed: int
-        _dtype: np.dtype
-        _container: str | None
+        device_: torch.device
 
-        def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor: ...
+        _check: Any
+        _standardised: Any
 
-        _draw_codes: Any
+    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Codes of standardised rows: posterior means, or draws if a generator is given."""
+        encoder = self.encoder_  # type: ignore[attr-defined]
+        return encoder(x) if generator is None else encoder.sample(x, generator)
 
     def transform(self, X):
         """Codes of the rows of X: posterior means.
@@ -127,6 +118,155 @@ class InferenceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In the dtype of X.
         """
         return self._codes(self._check(X))
+
+    def sample_posterior(self, X, n_samples=1, *, random_state=None):
+        """Draws from the posterior of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Number of draws for each row; they are equal if the posterior is
+            deterministic.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples_X, n_samples, n_components_)
+        """
+        X = self._check(X)
+        check_count("n_samples", n_samples, 1)
+        generator = make_generator(draw_seed(random_state))
+        repeated = np.repeat(X, n_samples, axis=0)
+        Z = self._codes(repeated, generator)
+        return Z.reshape(len(X), n_samples, self.n_components_)
+
+    def _codes(self, X: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
+        model = in_dtype(self, X.dtype)
+        return infer(lambda x: model._encode(x, generator), self._standardised(X), model.device_)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class GeneratingMixin:
+    """What an estimator with a decoder does; it rests on `_draw_codes` and the decoder."""
+
+    if TYPE_CHECKING:
+        n_features_in_: int
+        data_mean_: np.ndarray
+        data_scale_: float
+        data_min_: np.ndarray
+        data_max_: np.ndarray
+        decoder_: Any
+        device_: torch.device
+        clip: bool
+        _seed: int
+        _dtype: np.dtype
+        _container: str | None
+
+        _check: Any
+        _draw_codes: Any
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """New rows: decoded draws from the prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        X : ndarray or data frame of shape (n_samples, n_features)
+            In the dtype of the training data.
+        """
+        check_is_fitted(self)
+        check_count("n_samples", n_samples, 1)
+        return self._frame(self._generate(n_samples, draw_seed(random_state), self._dtype))
+
+    def score(self, X, y=None, sample_weight=None):
+        r"""Minus a bound on the Wasserstein distance between data and model.
+
+        .. math::
+            -\Big(\sqrt{\mathbb E |x - G(E(x))|^2}
+            + \sqrt{\max(0, W_2^2(G_\# Q_Z, G_\# P_Z))}\Big)
+
+        The second term compares the reconstructions of X (at most 2,048 of them) with as
+        many fresh samples, by exact transport with independent debiasing. The score has
+        the units of the data and contains no weight of the objective, so that it can
+        choose among weights and among estimators; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+
+        References
+        ----------
+        Patrini et al. (2019), Sinkhorn autoencoders, UAI, proof of Theorem 2.1, part ii.
+        """
+        X = self._check(X)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        samples = self._generate(min(len(X), MAX_SCORED_ROWS), self._seed, X.dtype)
+        bound = triangle_bound(
+            X, self._reconstruct(X), samples, sample_weight=sample_weight, random_state=self._seed
+        )
+        return -bound
+
+    def _decode(self, Z: np.ndarray) -> np.ndarray:
+        model = in_dtype(self, Z.dtype)
+        out = infer(model.decoder_, Z, model.device_)
+        return out * Z.dtype.type(self.data_scale_) + self.data_mean_.astype(Z.dtype)
+
+    def _reconstruct(self, X: np.ndarray) -> np.ndarray:
+        """Rows as the model sees them; without an encoder they stand for themselves."""
+        return X
+
+    def _generate(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> np.ndarray:
+        """Decoded draws from the prior."""
+        torch_dtype = torch.float64 if dtype == np.float64 else torch.float32
+        codes = self._draw_codes(n, make_generator(seed), torch_dtype, **options)
+        rows = self._decode(codes.numpy())
+        return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
+
+    def _frame(self, X: np.ndarray, index: Any = None) -> Any:
+        """X as an array, or as a data frame where the user works with those."""
+        container = output_container(self) or self._container
+        if container is None:
+            return X
+        columns = getattr(self, "feature_names_in_", None)
+        if columns is None:
+            columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
+        return in_container(X, container, columns, index)
+
+
+class InferenceMixin(EncodingMixin):
+    """What encoder and decoder do together."""
+
+    if TYPE_CHECKING:
+        data_scale_: float
+        prior_: Any
+        cost_: Any
+
+        _decode: Any
+        _frame: Any
 
     def inverse_transform(self, X):
         """Decode codes into data space.
@@ -164,48 +304,6 @@ class InferenceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         index = index_of(X)
         return self._frame(self._reconstruct(self._check(X)), index=index)
-
-    def sample(self, n_samples=1, *, random_state=None):
-        """New rows: decoded draws from the prior.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        X : ndarray or data frame of shape (n_samples, n_features)
-            In the dtype of the training data.
-        """
-        check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
-        return self._frame(self._generate(n_samples, draw_seed(random_state), self._dtype))
-
-    def sample_posterior(self, X, n_samples=1, *, random_state=None):
-        """Draws from the posterior of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Number of draws for each row; they are equal if the posterior is
-            deterministic.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples_X, n_samples, n_components_)
-        """
-        X = self._check(X)
-        check_count("n_samples", n_samples, 1)
-        generator = make_generator(draw_seed(random_state))
-        repeated = np.repeat(X, n_samples, axis=0)
-        Z = self._codes(repeated, generator)
-        return Z.reshape(len(X), n_samples, self.n_components_)
 
     def interpolate(self, X1, X2, n_steps=10):
         """Decoded paths between the codes of two sets of rows.
@@ -256,76 +354,5 @@ class InferenceMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         costs = self.cost_.in_data_units(costs, self.n_features_in_, self.data_scale_)
         return -costs.astype(X.dtype, copy=False)
 
-    def score(self, X, y=None, sample_weight=None):
-        r"""Minus a bound on the Wasserstein distance between data and model.
-
-        .. math::
-            -\Big(\sqrt{\mathbb E |x - G(E(x))|^2}
-            + \sqrt{\max(0, W_2^2(G_\# Q_Z, G_\# P_Z))}\Big)
-
-        The second term compares the reconstructions of X (at most 2,048 of them) with as
-        many fresh samples, by exact transport with independent debiasing. The score has
-        the units of the data and contains no weight of the objective, so that it can
-        choose among weights and among estimators; higher is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-
-        References
-        ----------
-        Patrini et al. (2019), Sinkhorn autoencoders, UAI, proof of Theorem 2.1, part ii.
-        """
-        X = self._check(X)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        samples = self._generate(min(len(X), MAX_SCORED_ROWS), self._seed, X.dtype)
-        bound = triangle_bound(
-            X, self._reconstruct(X), samples, sample_weight=sample_weight, random_state=self._seed
-        )
-        return -bound
-
-    def _check(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
-        self.cost_.check_data(X)
-        return X
-
-    def _standardised(self, X: np.ndarray) -> np.ndarray:
-        return (X - self.data_mean_.astype(X.dtype)) / X.dtype.type(self.data_scale_)
-
-    def _codes(self, X: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
-        model = in_dtype(self, X.dtype)
-        return infer(lambda x: model._encode(x, generator), self._standardised(X), model.device_)
-
-    def _decode(self, Z: np.ndarray) -> np.ndarray:
-        model = in_dtype(self, Z.dtype)
-        out = infer(model.decoder_, Z, model.device_)
-        return out * Z.dtype.type(self.data_scale_) + self.data_mean_.astype(Z.dtype)
-
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         return self._decode(self._codes(X))
-
-    def _generate(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> np.ndarray:
-        """Decoded draws from the prior."""
-        torch_dtype = torch.float64 if dtype == np.float64 else torch.float32
-        codes = self._draw_codes(n, make_generator(seed), torch_dtype, **options)
-        rows = self._decode(codes.numpy())
-        return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
-
-    def _frame(self, X: np.ndarray, index: Any = None) -> Any:
-        """X as an array, or as a data frame where the user works with those."""
-        container = output_container(self) or self._container
-        if container is None:
-            return X
-        columns = getattr(self, "feature_names_in_", None)
-        if columns is None:
-            columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
-        return in_container(X, container, columns, index)

@@ -29,17 +29,18 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean (before the head), a deterministic code."""
-        return self.head(self._moments(x)[0])
+        return self.head(self.moments(x)[0])
 
     def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the posterior of each row."""
-        mean, log_scale = self._moments(x)
+        mean, log_scale = self.moments(x)
         if log_scale is not None:
             noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
             mean = mean + log_scale.exp() * noise
         return self.head(mean)
 
-    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean and, if stochastic, log-scale of the posterior before the head."""
         out = self.net(x)
         if not self.stochastic:
             return out, None

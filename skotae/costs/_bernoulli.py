@@ -26,6 +26,8 @@ class BernoulliCost(BaseCost):
     1.3863
     """
 
+    likelihood = True
+
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         tiny = torch.finfo(y.dtype).tiny
         return -(x * y.clamp_min(tiny).log() + (1 - x) * (1 - y).clamp_min(tiny).log()).sum(-1)

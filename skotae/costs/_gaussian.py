@@ -39,6 +39,7 @@ class GaussianCost(BaseCost):
     """
 
     standardise = True
+    likelihood = True
 
     def __init__(
         self, variance: Any = "learned", per_feature: bool = False, min_scale: float = 1e-3

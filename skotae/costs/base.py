@@ -14,7 +14,7 @@ BLOCK_ELEMENTS = 2**24
 
 
 class BaseCost(BaseEstimator):
-    """A cost between data and reconstructions, summed over features.
+    r"""A cost between data and reconstructions, summed over features.
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
     something other than the identity, also writes `build`.
@@ -26,10 +26,13 @@ class BaseCost(BaseEstimator):
         them.
     degree : float or None
         p, if ``cost(s x, s y) == s**p cost(x, y)``; None otherwise.
+    likelihood : bool
+        Whether the cost is :math:`-\log p(x | y)` for a density, or probability, of x.
     """
 
     standardise = False
     degree: float | None = None
+    likelihood = False
 
     @abstractmethod
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,140 @@
+"""What estimators that maximise a bound on the likelihood have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._inference import check_count, in_dtype, infer
+from skotae.autoencoders._modules import Encoder
+from skotae.costs.base import BaseCost
+from skotae.priors import NormalPrior
+from skotae.training import Step
+from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._registry import require
+
+
+class VariationalAutoencoder(BaseAutoencoder):
+    r"""Base of the estimators with the evidence lower bound as objective.
+
+    .. math:: \mathbb E_{q(z|x)} [\log p(x|z)] - \mathrm{KL}(q(z|x) \| p(z))
+
+    The posterior is Gaussian with a diagonal covariance. A subclass with another one, or
+    with a prior of its own, overrides `_draw`; it needs `_objective` only where the
+    objective is not this bound, and sets `_kl_weight` where the terms have weights.
+    """
+
+    _advice = {"kl": "Lower learning_rate_init."}
+
+    @property
+    def _kl_weight(self) -> float:
+        """Weight of the divergence in the objective."""
+        return 1.0
+
+    def _resolve_cost(self) -> BaseCost:
+        cost = super()._resolve_cost()
+        if not cost.likelihood:
+            raise ValueError(
+                f"cost={self.cost!r} is no likelihood, which {type(self).__name__} needs; expected "
+                "'gaussian', 'bernoulli' or an instance of a cost with likelihood=True."
+            )
+        return cost
+
+    def _posterior_width(self) -> int:
+        return 2 * self.n_components_
+
+    def _build(self, X: np.ndarray) -> None:
+        self._check_prior()
+        net = self._network("encoder", self.n_features_in_, self._posterior_width())
+        self.encoder_ = Encoder(net, nn.Identity(), stochastic=True)
+        self.decoder_ = self._decoder()
+
+    def _check_prior(self) -> None:
+        """Raise a ValueError unless the prior has a density on the whole space."""
+        having = "'normal' or 'mixture'"
+        require(
+            self.prior_, ("log_prob",), name="prior", needed_by=type(self).__name__, having=having
+        )
+        if not isinstance(self.prior_.head(self.n_components_), nn.Identity):
+            raise ValueError(
+                f"prior={self.prior_!r} has a support that a Gaussian posterior does not keep to; "
+                f"expected a prior on the whole space, such as {having}."
+            )
+
+    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A draw z of each row's posterior, and log q(z|x) - log p(z).
+
+        The second may be anything with the same expectation, such as the divergence in
+        closed form.
+        """
+        mean, log_scale = self.encoder_.moments(x)
+        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
+        z = mean + log_scale.exp() * noise
+        if isinstance(self.prior_, NormalPrior):
+            return z, gaussian_divergence(mean, log_scale, self.prior_.scale)
+        return z, gaussian_log_density(noise, log_scale) - self.prior_.log_prob(z)
+
+    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z, divergence = self._draw(batch, step.generator)
+        return {
+            "reconstruction": self._reconstruction_cost(batch, z),
+            "kl": self._kl_weight * divergence.mean() / self.cost_scale_,
+        }
+
+    def elbo(self, X, n_samples=1, *, random_state=None):
+        r"""Evidence lower bound of each row.
+
+        .. math::
+            \log p(x) \ge \mathbb E_{q(z|x)} [\log p(x|z)] - \mathrm{KL}(q(z|x) \| p(z))
+
+        The weights of the objective do not enter.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Number of draws from each posterior that the expectation is estimated from.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        bound : ndarray of shape (n_samples_X,)
+            In nats, for the density in the units of the data.
+        """
+        X = self._check(X)
+        check_count("n_samples", n_samples, 1)
+        model = in_dtype(self, X.dtype)
+        generator = make_generator(draw_seed(random_state), model.device_)
+        rows = self._standardised(X)
+        total = sum(
+            infer(lambda x: model._negative_bound(x, generator), rows, model.device_)
+            for _ in range(n_samples)
+        )
+        total = self.cost_.in_data_units(total / n_samples, self.n_features_in_, self.data_scale_)
+        return -total.astype(X.dtype, copy=False)
+
+    def _negative_bound(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """An unbiased estimate of minus the bound of each row, in standardised units."""
+        z, divergence = self._draw(x, generator)
+        decoder = self.decoder_
+        return decoder.cost.from_raw(x, decoder.net(z)) + divergence
+
+
+LOG_2_PI = float(np.log(2 * np.pi))
+
+
+def gaussian_log_density(noise: Tensor, log_scale: Tensor) -> Tensor:
+    """Log density of mean + exp(log_scale) * noise, of shape (...), whatever the mean."""
+    return -(0.5 * noise.square() + log_scale + 0.5 * LOG_2_PI).sum(-1)
+
+
+def gaussian_divergence(mean: Tensor, log_scale: Tensor, scale: float = 1.0) -> Tensor:
+    r"""Kullback-Leibler divergence of diagonal Gaussians (..., d) from N(0, scale² I)."""
+    log_scale = log_scale - float(np.log(scale))
+    square = (mean / scale).square()
+    return (0.5 * (square + (2 * log_scale).exp() - 1.0) - log_scale).sum(-1)

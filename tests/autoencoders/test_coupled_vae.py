@@ -176,3 +176,45 @@ def test_posterior_of_a_learned_model():
     correlation = np.corrcoef(model.transform(data)[:, 0], means[:, 0])[0, 1]
     assert abs(correlation) > 0.95
     assert model.scale_ == pytest.approx(NOISE, rel=0.25)
+
+
+class AbsoluteValue(nn.Module):
+    """x = |z|, in the units of the standardised data."""
+
+    def __init__(self, data):
+        super().__init__()
+        mean = data.mean()
+        self.scale = nn.Parameter(torch.tensor(1.0 / np.sqrt(np.mean((data - mean) ** 2))).float())
+        self.mean = nn.Parameter(torch.tensor(mean).float())
+
+    def forward(self, z):
+        return (z.abs() - self.mean) * self.scale
+
+
+def test_posterior_with_two_modes():
+    """Figure 1, column 5 of the paper: the plan has whatever modes the model gives it."""
+    rng = np.random.RandomState(0)
+    noise = 0.2
+    data = np.abs(rng.normal(size=(600, 1))) + noise * rng.normal(size=(600, 1))
+    model = CoupledVAE(
+        1,
+        decoder=AbsoluteValue(data),
+        cost=GaussianCost(variance=noise**2),
+        learning_rate_init=1e-12,
+        learning_rate="constant",
+        max_iter=20,
+        n_bank=2048,
+        random_state=0,
+    ).fit(data)
+    draws = model.sample_posterior(np.array([[1.0], [1.5]]), 2000, random_state=0)[:, :, 0]
+    # The posterior of the model that made the data, on a grid.
+    z = np.linspace(-6, 6, 4001)
+    for x, drawn in zip((1.0, 1.5), draws, strict=True):
+        weight = np.exp(-((x - np.abs(z)) ** 2) / (2 * noise**2) - z**2 / 2)
+        weight /= weight.sum()
+        assert abs((drawn > 0).mean() - 0.5) < 0.1
+        assert (np.abs(drawn) < 0.3).mean() < 0.01
+        assert np.abs(drawn).mean() == pytest.approx(weight @ np.abs(z), abs=0.05)
+        assert np.abs(drawn).std() == pytest.approx(
+            np.sqrt(weight @ z**2 - (weight @ np.abs(z)) ** 2), rel=0.2
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from skotae import SymmetricWAE
 from skotae.testing import make_data
@@ -77,3 +78,22 @@ def test_alpha_draws_codes_to_the_prior():
         return model.history_["latent"][-1] / alpha
 
     assert gap(10.0) < 0.5 * gap(1e-4)
+
+
+def test_denoising():
+    """Section 3.4 of the paper: what is decoded from noisy digits is nearer to the clean ones."""
+    digits = load_digits().data / 16
+    noise = np.random.RandomState(0).normal(scale=0.3, size=digits.shape)
+
+    def squares(beta):
+        """Error of decoded noisy digits, and what the noise changes in what is decoded."""
+        model = SymmetricWAE(
+            32, beta=beta, hidden_layer_sizes=(128,), max_iter=15, random_state=0
+        ).fit(digits)
+        noisy, clean = model.reconstruct(digits + noise), model.reconstruct(digits)
+        gaps = (noisy - digits, noisy - clean)
+        return [np.square(gap).sum(axis=1).mean() for gap in gaps]
+
+    error, change = squares(1.0)
+    assert error < 0.5 * np.square(noise).sum(axis=1).mean()
+    assert change < 0.7 * squares(0.0)[1]

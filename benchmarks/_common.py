@@ -82,10 +82,19 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def write_json(name: str, results: Mapping[str, Any], *packages: str) -> None:
-    """Write ``results/<name>.json``, with the versions it was made with."""
+def save_json(name: str, results: Mapping[str, Any], *packages: str) -> Path:
+    """Write ``results/<name>.json``, with the versions it was made with; all of it or nothing."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    content = {"environment": environment(*packages), **results}
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    rest = {key: value for key, value in results.items() if key != "environment"}
+    content = {"environment": environment(*packages), **rest}
+    partly = path.with_suffix(".part")
+    partly.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    partly.replace(path)
+    return path
+
+
+def write_json(name: str, results: Mapping[str, Any], *packages: str) -> None:
+    """Write ``results/<name>.json`` and say so."""
+    path = save_json(name, results, *packages)
     print(f"written: {path.parent.name}/{path.name}")

@@ -37,7 +37,7 @@ import _peers
 import numpy as np
 import torch
 from _clouds import FAMILIES, Reference, certified_reference, make_clouds, run_plain
-from _common import RESULTS, environment, in_turn, median_ratio, print_table
+from _common import RESULTS, environment, in_turn, median_ratio, print_table, save_json
 from _transport_sections import SECTIONS
 from torch import Tensor
 
@@ -340,14 +340,7 @@ def load(redo: bool) -> Row:
 
 
 def save(results: Row) -> None:
-    content = {
-        "environment": environment("geomloss"),
-        **{key: value for key, value in results.items() if key != "environment"},
-    }
-    path = RESULTS / "transport.json"
-    partly = path.with_suffix(".part")
-    partly.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    partly.replace(path)
+    save_json("transport", results, "geomloss")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""Tables of ``benchmarks/results/transport.json``, made when the pages are built.
+"""Tables of ``benchmarks/results/*.json``, made when the pages are built.
 
 The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
-each peer over all rows, and time ratios by number of points and epsilon.
+each peer over all rows, and time ratios by number of points and epsilon. The directive
+``.. defaults-benchmark::`` becomes the table of all estimators on digits.
 """
 
 import json
@@ -10,8 +11,7 @@ from statistics import median
 
 from sphinx.util.docutils import SphinxDirective
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "transport.json"
-COMMAND = "python benchmarks/transport.py"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def list_table(title, header, rows):
@@ -65,7 +65,7 @@ def by_size(rows, names):
         yield cells
 
 
-def render(results):
+def transport(results):
     """Text of both tables."""
     rows, environment = list(results["rows"].values()), results["environment"]
     names = list(dict.fromkeys(name for row in rows for name in row["peers"]))
@@ -95,17 +95,49 @@ def render(results):
     ]
 
 
-class TransportBenchmark(SphinxDirective):
+def on_digits(results):
+    """Text of the table of all estimators."""
+    rows = [
+        [
+            name,
+            *(
+                "" if row[key] is None else f"{row[key]:.{digits}f}"
+                for key, digits in (
+                    ("accuracy", 3),
+                    ("reconstruction_error", 3),
+                    ("score", 2),
+                    ("fit_seconds", 0),
+                )
+            ),
+        ]
+        for name, row in results["digits"].items()
+    ]
+    header = ["Estimator", "Accuracy", "Reconstruction error", "Score", "Fit, seconds"]
+    return list_table("Digits, eight components", header, rows)
+
+
+class BenchmarkDirective(SphinxDirective):
+    """The tables of a benchmark; a subclass names it and has a function that makes them."""
+
     def run(self):
-        if RESULTS.exists():
-            self.env.note_dependency(str(RESULTS))
-            results = json.loads(RESULTS.read_text())
+        path = RESULTS / f"{self.benchmark}.json"
+        if path.exists():
+            self.env.note_dependency(str(path))
+            lines = type(self).render(json.loads(path.read_text()))
         else:
-            results = {"rows": {}}
-        lines = render(results) if results["rows"] else [f"No results yet: run ``{COMMAND}``."]
+            lines = [f"No results yet: run ``python benchmarks/{self.benchmark}.py``."]
         return self.parse_text_to_nodes("\n".join(lines))
+
+
+class TransportBenchmark(BenchmarkDirective):
+    benchmark, render = "transport", staticmethod(transport)
+
+
+class DefaultsBenchmark(BenchmarkDirective):
+    benchmark, render = "defaults", staticmethod(on_digits)
 
 
 def setup(app):
     app.add_directive("transport-benchmark", TransportBenchmark)
+    app.add_directive("defaults-benchmark", DefaultsBenchmark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -49,6 +49,15 @@ SHARED = {
         "_solutions",
         "_terms",
     ],
+    "metrics": [
+        "base",
+        "_intervals",
+        "_clustering",
+        "_codes",
+        "_frechet",
+        "_grid",
+        "_neighbours",
+    ],
     "training": ["base", "_optim", "_batches", "_guard"],
     "autoencoders": [
         "_docs",

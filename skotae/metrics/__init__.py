@@ -1,5 +1,7 @@
 """Measures of autoencoders and samples: arrays in, floats out."""
 
+from skotae.metrics._clustering import clustering_accuracy
+from skotae.metrics._codes import knn_accuracy, prior_gap, reconstruction_error
 from skotae.metrics._distances import (
     exact_wasserstein,
     gaussian_wasserstein,
@@ -8,15 +10,27 @@ from skotae.metrics._distances import (
     sinkhorn_divergence,
     sliced_wasserstein,
 )
+from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
+from skotae.metrics._intervals import Estimate, confidence_interval
+from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._score import triangle_bound
 
 __all__ = [
+    "Estimate",
+    "clustering_accuracy",
+    "confidence_interval",
+    "density_coverage",
     "exact_wasserstein",
+    "frechet_distance",
     "gaussian_wasserstein",
     "high_density_ratio",
+    "knn_accuracy",
     "max_sliced_wasserstein",
     "mmd",
+    "precision_recall",
+    "prior_gap",
+    "reconstruction_error",
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "triangle_bound",

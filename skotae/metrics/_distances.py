@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.utils import check_array, check_scalar
 from torch import Tensor
 
 from skotae import transport
-from skotae.utils._random import draw_seed, make_generator
-from skotae.utils._sklearn import check_sample_weight, container_of
+from skotae.metrics._intervals import Estimate, Options, interval_by, mmd_interval
+from skotae.metrics.base import check_integer, check_pair, check_real, check_seed, check_weight
+from skotae.utils._random import make_generator
 
 
 def exact_wasserstein(
@@ -54,7 +52,7 @@ def exact_wasserstein(
     >>> exact_wasserstein([[0.0], [1.0]], [[3.0], [2.0]])
     2.0
     """
-    p = _real(p, "p")
+    p = check_real(p, "p")
     x, y = _clouds(X, Y)
     a, b = _weight(X_weight, x, "X_weight"), _weight(Y_weight, y, "Y_weight")
     return float(transport.exact_cost(x, y, p=p, a=a, b=b)) ** (1.0 / p)
@@ -134,8 +132,8 @@ def sinkhorn_divergence(
     >>> round(sinkhorn_divergence([[0.0], [1.0]], [[4.0], [3.0]]), 6)
     9.0
     """
-    max_iter = _integer(max_iter, "max_iter")
-    epsilon, p, tol = _real(epsilon, "epsilon"), _real(p, "p"), _real(tol, "tol")
+    max_iter = check_integer(max_iter, "max_iter")
+    epsilon, p, tol = check_real(epsilon, "epsilon"), check_real(p, "p"), check_real(tol, "tol")
     x, y = _clouds(X, Y)
     value = transport.sinkhorn_divergence(
         x,
@@ -198,8 +196,8 @@ def sliced_wasserstein(
     >>> sliced_wasserstein([[0.0], [1.0]], [[4.0], [3.0]])
     3.0
     """
-    p, n_projections = _real(p, "p"), _integer(n_projections, "n_projections")
-    generator = _generator(random_state)
+    p, n_projections = check_real(p, "p"), check_integer(n_projections, "n_projections")
+    generator = make_generator(check_seed(random_state))
     value = transport.sliced_wasserstein(
         *_clouds(X, Y), n_projections=n_projections, p=p, generator=generator
     )
@@ -256,8 +254,8 @@ def max_sliced_wasserstein(
     >>> round(max_sliced_wasserstein([[0.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [3.0, 5.0]]), 6)
     5.0
     """
-    n_starts, n_steps = _integer(n_starts, "n_starts"), _integer(n_steps, "n_steps")
-    p, generator = _real(p, "p"), _generator(random_state)
+    n_starts, n_steps = check_integer(n_starts, "n_starts"), check_integer(n_steps, "n_steps")
+    p, generator = check_real(p, "p"), make_generator(check_seed(random_state))
     value = transport.max_sliced_wasserstein(
         *_clouds(X, Y), n_starts=n_starts, n_steps=n_steps, p=p, generator=generator
     )
@@ -314,6 +312,11 @@ def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any 
     return float(transport.gaussian_wasserstein(*fits)) ** 0.5
 
 
+def _mmd_interval(options: Options, X: Any, Y: Any, *, bandwidth: float = 1.0) -> list[Estimate]:
+    return [mmd_interval(*check_pair(X, Y), check_real(bandwidth, "bandwidth"), options)]
+
+
+@interval_by(_mmd_interval)
 def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     """Squared maximum mean discrepancy between two samples, unbiased.
 
@@ -350,77 +353,15 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     >>> mmd(X, X + 1) > 0.5
     True
     """
-    bandwidth = _real(bandwidth, "bandwidth")
+    bandwidth = check_real(bandwidth, "bandwidth")
     return float(transport.squared_mmd(*_clouds(X, Y), bandwidth=bandwidth))
 
 
 def _clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:
-    names = _column_names(X), _column_names(Y)
-    x, y = _cloud(X, "X"), _cloud(Y, "Y")
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"X has {x.shape[1]} columns and Y has {y.shape[1]}; expected equal numbers."
-        )
-    if None not in names and names[0] != names[1]:
-        raise ValueError(
-            "X and Y must have columns of the same names in the same order, got "
-            f"{names[0]} and {names[1]}."
-        )
-    return x, y
-
-
-def _cloud(X: Any, name: str) -> Tensor:
-    X = check_array(
-        X,
-        dtype="float64",
-        order="C",
-        ensure_2d=False,
-        allow_nd=True,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name=name,
-    )
-    if X.ndim != 2 or X.size == 0:
-        hint = f" One feature is {name}.reshape(-1, 1)." if X.ndim == 1 else ""
-        raise ValueError(
-            f"{name} must have shape (n_samples, n_features), neither of them 0, got shape "
-            f"{X.shape}.{hint}"
-        )
-    return torch.tensor(X)  # a copy: X may be read-only
-
-
-def _column_names(X: Any) -> list[str] | None:
-    """Names of the columns of a data frame, or None where they are not names."""
-    if container_of(X) is None:
-        return None
-    names = list(X.columns)
-    return names if all(isinstance(name, str) for name in names) else None
+    X, Y = check_pair(X, Y)
+    return torch.tensor(X), torch.tensor(Y)  # copies: either may be read-only
 
 
 def _weight(weight: Any, cloud: Tensor, name: str) -> Tensor | None:
-    """Weights as a tensor, or None where they are all equal: uniform weights are faster."""
-    if weight is None:
-        return None
-    try:
-        weight = check_sample_weight(weight, cloud.numpy(), dtype="f8", ensure_non_negative=True)
-    except ValueError as error:
-        raise ValueError(f"{name} is invalid: {error}") from error
-    return None if np.ptp(weight) == 0 else torch.tensor(weight)
-
-
-def _integer(value: Any, name: str) -> int:
-    return int(check_scalar(value, name, Integral, min_val=1))
-
-
-def _real(value: Any, name: str) -> float:
-    return float(check_scalar(value, name, Real))
-
-
-def _generator(random_state: Any) -> torch.Generator:
-    try:
-        return make_generator(draw_seed(random_state))
-    except ValueError as error:
-        raise ValueError(
-            "random_state must be None, an integer >= 0 or a numpy.random.RandomState, got "
-            f"{random_state!r}."
-        ) from error
+    weight = check_weight(weight, cloud.numpy(), name)
+    return None if weight is None else torch.tensor(weight)

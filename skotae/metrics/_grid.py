@@ -8,7 +8,28 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 from sklearn.utils import check_array
 
+from skotae.metrics._intervals import Rows, interval_by_rows
 
+
+def _near(X: Any, means: Any, scale: float, *, n_scales: float = 4.0) -> list[Rows]:
+    """Of each sample whether it is near its mode, how far from it, and which mode that is."""
+    X = check_array(X, dtype="float64", input_name="X")
+    means = check_array(means, dtype="float64", input_name="means")
+    nearest, distance = pairwise_distances_argmin_min(X, means)
+    high = distance < n_scales * scale
+    square = np.square(X - means[nearest]).mean(axis=1)
+    modes = np.unique(nearest[high])
+    values = np.column_stack([high, square * high, (nearest[:, None] == modes) & high[:, None]])
+
+    def statistic(mean: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # no sample near a mode has no spread
+            within = np.sqrt(mean[..., 1] / mean[..., 0])
+        return np.stack([mean[..., 0], (mean[..., 2:] > 0).sum(axis=-1), within], axis=-1)
+
+    return [Rows(values, statistic)]
+
+
+@interval_by_rows(_near)
 def high_density_ratio(
     X: Any, means: Any, scale: float, *, n_scales: float = 4.0
 ) -> tuple[float, int, float]:
@@ -47,10 +68,5 @@ def high_density_ratio(
     >>> high_density_ratio([[0.0], [0.1], [5.0]], [[0.0], [1.0]], 0.05)[:2]
     (0.6666666666666666, 1)
     """
-    X = check_array(X, dtype="float64", input_name="X")
-    means = check_array(means, dtype="float64", input_name="means")
-    nearest, distance = pairwise_distances_argmin_min(X, means)
-    high = distance < n_scales * scale
-    deviations = (X - means[nearest])[high]
-    within = float(np.sqrt(np.mean(deviations**2))) if high.any() else float("nan")
-    return float(high.mean()), int(len(np.unique(nearest[high]))), within
+    ratio, n_modes, within = _near(X, means, scale, n_scales=n_scales)[0].value()
+    return float(ratio), int(n_modes), float(within)

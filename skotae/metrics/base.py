@@ -1,0 +1,157 @@
+"""What the measures take: arrays, frames, weights and options, checked and named in errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array, check_scalar, column_or_1d
+
+from skotae.utils._random import draw_seed
+from skotae.utils._sklearn import check_sample_weight, container_of
+
+
+def check_pair(
+    X: Any, Y: Any, names: tuple[str, str] = ("X", "Y")
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two samples of the same features as float64 arrays of shape (n, d) and (m, d)."""
+    columns = _column_names(X), _column_names(Y)
+    x, y = check_rows(X, names[0]), check_rows(Y, names[1])
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"{names[0]} has {x.shape[1]} columns and {names[1]} has {y.shape[1]}; expected equal "
+            "numbers."
+        )
+    if None not in columns and columns[0] != columns[1]:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have columns of the same names in the same order, got "
+            f"{columns[0]} and {columns[1]}."
+        )
+    return x, y
+
+
+def check_rows(X: Any, name: str) -> np.ndarray:
+    """A sample as a float64 array of shape (n, d), not to be written to."""
+    X = check_array(
+        X,
+        dtype="float64",
+        order="C",
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name=name,
+    )
+    if X.ndim != 2 or X.size == 0:
+        hint = f" One feature is {name}.reshape(-1, 1)." if X.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_features), neither of them 0, got shape "
+            f"{X.shape}.{hint}"
+        )
+    return X
+
+
+def check_features(
+    X: Any, Y: Any, features: Callable[[Any], Any] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the rows of two samples; the rows themselves if `features` is None."""
+    if features is None:
+        return check_pair(X, Y)
+    if not callable(features):
+        raise TypeError(
+            f"features={features!r}; expected None or a callable that takes X and returns an "
+            "array of shape (n_samples, n_extracted)."
+        )
+    pair = check_pair(features(X), features(Y), ("features(X)", "features(Y)"))
+    for name, rows, made in zip("XY", (X, Y), pair, strict=True):
+        if len(rows) != len(made):
+            raise ValueError(
+                f"features({name}) has {len(made)} rows and {name} has {len(rows)}; expected one "
+                "row of features for each."
+            )
+    return pair
+
+
+def standardise(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both about one centre and at most 1 in size, and the unit of that.
+
+    Squares stay within range, and distances that come from matrix products stay exact: between
+    rows near the centre, which an outlier does not move.
+    """
+    centre = np.median(x, axis=0)
+    x, y = x - centre, y - centre
+    unit = float(max(np.abs(x).max(), np.abs(y).max())) or 1.0
+    return x / unit, y / unit, unit
+
+
+def check_labels(y: Any, name: str, n: int, of: str) -> np.ndarray:
+    """Class labels, one for each of the `n` rows of `of`."""
+    try:
+        y = column_or_1d(y)
+    except ValueError as error:
+        raise ValueError(f"{name} must be one label for each row of {of}: {error}") from error
+    if len(y) != n:
+        raise ValueError(f"{name} has {len(y)} labels and {of} has {n} rows; expected as many.")
+    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
+        raise ValueError(f"{name} holds numbers that are not whole; expected class labels.")
+    try:
+        np.unique(y)
+    except TypeError as error:
+        raise ValueError(f"{name} must hold labels of one type: {error}") from error
+    return y
+
+
+def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
+    """Weights, or None where they are all equal: uniform weights are faster."""
+    if weight is None:
+        return None
+    try:
+        weight = check_sample_weight(weight, rows, dtype="f8", ensure_non_negative=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is invalid: {error}") from error
+    return None if np.ptp(weight) == 0 else weight
+
+
+def check_integer(value: Any, name: str) -> int:
+    """An integer of 1 or more."""
+    return int(check_scalar(value, name, Integral, min_val=1))
+
+
+def check_real(value: Any, name: str) -> float:
+    """A number."""
+    return float(check_scalar(value, name, Real))
+
+
+def check_neighbors(value: Any, n: int, of: str) -> int:
+    """A number of neighbours of which `n` are there."""
+    k = check_integer(value, "n_neighbors")
+    if k > n:
+        raise ValueError(f"n_neighbors={k}; expected at most {n}, {of}.")
+    return k
+
+
+def check_option(value: Any, name: str, options: tuple[str, ...]) -> None:
+    """Raise a ValueError unless the value is one of the options."""
+    if value not in options:
+        raise ValueError(f"{name}={value!r}; expected one of {list(options)}.")
+
+
+def check_seed(random_state: Any) -> int:
+    """A seed from anything scikit-learn takes as `random_state`."""
+    try:
+        return draw_seed(random_state)
+    except ValueError as error:
+        raise ValueError(
+            "random_state must be None, an integer >= 0 or a numpy.random.RandomState, got "
+            f"{random_state!r}."
+        ) from error
+
+
+def _column_names(X: Any) -> list[str] | None:
+    """Names of the columns of a data frame, or None where they are not names."""
+    if container_of(X) is None:
+        return None
+    names = list(X.columns)
+    return names if all(isinstance(name, str) for name in names) else None

@@ -14,16 +14,19 @@ from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
 from skotae.metrics._neighbours import density_coverage, precision_recall
+from skotae.metrics._report import GenerationReport, generation_report
 from skotae.metrics._score import triangle_bound
 
 __all__ = [
     "Estimate",
+    "GenerationReport",
     "clustering_accuracy",
     "confidence_interval",
     "density_coverage",
     "exact_wasserstein",
     "frechet_distance",
     "gaussian_wasserstein",
+    "generation_report",
     "high_density_ratio",
     "knn_accuracy",
     "max_sliced_wasserstein",

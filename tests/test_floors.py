@@ -58,6 +58,7 @@ SHARED = {
         "_base",
         "_penalised",
         "_variational",
+        "_pseudo_inputs",
     ],
     "testing": ["base", "generators", "estimator_checks"],
 }

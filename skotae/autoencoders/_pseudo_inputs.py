@@ -45,7 +45,7 @@ class PseudoInputMixin:
         _standardised: Any
 
     def _first_pseudo_inputs(self, X: np.ndarray) -> Tensor:
-        """Distinct rows of X, standardised."""
+        """Rows of X, standardised."""
         n = len(X)
         k = self.n_pseudo_inputs
         if k is None:

@@ -3,16 +3,27 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMWAE,
+    MIM,
+    VAE,
+    CoupledVAE,
+    SinkhornAE,
+    SymmetricWAE,
+    VampPriorVAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
 __all__ = [
     "GMWAE",
+    "MIM",
     "VAE",
     "CoupledVAE",
     "SinkhornAE",
     "SymmetricWAE",
+    "VampPriorVAE",
     "WAEEstimator",
     "__version__",
     "show_versions",

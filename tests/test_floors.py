@@ -67,6 +67,7 @@ SHARED = {
         "_base",
         "_penalised",
         "_variational",
+        "_pseudo_inputs",
     ],
     "testing": ["base", "generators", "estimator_checks"],
 }

@@ -53,6 +53,14 @@ cost_scale : "auto" or float, default="auto"
     the number of features (``"gaussian"``) or the cost of the constant reconstruction
     (``"bernoulli"``); 1.0 gives nats."""
 
+N_PSEUDO_INPUTS = """\
+n_pseudo_inputs : int or None, default=None
+    Number K of pseudo-inputs; None stands for ``min(n_samples // 2, 500)``."""
+
+INIT = """\
+init : {"k-means++", "random"}, default="k-means++"
+    Which training rows the pseudo-inputs start from: some that are far apart, or any."""
+
 CLIP = """\
 clip : bool, default=True
     Whether `sample` keeps every feature within its range in the training data."""
@@ -123,6 +131,8 @@ BLOCKS = {
     "prior": PRIOR,
     "cost": COST,
     "likelihood": LIKELIHOOD,
+    "n_pseudo_inputs": N_PSEUDO_INPUTS,
+    "init": INIT,
     "clip": CLIP,
     "training": TRAINING,
     "attributes": ATTRIBUTES,
@@ -142,8 +152,11 @@ def shared_documentation(cls: Any) -> Any:
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))
     for name, parameter in inspect.signature(cls).parameters.items():
-        if isinstance(parameter.default, (int, float, tuple)):
-            default = rf"\g<1>{parameter.default}"
+        default = parameter.default
+        if isinstance(default, str):
+            default = f'"{default}"'
+        if isinstance(default, (int, float, tuple, str)):
+            default = rf"\g<1>{default}"
             text = re.sub(rf"^({name} : .*, default=).*$", default, text, flags=re.MULTILINE)
     cls.__doc__ = text
     return cls

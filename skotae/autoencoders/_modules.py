@@ -19,13 +19,22 @@ class Encoder(nn.Module):
         Onto the support of the prior.
     stochastic : bool
         Whether the posterior is Gaussian, with a learned diagonal variance.
+    min_log_scale : float
+        Lower end of the log-scales of the posterior.
     """
 
-    def __init__(self, net: nn.Module, head: nn.Module, stochastic: bool = False):
+    def __init__(
+        self,
+        net: nn.Module,
+        head: nn.Module,
+        stochastic: bool = False,
+        min_log_scale: float = MIN_LOG_SCALE,
+    ):
         super().__init__()
         self.net = net
         self.head = head
         self.stochastic = stochastic
+        self.min_log_scale = min_log_scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean (before the head), a deterministic code."""
@@ -45,7 +54,7 @@ class Encoder(nn.Module):
         if not self.stochastic:
             return out, None
         mean, log_scale = out.chunk(2, dim=1)
-        return mean, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+        return mean, log_scale.clamp(self.min_log_scale, MAX_LOG_SCALE)
 
 
 class Decoder(nn.Module):

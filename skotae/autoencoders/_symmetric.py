@@ -8,22 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.cluster import kmeans_plusplus
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.autoencoders._pseudo_inputs import PseudoInputMixin
 from skotae.priors import NormalPrior
 from skotae.training import Step
 from skotae.utils._sklearn import Interval, StrOptions
 
-MAX_SEEDING_ROWS = 10_000
-
 
 @shared_documentation
-class SymmetricWAE(BaseAutoencoder):
+class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
     r"""Symmetric Wasserstein autoencoder with a learnable prior.
 
     .. math::
@@ -43,14 +41,12 @@ class SymmetricWAE(BaseAutoencoder):
         0 reconstructs.
     alpha : float, default=0.01
         Weight :math:`\alpha` of the latent loss.
-    n_pseudo_inputs : int or None, default=None
-        Number K of pseudo-inputs; None stands for ``min(n_samples // 2, 500)``.
+    {n_pseudo_inputs}
     metric : {"l2", "cosine"}, default="l2"
         How the nearest pseudo-input is found.
     search : {"data", "latent"}, default="data"
         Where it is looked for: among the pseudo-inputs, or among their codes.
-    init : {"k-means++", "random"}, default="k-means++"
-        Which training rows the pseudo-inputs start from.
+    {init}
     p : {1, 2}, default=2
         Exponent of the latent loss.
     {cost}
@@ -84,16 +80,16 @@ class SymmetricWAE(BaseAutoencoder):
 
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
+        **PseudoInputMixin._pseudo_input_constraints,
         "beta": [Interval(Real, 0, 1, closed="both")],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left"), None],
         "metric": [StrOptions({"l2", "cosine"})],
         "search": [StrOptions({"data", "latent"})],
-        "init": [StrOptions({"k-means++", "random"})],
         "p": [Interval(Integral, 1, 2, closed="both")],
     }
 
     _advice = {"latent": "Lower alpha or learning_rate_init."}
+    _pseudo_inputs_in = "conditional_prior_"
 
     def __init__(
         self,
@@ -161,24 +157,9 @@ class SymmetricWAE(BaseAutoencoder):
 
     def _build(self, X: np.ndarray) -> None:
         super()._build(X)
-        n = len(X)
-        k = self.n_pseudo_inputs
-        if k is None:
-            k = max(1, min(n // 2, 500))
-        if k > n:
-            raise ValueError(
-                f"n_pseudo_inputs={k} is more than the {n} rows of X, which the pseudo-inputs "
-                "start from; expected at most as many."
-            )
-        rng = np.random.RandomState(self._seed)
-        rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
-        rows = self._standardised(np.asarray(rows)).astype(np.float32)
-        if self.init == "k-means++":
-            start, _ = kmeans_plusplus(rows, k, random_state=rng)
-        else:
-            start = rows[rng.choice(len(rows), k, replace=False)]
+        start = self._first_pseudo_inputs(X)
         net = self._network("encoder", self.n_features_in_, 2 * self.n_components_)
-        self.conditional_prior_ = PseudoInputPrior(torch.from_numpy(start), net)
+        self.conditional_prior_ = PseudoInputPrior(start, net)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_(batch)
@@ -202,11 +183,6 @@ class SymmetricWAE(BaseAutoencoder):
         index = torch.randint(len(prior.pseudo_inputs), (n,), generator=generator)
         with torch.no_grad():
             return prior.sample(index.to(prior.pseudo_inputs.device), generator).to(dtype).cpu()
-
-    @property
-    def pseudo_inputs_(self) -> np.ndarray:
-        inputs = self.conditional_prior_.pseudo_inputs.detach().cpu().numpy()
-        return inputs * self.data_scale_ + self.data_mean_
 
 
 class PseudoInputPrior(nn.Module):

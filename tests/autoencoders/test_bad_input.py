@@ -252,6 +252,21 @@ FIT_PRIOR = {
         ["weights", "2 numbers"],
     ),
 }
+PSEUDO_INPUTS = {
+    "n_pseudo_inputs": (
+        {"n_pseudo_inputs": 0},
+        None,
+        ValueError,
+        ["'n_pseudo_inputs'", "[1, inf)"],
+    ),
+    "too many pseudo-inputs": (
+        {"n_pseudo_inputs": 25},
+        None,
+        ValueError,
+        ["n_pseudo_inputs=25", "24 rows"],
+    ),
+    "init": ({"init": "kmeans"}, None, ValueError, ["'init'", "k-means++"]),
+}
 FIT_ONE = {
     "WAEEstimator": {
         "lam": ({"lam": -1.0}, None, ValueError, ["'lam'", "[0.0, inf)"]),
@@ -307,21 +322,9 @@ FIT_ONE = {
     "SymmetricWAE": {
         "beta": ({"beta": 1.5}, None, ValueError, ["'beta'", "[0.0, 1.0]"]),
         "alpha": ({"alpha": -1.0}, None, ValueError, ["'alpha'", "[0.0, inf)"]),
-        "n_pseudo_inputs": (
-            {"n_pseudo_inputs": 0},
-            None,
-            ValueError,
-            ["'n_pseudo_inputs'", "[1, inf)"],
-        ),
-        "too many pseudo-inputs": (
-            {"n_pseudo_inputs": 25},
-            None,
-            ValueError,
-            ["n_pseudo_inputs=25", "24 rows"],
-        ),
+        **PSEUDO_INPUTS,
         "metric": ({"metric": "l1"}, None, ValueError, ["'metric'", "cosine"]),
         "search": ({"search": "code"}, None, ValueError, ["'search'", "latent"]),
-        "init": ({"init": "kmeans"}, None, ValueError, ["'init'", "k-means++"]),
         "p": ({"p": 3}, None, ValueError, ["'p'", "[1, 2]"]),
     },
     "GMWAE": {
@@ -331,6 +334,15 @@ FIT_ONE = {
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
     },
     "VAE": {"beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"])},
+    "VampPriorVAE": {
+        "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
+        **PSEUDO_INPUTS,
+    },
+    "MIM": {
+        "no min_scale": ({"min_scale": 0.0}, None, ValueError, ["'min_scale'", "(0.0, 1.0]"]),
+        "min_scale": ({"min_scale": 2.0}, None, ValueError, ["'min_scale'", "(0.0, 1.0]"]),
+        **PSEUDO_INPUTS,
+    },
     "CoupledVAE": {
         "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
         "strategy": ({"strategy": "both"}, None, ValueError, ["'strategy'", "primal"]),
@@ -363,7 +375,7 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"GMWAE": 15, "VAE": 4}
+WIDTH = {"GMWAE": 15, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
 
 
 def fit_cases():

@@ -1,0 +1,162 @@
+"""Pseudo-inputs, learned rows in data space, and the mixture of their posteriors as prior."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.cluster import kmeans_plusplus
+from torch import Tensor, nn
+
+from skotae.autoencoders._modules import MIN_LOG_SCALE, Encoder
+from skotae.autoencoders._variational import (
+    LOG_2_PI,
+    VariationalAutoencoder,
+    gaussian_log_density,
+)
+from skotae.costs.base import BLOCK_ELEMENTS
+from skotae.priors import NormalPrior
+from skotae.transport._arrays import widest
+from skotae.utils._sklearn import Interval, StrOptions
+from skotae.utils._torch import on_cpu
+
+MAX_SEEDING_ROWS = 10_000
+
+
+class PseudoInputMixin:
+    """Where the pseudo-inputs of an estimator start, and where they are once it is fitted."""
+
+    _pseudo_input_constraints = {
+        "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left"), None],
+        "init": [StrOptions({"k-means++", "random"})],
+    }
+    # The module that holds them, as a parameter `pseudo_inputs`, in standardised units.
+    _pseudo_inputs_in: str
+
+    if TYPE_CHECKING:
+        n_pseudo_inputs: int | None
+        init: str
+        data_mean_: np.ndarray
+        data_scale_: float
+        _seed: int
+        _standardised: Any
+
+    def _first_pseudo_inputs(self, X: np.ndarray) -> Tensor:
+        """Rows of X, standardised."""
+        n = len(X)
+        k = self.n_pseudo_inputs
+        if k is None:
+            k = max(1, min(n // 2, 500))
+        if k > n:
+            raise ValueError(
+                f"n_pseudo_inputs={k} is more than the {n} rows of X, which the pseudo-inputs "
+                "start from; expected at most as many."
+            )
+        rng = np.random.RandomState(self._seed)
+        rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
+        rows = self._standardised(np.asarray(rows)).astype(np.float32)
+        if self.init == "k-means++":
+            start, _ = kmeans_plusplus(rows, k, random_state=rng)
+        else:
+            start = rows[rng.choice(len(rows), k, replace=False)]
+        return torch.from_numpy(start)
+
+    @property
+    def pseudo_inputs_(self) -> np.ndarray:
+        inputs = getattr(self, self._pseudo_inputs_in).pseudo_inputs.detach().cpu().numpy()
+        return inputs * self.data_scale_ + self.data_mean_
+
+
+class PosteriorMixture(Encoder):
+    r"""An encoder whose posteriors at pseudo-inputs make up the prior.
+
+    .. math:: p(z) = \frac1K \sum_k q(z|u_k)
+
+    Parameters
+    ----------
+    net : nn.Module
+        Rows of width n_features to rows of width 2 d.
+    pseudo_inputs : Tensor of shape (K, n_features)
+        Where they start.
+    min_log_scale : float
+        Lower end of the log-scales of the posteriors.
+    """
+
+    def __init__(self, net: nn.Module, pseudo_inputs: Tensor, min_log_scale: float = MIN_LOG_SCALE):
+        super().__init__(net, nn.Identity(), stochastic=True, min_log_scale=min_log_scale)
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs)
+
+    def densities(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """A draw z of each row's posterior, log q(z|x) and log p(z)."""
+        # One pass, in which layers that normalise over a batch see pseudo-inputs among rows.
+        sizes = [len(x), len(self.pseudo_inputs)]
+        moments: tuple[Any, Any] = self.moments(torch.cat([x, self.pseudo_inputs]))
+        (mean, prior_mean), (log_scale, prior_log_scale) = (part.split(sizes) for part in moments)
+        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
+        z = mean + log_scale.exp() * noise
+        log_prior = mixture_log_density(z, prior_mean, prior_log_scale)
+        return z, gaussian_log_density(noise, log_scale), log_prior
+
+    def sample_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        """n draws of the prior: a pseudo-input with equal chances, then its posterior."""
+        index = torch.randint(
+            len(self.pseudo_inputs), (n,), generator=generator, device=generator.device
+        )
+        return self.sample(self.pseudo_inputs[index], generator)
+
+
+class PosteriorMixtureVAE(PseudoInputMixin, VariationalAutoencoder):
+    """Base of the estimators whose prior is the mixture of the posteriors of pseudo-inputs."""
+
+    _pseudo_inputs_in = "encoder_"
+
+    @property
+    def _min_log_scale(self) -> float:
+        """Lower end of the log-scales of the posteriors."""
+        return MIN_LOG_SCALE
+
+    def _resolve_prior(self) -> NormalPrior:
+        # Gives codes their straight paths; draws and densities come from the pseudo-inputs.
+        return NormalPrior()
+
+    def _build(self, X: np.ndarray) -> None:
+        net = self._network("encoder", self.n_features_in_, self._posterior_width())
+        self.encoder_ = PosteriorMixture(net, self._first_pseudo_inputs(X), self._min_log_scale)
+        self.decoder_ = self._decoder()
+
+    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        z, log_posterior, log_prior = self.encoder_.densities(x, generator)
+        return z, log_posterior - log_prior
+
+    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        encoder: Any = on_cpu(self.encoder_)
+        with torch.no_grad():
+            return encoder.sample_prior(n, generator).to(dtype)
+
+
+def mixture_log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log density, of shape (n,), of codes (n, d) under K Gaussians with equal weights.
+
+    The Gaussians have means and log-scales of shape (K, d). The squared distances of all
+    pairs come from one matrix product, so that no more than n K numbers are held; their
+    parts cancel to about the squared ratio of distance to scale, hence the wide dtype.
+    """
+    k, d = mean.shape
+    wide = widest(z)
+    mean, log_scale = mean.to(wide), log_scale.to(wide)
+    centre = mean.detach().mean(0)
+    mean = mean - centre
+    precision = (-2 * log_scale).exp()
+    product = precision * mean
+    constant = (0.5 * product * mean + log_scale).sum(1) + 0.5 * d * LOG_2_PI + math.log(k)
+    loadings = torch.cat([-0.5 * precision, product], 1)
+    centred = z.to(wide) - centre
+    features = torch.cat([centred.square(), centred], 1)
+    parts = [
+        torch.addmm(-constant, part, loadings.T).logsumexp(1)
+        for part in features.split(max(1, BLOCK_ELEMENTS // k))
+    ]
+    return torch.cat(parts).to(z.dtype)

@@ -3,7 +3,15 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMWAE,
+    VAE,
+    CoupledVAE,
+    HypersphericalVAE,
+    SinkhornAE,
+    SymmetricWAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
@@ -11,6 +19,7 @@ __all__ = [
     "GMWAE",
     "VAE",
     "CoupledVAE",
+    "HypersphericalVAE",
     "SinkhornAE",
     "SymmetricWAE",
     "WAEEstimator",

@@ -330,6 +330,16 @@ FIT_ONE = {
         "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
     },
+    "HypersphericalVAE": {
+        "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
+        "warm_up": ({"warm_up": 1.5}, None, ValueError, ["'warm_up'", "[0.0, 1.0]"]),
+        "one component": (
+            {"n_components": 1},
+            None,
+            ValueError,
+            ["n_components=1", "SpherePrior", "2 or more"],
+        ),
+    },
     "VAE": {"beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"])},
     "CoupledVAE": {
         "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
@@ -363,7 +373,7 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"GMWAE": 15, "VAE": 4}
+WIDTH = {"GMWAE": 15, "HypersphericalVAE": 3, "VAE": 4}
 
 
 def fit_cases():

@@ -35,7 +35,10 @@ class HypersphericalVAE(VariationalAutoencoder):
 
     Parameters
     ----------
-    {n_components}
+    n_components : int, default=None
+        Dimension d of the space that the sphere is in. None stands for
+        ``min(8, n_features)``, or 2 if that is more. The sphere in one dimension is two
+        points: 1 too stands for 2, the circle.
     beta : float, default=1.0
         Weight :math:`\beta` of the divergence.
     warm_up : float, default=0.5
@@ -61,14 +64,15 @@ class HypersphericalVAE(VariationalAutoencoder):
     concentration is :math:`\kappa = d\, \mathrm{softplus}(\cdot) + 1`; the factor d, which the
     paper's has not, makes the posterior as wide at the start in any dimension. The functions
     of it are finite and accurate up to d = 1,000 and beyond, in float32 too. Gradients of
-    draws are unbiased: implicit instead of the paper's eq. 17 to 19.
+    draws are unbiased: implicit ([2]_), instead of those of an
+    accepted proposal and their correction ([1]_, appendix).
 
     References
     ----------
     .. [1] Davidson, Falorsi, De Cao, Kipf and Tomczak (2018), Hyperspherical variational
-       auto-encoders, UAI, eq. 10 to 14 and Algorithms 1 to 3.
+       auto-encoders, UAI, eq. 14 and Algorithms 1 to 3.
     .. [2] Figurnov, Mohamed and Mnih (2018), Implicit reparameterization gradients,
-       NeurIPS, eq. 6.
+       NeurIPS, section 3.
 
     Examples
     --------
@@ -148,6 +152,9 @@ class HypersphericalVAE(VariationalAutoencoder):
 
     def _resolve_prior(self) -> BasePrior:
         return SpherePrior()
+
+    def _dimension(self, n_features: int) -> int:
+        return max(super()._dimension(n_features), self.prior_.min_components)
 
     def _posterior_width(self) -> int:
         return self.n_components_ + 1

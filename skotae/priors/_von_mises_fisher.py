@@ -17,10 +17,11 @@ digits whatever :math:`\kappa`, and are then brought down to the order :math:`\n
 References
 ----------
 .. [1] Olver, Digital library of mathematical functions, 10.41.3 and 10.41.9.
-.. [2] Davidson et al. (2018), Hyperspherical variational auto-encoders, UAI, eq. 10 to 14 and
+.. [2] Davidson et al. (2018), Hyperspherical variational auto-encoders, UAI, eq. 14 and
    Algorithms 1 to 3.
 .. [3] Ulrich (1984), Computer generation of distributions on the m-sphere, Applied Statistics.
-.. [4] Figurnov, Mohamed and Mnih (2018), Implicit reparameterization gradients, NeurIPS, eq. 6.
+.. [4] Figurnov, Mohamed and Mnih (2018), Implicit reparameterization gradients, NeurIPS,
+   section 3.
 """
 
 from __future__ import annotations
@@ -201,7 +202,7 @@ def sample_von_mises_fisher(
     ([4]_), that of the angle at a fixed value of its distribution function F,
     :math:`-\partial_\kappa F / \partial_\theta F`; that with respect to `mean` turns the
     draw with it. Both are unbiased, unlike that of an accepted proposal, which
-    needs a correction ([2]_, eq. 18 and 19).
+    needs a correction ([2]_, appendix).
 
     Parameters
     ----------

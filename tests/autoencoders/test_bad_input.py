@@ -333,12 +333,7 @@ FIT_ONE = {
     "HypersphericalVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
         "warm_up": ({"warm_up": 1.5}, None, ValueError, ["'warm_up'", "[0.0, 1.0]"]),
-        "one component": (
-            {"n_components": 1},
-            None,
-            ValueError,
-            ["n_components=1", "SpherePrior", "2 or more"],
-        ),
+        "no component": ({"n_components": 0}, None, ValueError, ["'n_components'", "[1, inf)"]),
     },
     "VAE": {"beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"])},
     "CoupledVAE": {

@@ -42,6 +42,13 @@ def test_codes_are_on_the_sphere(d):
         np.testing.assert_allclose(np.linalg.norm(Z, axis=-1), 1.0, rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_components, n_features", [(1, 6), (2, 6), (None, 1)])
+def test_the_least_sphere_is_the_circle(n_components, n_features):
+    model = small(n_components=n_components).fit(X[:, :n_features])
+    assert model.n_components_ == 2
+    assert model.transform(X[:, :n_features]).shape == (48, 2)
+
+
 def test_code_is_the_mean_direction(model):
     draws = model.sample_posterior(X, 4000, random_state=0).mean(axis=1)
     length = np.linalg.norm(draws, axis=1)

@@ -43,7 +43,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         Weight :math:`\beta` of the divergence.
     warm_up : float, default=0.5
         Share of the epochs in which that weight rises from 0, in a straight line. 0 is the
-        paper's training, whose concentrations often fall to 0 before the decoder has learnt
+        paper's training, whose concentrations often fall to the least before the decoder has learnt
         to use the codes. `partial_fit`, and training that goes on, have the full weight.
     {likelihood}
     {networks}
@@ -63,9 +63,9 @@ class HypersphericalVAE(VariationalAutoencoder):
     `transform` gives the mean directions, and `interpolate` follows great circles. The
     concentration is :math:`\kappa = d\, \mathrm{softplus}(\cdot) + 1`; the factor d, which the
     paper's has not, makes the posterior as wide at the start in any dimension. The functions
-    of it are finite and accurate up to d = 1,000 and beyond, in float32 too. Gradients of
-    draws are unbiased: implicit ([2]_), instead of those of an
-    accepted proposal and their correction ([1]_, appendix).
+    of it are finite and accurate up to d = 1,000, in float32 too. Gradients of draws are
+    unbiased: implicit ([2]_), instead of those of an accepted proposal and their correction
+    ([1]_, appendix).
 
     References
     ----------

@@ -2,6 +2,7 @@
 
 from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
+from skotae.autoencoders._hyperspherical import HypersphericalVAE
 from skotae.autoencoders._mim import MIM
 from skotae.autoencoders._sinkhorn import SinkhornAE
 from skotae.autoencoders._symmetric import SymmetricWAE
@@ -14,6 +15,7 @@ __all__ = [
     "MIM",
     "VAE",
     "CoupledVAE",
+    "HypersphericalVAE",
     "SinkhornAE",
     "SymmetricWAE",
     "VampPriorVAE",

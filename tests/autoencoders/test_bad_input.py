@@ -333,6 +333,11 @@ FIT_ONE = {
         "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
     },
+    "HypersphericalVAE": {
+        "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
+        "warm_up": ({"warm_up": 1.5}, None, ValueError, ["'warm_up'", "[0.0, 1.0]"]),
+        "no component": ({"n_components": 0}, None, ValueError, ["'n_components'", "[1, inf)"]),
+    },
     "VAE": {"beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"])},
     "VampPriorVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
@@ -375,7 +380,7 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"GMWAE": 15, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
+WIDTH = {"GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
 
 
 def fit_cases():

@@ -3,7 +3,15 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMWAE,
+    VAE,
+    CoupledVAE,
+    SinkhornAE,
+    SinkhornEncoder,
+    SymmetricWAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
@@ -12,6 +20,7 @@ __all__ = [
     "VAE",
     "CoupledVAE",
     "SinkhornAE",
+    "SinkhornEncoder",
     "SymmetricWAE",
     "WAEEstimator",
     "__version__",

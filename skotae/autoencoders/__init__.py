@@ -3,8 +3,17 @@
 from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
 from skotae.autoencoders._sinkhorn import SinkhornAE
+from skotae.autoencoders._sinkhorn_encoder import SinkhornEncoder
 from skotae.autoencoders._symmetric import SymmetricWAE
 from skotae.autoencoders._vae import VAE
 from skotae.autoencoders._wae import WAEEstimator
 
-__all__ = ["GMWAE", "VAE", "CoupledVAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]
+__all__ = [
+    "GMWAE",
+    "VAE",
+    "CoupledVAE",
+    "SinkhornAE",
+    "SinkhornEncoder",
+    "SymmetricWAE",
+    "WAEEstimator",
+]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from torch import nn
 
 from skotae import SinkhornAE, WAEEstimator
 from skotae.divergences import SinkhornDivergence
@@ -84,3 +85,24 @@ def test_independent_debiasing_keeps_the_spread():
         spread[debias] = float(model.fit_transform(data).std(axis=0).mean())
     assert 0.9 < spread["independent"] < 1.1
     assert spread["paired"] < spread["independent"] - 0.05
+
+
+def identity(n_in, n_out):
+    return nn.Identity()
+
+
+@pytest.mark.parametrize("radius", [1.0, 3.0])
+def test_paths_on_a_sphere_are_great_circles(radius):
+    """Codes on the sphere, in steps of equal angle, from reconstruction to reconstruction."""
+    # With this decoder the decoded path is that of the codes, in other units.
+    params = {"n_components": X.shape[1], "prior": SpherePrior(radius), "decoder": identity}
+    model = small(**params).fit(X)
+    paths = model.interpolate(X[:20], X[20:40], 7)
+    ends = np.stack([model.reconstruct(X[:20]), model.reconstruct(X[20:40])], axis=1)
+    np.testing.assert_allclose(paths[:, [0, -1]], ends, atol=1e-12)
+    codes = (paths - model.data_mean_) / model.data_scale_ / radius
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=2), 1.0)
+    angles = np.arccos(np.sum(codes[:, 1:] * codes[:, :-1], axis=2).clip(-1, 1))
+    whole = np.arccos(np.sum(codes[:, 0] * codes[:, -1], axis=1))
+    assert whole.max() > 0.5
+    np.testing.assert_allclose(angles, np.repeat(whole[:, None] / 6, 6, axis=1), atol=1e-6)

@@ -59,7 +59,7 @@ def test_swiss_roll(prior, seed):
     assert trustworthiness(new, Z, n_neighbors=5) >= 0.95
     assert energy_p_value(Z, draws) > 0.01
     # The test is able to tell: it rejects the same codes, slightly narrower.
-    narrower = 0.9 * Z if prior == "uniform" else _to_the_pole(Z, 0.1)
+    narrower = 0.85 * Z if prior == "uniform" else _to_the_pole(Z, 0.2)
     assert energy_p_value(narrower, draws) < 0.01
 
 
@@ -87,6 +87,13 @@ def test_digits(prior):
     assert neighbours.score(model.transform(X_test), y_test) >= 0.93
 
 
+class Half(nn.Module):
+    """Half of it."""
+
+    def forward(self, z):
+        return z / 2
+
+
 def test_weight_of_the_contraction():
     model = small(contraction=0.2, annealing=25.0).fit(X)
     batch = torch.from_numpy(model._standardised(X)).float()
@@ -95,9 +102,16 @@ def test_weight_of_the_contraction():
         step = Step(torch.Generator(), torch.arange(len(X)), len(X), progress)
         return model._objective(batch, step)["contraction"].item()
 
-    plain = neighbour_cost(batch, model.encoder_(batch), 5, 2).item()
-    weights = [weighted(progress) / plain for progress in (0.0, FALL / 2, FALL, 0.9, 1.0)]
-    np.testing.assert_allclose(weights, [5.0, 1.0, 0.2, 0.2, 0.2], rtol=1e-4)
+    weights = [weighted(progress) / weighted(1.0) for progress in (0.0, FALL / 2, FALL, 0.9)]
+    np.testing.assert_allclose(weights, [25.0, 5.0, 1.0, 1.0], rtol=1e-4)
+    # The scale of the codes does not matter, that of the prior does.
+    before, model.encoder_.head = weighted(1.0), Half()
+    np.testing.assert_allclose(weighted(1.0), before, rtol=1e-4)
+    model.prior_ = NormalPrior(scale=2.0)
+    np.testing.assert_allclose(weighted(1.0), 4 * before, rtol=1e-4)
+    codes, draws = model.encoder_(batch), model.prior_.sample(len(X), 3, torch.Generator())
+    plain = neighbour_cost(batch, codes, 5, 2) * draws.var(0).sum() / codes.var(0).sum()
+    np.testing.assert_allclose(weighted(1.0), 0.2 * plain.item(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("k, p", [(1, 2), (3, 1), (5, 2), (100, 3)])

@@ -90,7 +90,7 @@ class DirichletPrior(BasePrior):
 
         Coordinates of 0 count as the smallest normal number, so that it is finite.
         """
-        return dirichlet_log_density(self._concentration(z.shape[-1]).to(z.device), z)
+        return dirichlet_log_density(self._concentration(z.shape[-1]), z)
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""
@@ -165,14 +165,16 @@ class LearnedDirichlet(nn.Module):
         return self._spec.interpolate(z1, z2, t)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return dirichlet_log_density(self._concentration().to(z.device), z)
+        return dirichlet_log_density(self._concentration(), z)
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         return self._spec.moments(d)
 
     def _concentration(self) -> Tensor:
-        a = self.log_concentration.double().exp()
-        return a.expand(self.d)
+        log = self.log_concentration
+        if log.device.type == "mps":  # no float64 there
+            log = log.cpu()
+        return log.double().exp().expand(self.d)
 
 
 def draw_dirichlet(a: Tensor, n: int, generator: torch.Generator | None) -> Tensor:

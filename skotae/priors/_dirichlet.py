@@ -171,7 +171,7 @@ class LearnedDirichlet(nn.Module):
         return self._spec.moments(d)
 
     def _concentration(self) -> Tensor:
-        log = self.log_concentration
+        log: Tensor = self.log_concentration
         if log.device.type == "mps":  # no float64 there
             log = log.cpu()
         return log.double().exp().expand(self.d)

@@ -5,6 +5,7 @@ from skotae.autoencoders._gaussian_mixture import GMWAE
 from skotae.autoencoders._hyperspherical import HypersphericalVAE
 from skotae.autoencoders._mim import MIM
 from skotae.autoencoders._sinkhorn import SinkhornAE
+from skotae.autoencoders._sinkhorn_encoder import SinkhornEncoder
 from skotae.autoencoders._symmetric import SymmetricWAE
 from skotae.autoencoders._vae import VAE
 from skotae.autoencoders._vamp_prior import VampPriorVAE
@@ -17,6 +18,7 @@ __all__ = [
     "CoupledVAE",
     "HypersphericalVAE",
     "SinkhornAE",
+    "SinkhornEncoder",
     "SymmetricWAE",
     "VampPriorVAE",
     "WAEEstimator",

@@ -68,6 +68,8 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
     _advice: Mapping[str, str] = {}
+    # Whether the objective has a gradient for the prior's own weights.
+    _learns_prior = False
 
     data_mean_: np.ndarray
     data_scale_: float
@@ -235,6 +237,7 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         self.prior_ = self._resolve_prior()
         self.n_components_ = self._dimension(X.shape[1])
         self.prior_.check_dimension(self.n_components_)
+        self.prior_ = self._prior_in_use()
         self._seed = draw_seed(self.random_state)
         self._dtype = X.dtype
         self._container = container
@@ -262,6 +265,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _resolve_prior(self) -> BasePrior:
         return resolve_part(self.prior, "prior", PRIORS, BasePrior, default=self._default_prior)
 
+    def _prior_in_use(self) -> Any:
+        """The prior, or the module that takes its place where it learns."""
+        built = self.prior_.build(self.n_components_)
+        if isinstance(built, nn.Module) and not self._learns_prior:
+            raise ValueError(
+                f"prior={self.prior_!r} has parameters that {type(self).__name__} does not learn; "
+                "expected a fixed prior, or an estimator that can, such as SinkhornAE."
+            )
+        return built
+
     def _batch_size(self, n: int) -> int:
         if self.batch_size != "auto":
             return int(self.batch_size)
@@ -277,6 +290,16 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 "in each part."
             )
         return torch.randperm(n, generator=make_generator(seed))[:n_held_out]
+
+    def _encoder(self, width: int) -> Encoder:
+        """An encoder whose network has `width` outputs, with the head of the prior."""
+        net = self._network("encoder", self.n_features_in_, width)
+        return Encoder(net, self.prior_.head(self.n_components_))
+
+    @torch.no_grad()
+    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """Draws from the prior."""
+        return self.prior_.sample(n, self.n_components_, generator, dtype=dtype)
 
     def _network(self, which: str, n_in: int, n_out: int) -> nn.Module:
         """The user's network for a role, or an MLP as the parameters describe it."""
@@ -374,10 +397,6 @@ class GeneratingEstimator(GeneratingMixin, NetworkEstimator):
             self.cost_.build(self.n_features_in_, self.data_scale_),
         )
 
-    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        """Codes to generate from."""
-        return self.prior_.sample(n, self.n_components_, generator, dtype=dtype)
-
 
 class BaseAutoencoder(InferenceMixin, GeneratingEstimator):
     """Base of the autoencoders: encoder, decoder, and the cost of a reconstruction.
@@ -400,10 +419,7 @@ class BaseAutoencoder(InferenceMixin, GeneratingEstimator):
         return self.n_components_
 
     def _build(self, X: np.ndarray) -> None:
-        self.encoder_ = Encoder(
-            self._network("encoder", self.n_features_in_, self._posterior_width()),
-            self.prior_.head(self.n_components_),
-        )
+        self.encoder_ = self._encoder(self._posterior_width())
         self.decoder_ = self._decoder()
 
     def _measure(self, X: np.ndarray) -> None:

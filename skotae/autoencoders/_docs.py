@@ -11,19 +11,41 @@ n_components : int, default=None
     Dimension d of the codes. None stands for ``min(8, n_features)``, or the smallest
     dimension that the prior allows if that is more."""
 
-NETWORKS = """\
+ENCODER = """\
 encoder : network, default=None
     A spec such as :class:`~skotae.networks.MLP` or
     :class:`~skotae.networks.ConvNet`, a ``torch.nn.Module`` (copied, never trained in
     place), or a callable ``(n_in, n_out) -> Module``. None stands for an MLP with
-    `hidden_layer_sizes` and `activation`. The network gets standardised rows.
+    `hidden_layer_sizes` and `activation`. The network gets standardised rows."""
+
+DECODER = """\
 decoder : network, default=None
-    As `encoder`; None stands for the MLP with the hidden layers in reverse.
+    As `encoder`; None stands for the MLP with the hidden layers in reverse."""
+
+LAYERS = """\
 hidden_layer_sizes : tuple of int, default=(256, 256)
     Hidden layers of the default networks.
 activation : str, default="relu"
     Activation of the default networks: ``"relu"``, ``"tanh"``, ``"logistic"``,
     ``"identity"``, ``"elu"``, ``"gelu"``, ``"silu"`` or ``"leaky_relu"``."""
+
+SINKHORN = """\
+epsilon : float, default=0.05
+    Entropic regularisation :math:`\\epsilon`, relative to the mean cost between codes
+    and prior draws unless `relative` is False.
+relative : bool, default=True
+    Whether `epsilon` is a share of the mean cost.
+debias : {"independent", "paired", "none"}, default="independent"
+    ``"paired"`` is eq. 8 of the paper, whose mini-batch estimate is smallest for codes
+    that are too narrow, the more so the higher the dimension; ``"independent"`` splits
+    each mini-batch in halves and is free of that bias. See
+    :class:`~skotae.divergences.SinkhornDivergence`.
+sharp : bool, default=False
+    Leave the entropy out of the value (eq. 12).
+p : float, default=2
+    Exponent of the latent cost :math:`\\sum_k |z_k - y_k|^p`.
+sinkhorn_tol : float, default=1e-3
+    Marginal violation at which Sinkhorn iterations stop."""
 
 PRIOR = """\
 prior : str or prior, default=None
@@ -110,7 +132,9 @@ data_min_, data_max_ : ndarray of shape (n_features,)
 data_scale_ : float
     Root mean square deviation of the training data per feature; 1 for those costs.
 cost_scale_ : float
-    What the reconstruction cost, in standardised units, is divided by.
+    What the reconstruction cost, in standardised units, is divided by."""
+
+FITTED = """\
 n_features_in_ : int
     Number of features seen during fit.
 feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -127,7 +151,10 @@ device_ : torch.device
 
 BLOCKS = {
     "n_components": N_COMPONENTS,
-    "networks": NETWORKS,
+    "encoder": ENCODER,
+    "networks": "\n".join([ENCODER, DECODER, LAYERS]),
+    "layers": LAYERS,
+    "sinkhorn": SINKHORN,
     "prior": PRIOR,
     "cost": COST,
     "likelihood": LIKELIHOOD,
@@ -135,7 +162,8 @@ BLOCKS = {
     "init": INIT,
     "clip": CLIP,
     "training": TRAINING,
-    "attributes": ATTRIBUTES,
+    "attributes": f"{ATTRIBUTES}\n{FITTED}",
+    "fitted": FITTED,
 }
 
 

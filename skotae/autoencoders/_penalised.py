@@ -1,23 +1,26 @@
-"""Reconstruction plus a divergence between aggregate posterior and prior."""
+"""A divergence between aggregate posterior and prior, alone or beside a reconstruction."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._base import BaseAutoencoder, NetworkEstimator
+from skotae.divergences import SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.training import Step
 from skotae.utils._registry import require
+from skotae.utils._sklearn import Interval, StrOptions
 
 
-class PenalisedAutoencoder(BaseAutoencoder):
-    """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
+class LatentDivergence(NetworkEstimator):
+    """Base of the estimators with a divergence D(Q_Z, P_Z) of codes and prior."""
 
     divergence_: Any
 
@@ -26,11 +29,11 @@ class PenalisedAutoencoder(BaseAutoencoder):
         """The divergence, from the parameters."""
 
     @property
-    @abstractmethod
-    def _weight(self) -> float:
-        """Weight of the divergence."""
+    def _learns_prior(self) -> bool:  # type: ignore[override]
+        return self._make_divergence().prior_gradient
 
-    def _build(self, X: np.ndarray) -> None:
+    def _built_divergence(self) -> Callable[..., Tensor]:
+        """The divergence as training calls it, for a prior that has what it needs."""
         divergence = self._make_divergence()
         require(
             self.prior_,
@@ -39,8 +42,23 @@ class PenalisedAutoencoder(BaseAutoencoder):
             needed_by=repr(divergence),
             having="'normal', 'uniform', 'sphere', 'dirichlet' or 'mixture'",
         )
+        return divergence.build(self.prior_, self.n_components_)
+
+    def _prior_draws(self, z: Tensor, step: Step) -> Tensor:
+        return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
+
+
+class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
+    """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
+
+    @property
+    @abstractmethod
+    def _weight(self) -> float:
+        """Weight of the divergence."""
+
+    def _build(self, X: np.ndarray) -> None:
         super()._build(X)
-        self.divergence_ = divergence.build(self.prior_, self.n_components_)
+        self.divergence_ = self._built_divergence()
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)
@@ -55,11 +73,41 @@ class PenalisedAutoencoder(BaseAutoencoder):
             z = self.encoder_.sample(batch, step.generator)
         return {"adversary": self.divergence_.adversary_loss(z, self._prior_draws(z, step))}
 
-    def _prior_draws(self, z: Tensor, step: Step) -> Tensor:
-        return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
-
     @property
     def _inner(self) -> dict[str, Any]:
         if not hasattr(self.divergence_, "adversary_loss"):
             return {}
         return {"inner_objective": self._adversary, "inner_names": ("divergence_",)}
+
+
+class SinkhornMixin:
+    """The Sinkhorn divergence as parameters of the estimator."""
+
+    if TYPE_CHECKING:
+        epsilon: float
+        relative: bool
+        debias: str
+        sharp: bool
+        p: float
+        sinkhorn_tol: float
+
+    root = False
+    _sinkhorn_constraints: Mapping[str, Any] = {
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "relative": ["boolean"],
+        "debias": [StrOptions({"independent", "paired", "none"})],
+        "sharp": ["boolean"],
+        "p": [Interval(Real, 1, None, closed="left")],
+        "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def _make_divergence(self) -> BaseDivergence:
+        return SinkhornDivergence(
+            epsilon=self.epsilon,
+            relative=self.relative,
+            p=self.p,
+            debias=self.debias,
+            sharp=self.sharp,
+            root=self.root,
+            tol=self.sinkhorn_tol,
+        )

@@ -9,15 +9,13 @@ from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PenalisedAutoencoder
-from skotae.divergences import SinkhornDivergence
+from skotae.autoencoders._penalised import PenalisedAutoencoder, SinkhornMixin
 from skotae.divergences._sinkhorn import root_of
-from skotae.divergences.base import BaseDivergence
-from skotae.utils._sklearn import Interval, StrOptions
+from skotae.utils._sklearn import Interval
 
 
 @shared_documentation
-class SinkhornAE(PenalisedAutoencoder):
+class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     r"""Sinkhorn autoencoder.
 
     .. math::
@@ -32,24 +30,9 @@ class SinkhornAE(PenalisedAutoencoder):
     {n_components}
     beta : float, default=0.02
         Weight :math:`\beta` of the Sinkhorn divergence.
-    epsilon : float, default=0.05
-        Entropic regularisation :math:`\epsilon`, relative to the mean cost between codes
-        and prior draws unless `relative` is False.
-    relative : bool, default=True
-        Whether `epsilon` is a share of the mean cost.
-    debias : {"independent", "paired", "none"}, default="independent"
-        ``"paired"`` is eq. 8 of the paper, whose mini-batch estimate is smallest for codes
-        that are too narrow, the more so the higher the dimension; ``"independent"`` splits
-        each mini-batch in halves and is free of that bias. See
-        :class:`~skotae.divergences.SinkhornDivergence`.
-    sharp : bool, default=False
-        Leave the entropy out of the value (eq. 12).
-    p : float, default=2
-        Exponent of the latent cost :math:`\sum_k |z_k - y_k|^p`.
+    {sinkhorn}
     root : bool, default=False
         Take the p-th root of both terms (eq. 10).
-    sinkhorn_tol : float, default=1e-3
-        Marginal violation at which Sinkhorn iterations stop.
     {prior}
     {cost}
     {networks}
@@ -64,6 +47,7 @@ class SinkhornAE(PenalisedAutoencoder):
 
     See Also
     --------
+    SinkhornEncoder : The divergence alone, without a decoder.
     WAEEstimator : Other penalties.
 
     References
@@ -89,13 +73,8 @@ class SinkhornAE(PenalisedAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "prior": "no_validation",
         "beta": [Interval(Real, 0, None, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "relative": ["boolean"],
-        "debias": [StrOptions({"independent", "paired", "none"})],
-        "sharp": ["boolean"],
-        "p": [Interval(Real, 1, None, closed="left")],
+        **SinkhornMixin._sinkhorn_constraints,
         "root": ["boolean"],
-        "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
@@ -110,8 +89,8 @@ class SinkhornAE(PenalisedAutoencoder):
         debias: str = "independent",
         sharp: bool = False,
         p: float = 2,
-        root: bool = False,
         sinkhorn_tol: float = 0.001,
+        root: bool = False,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -140,8 +119,8 @@ class SinkhornAE(PenalisedAutoencoder):
         self.debias = debias
         self.sharp = sharp
         self.p = p
-        self.root = root
         self.sinkhorn_tol = sinkhorn_tol
+        self.root = root
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
@@ -162,17 +141,6 @@ class SinkhornAE(PenalisedAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    def _make_divergence(self) -> BaseDivergence:
-        return SinkhornDivergence(
-            epsilon=self.epsilon,
-            relative=self.relative,
-            p=self.p,
-            debias=self.debias,
-            sharp=self.sharp,
-            root=self.root,
-            tol=self.sinkhorn_tol,
-        )
 
     @property
     def _weight(self) -> float:

@@ -38,6 +38,8 @@ class ExactDivergence(BaseDivergence):
     2.0
     """
 
+    prior_gradient = True
+
     def __init__(self, p: float = 2, debias: str = "independent"):
         self.p = p
         self.debias = debias

@@ -50,6 +50,8 @@ class MMD(BaseDivergence):
     (True, True)
     """
 
+    prior_gradient = True
+
     def __init__(
         self,
         bandwidth: float = 1.0,

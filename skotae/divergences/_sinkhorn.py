@@ -59,6 +59,8 @@ class SinkhornDivergence(BaseDivergence):
     True
     """
 
+    prior_gradient = True
+
     def __init__(
         self,
         epsilon: float = 0.05,

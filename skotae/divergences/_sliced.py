@@ -39,6 +39,8 @@ class SlicedDivergence(BaseDivergence):
     4.0
     """
 
+    prior_gradient = True
+
     def __init__(self, n_projections: int = 50, p: float = 2):
         self.n_projections = n_projections
         self.p = p

@@ -21,9 +21,12 @@ class BaseDivergence(BaseEstimator):
     ----------
     prior_required : tuple of str
         Methods that the prior must have.
+    prior_gradient : bool
+        Whether the gradient flows into the prior draws as well, so that a prior can learn.
     """
 
     prior_required: tuple[str, ...] = ()
+    prior_gradient = False
 
     @abstractmethod
     def __call__(

@@ -74,6 +74,14 @@ class BasePrior(BaseEstimator):
                 f"{self.min_components} or more."
             )
 
+    def build(self, d: int) -> Any:
+        """What a training run draws from: the prior itself, or a module that learns.
+
+        A module has the methods of a prior; the gradient of the draws reaches its
+        parameters.
+        """
+        return self
+
     def head(self, d: int) -> nn.Module:
         """Module that takes vectors of shape (..., d) onto the support of the prior."""
         return nn.Identity()

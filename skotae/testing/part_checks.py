@@ -197,6 +197,10 @@ def check_divergence(divergence: Any, prior: Any = None, n_components: int = 3) 
         assert torch.equal(value, same), "the divergence is not reproducible"
         (gradient,) = torch.autograd.grad(value, z)
         assert torch.isfinite(gradient).all(), "the gradient is not finite"
+    if divergence.prior_gradient:
+        draws = y.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(built(shifted, draws, generator=_generator(2)), draws)
+        assert torch.isfinite(gradient).all() and gradient.norm() > 0, "prior_gradient, but none"
     x, far, _ = permuted_shift(64, n_components, 3.0, dtype=torch.float32, random_state=0)
     z = far.clone().requires_grad_()
     value = built(z, x, generator=_generator(2))

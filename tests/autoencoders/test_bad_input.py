@@ -266,6 +266,13 @@ PSEUDO_INPUTS = {
         ["n_pseudo_inputs=25", "24 rows"],
     ),
     "init": ({"init": "kmeans"}, None, ValueError, ["'init'", "k-means++"]),
+FIT_SINKHORN = {
+    "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
+    "debias": ({"debias": "pared"}, None, ValueError, ["'debias'", "paired"]),
+    "sharp": ({"sharp": "yes"}, None, ValueError, ["'sharp'", "bool"]),
+    "p": ({"p": 0.5}, None, ValueError, ["'p'", "[1.0, inf)"]),
+    "sinkhorn_tol": ({"sinkhorn_tol": 0.0}, None, ValueError, ["'sinkhorn_tol'"]),
+    "relative": ({"relative": "yes"}, None, ValueError, ["'relative'", "bool"]),
 }
 FIT_ONE = {
     "WAEEstimator": {
@@ -312,12 +319,15 @@ FIT_ONE = {
         ),
     },
     "SinkhornAE": {
-        "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
+        **FIT_SINKHORN,
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
-        "debias": ({"debias": "pared"}, None, ValueError, ["'debias'", "paired"]),
-        "p": ({"p": 0.5}, None, ValueError, ["'p'", "[1.0, inf)"]),
-        "sinkhorn_tol": ({"sinkhorn_tol": 0.0}, None, ValueError, ["'sinkhorn_tol'"]),
-        "relative": ({"relative": "yes"}, None, ValueError, ["'relative'", "bool"]),
+        "root": ({"root": "yes"}, None, ValueError, ["'root'", "bool"]),
+    },
+    "SinkhornEncoder": {
+        **FIT_SINKHORN,
+        "contraction": ({"contraction": -1.0}, None, ValueError, ["'contraction'", "[0.0, inf)"]),
+        "annealing": ({"annealing": 0.5}, None, ValueError, ["'annealing'", "[1.0, inf)"]),
+        "n_neighbors": ({"n_neighbors": 0}, None, ValueError, ["'n_neighbors'", "[1, inf)"]),
     },
     "SymmetricWAE": {
         "beta": ({"beta": 1.5}, None, ValueError, ["'beta'", "[0.0, 1.0]"]),

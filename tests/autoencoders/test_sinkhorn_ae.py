@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from torch import nn
 
 from skotae import SinkhornAE, WAEEstimator
 from skotae.divergences import SinkhornDivergence
-from skotae.priors import SpherePrior
+from skotae.priors import DirichletPrior, SpherePrior
 from skotae.testing import gaussian_in_subspace, make_data
 
 X = make_data(48)
@@ -84,3 +86,52 @@ def test_independent_debiasing_keeps_the_spread():
         spread[debias] = float(model.fit_transform(data).std(axis=0).mean())
     assert 0.9 < spread["independent"] < 1.1
     assert spread["paired"] < spread["independent"] - 0.05
+
+
+def identity(n_in, n_out):
+    return nn.Identity()
+
+
+@pytest.mark.parametrize("radius", [1.0, 3.0])
+def test_paths_on_a_sphere_are_great_circles(radius):
+    """Codes on the sphere, in steps of equal angle, from reconstruction to reconstruction."""
+    # With this decoder the decoded path is that of the codes, in other units.
+    params = {"n_components": X.shape[1], "prior": SpherePrior(radius), "decoder": identity}
+    model = small(**params).fit(X)
+    paths = model.interpolate(X[:20], X[20:40], 7)
+    ends = np.stack([model.reconstruct(X[:20]), model.reconstruct(X[20:40])], axis=1)
+    np.testing.assert_allclose(paths[:, [0, -1]], ends, atol=1e-12)
+    codes = (paths - model.data_mean_) / model.data_scale_ / radius
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=2), 1.0)
+    angles = np.arccos(np.sum(codes[:, 1:] * codes[:, :-1], axis=2).clip(-1, 1))
+    whole = np.arccos(np.sum(codes[:, 0] * codes[:, -1], axis=1))
+    assert whole.max() > 0.5
+    np.testing.assert_allclose(angles, np.repeat(whole[:, None] / 6, 6, axis=1), atol=1e-6)
+
+
+def largest_coordinates(concentration):
+    """Of the codes of digits that training has not seen, and of as many prior draws."""
+    digits = load_digits().data / 16
+    prior = DirichletPrior(concentration)
+    model = SinkhornAE(16, prior=prior, beta=10.0, max_iter=40, random_state=0).fit(digits[:1200])
+    Z = model.transform(digits[1200:])
+    np.testing.assert_allclose(Z.sum(axis=1), 1.0)
+    assert (Z >= 0).all()
+    draws = np.random.default_rng(0).dirichlet(np.full(16, concentration), len(Z))
+    return Z.max(axis=1), draws.max(axis=1)
+
+
+def test_digits_at_the_corners_of_a_simplex():
+    """Section 6.3, with a prior of which most draws are within 0.1 of a corner."""
+    codes, draws = largest_coordinates(0.01)
+    assert np.mean(draws >= 0.9) > 0.65
+    assert np.mean(codes >= 0.9) >= 0.5
+
+
+def test_digits_are_as_near_to_corners_as_the_prior():
+    """Draws from Dir(1/5) in 16 dimensions are hardly ever within 0.1 of a corner."""
+    codes, draws = largest_coordinates(0.2)
+    assert np.mean(draws >= 0.9) < 0.02
+    assert np.mean(codes >= 0.9) < 0.02
+    np.testing.assert_allclose(codes.mean(), draws.mean(), atol=0.05)
+    np.testing.assert_allclose(codes.std(), draws.std(), atol=0.05)

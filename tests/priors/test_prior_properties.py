@@ -260,6 +260,7 @@ def test_a_distribution_of_matrices_is_refused(distribution):
         (SpherePrior(math.inf), 2, "radius=inf of SpherePrior"),
         (UniformPrior(0.0, math.nan), 2, "high=nan of UniformPrior"),
         (DirichletPrior([1.0, math.nan]), 2, "concentration=.*nan.* of DirichletPrior"),
+        (DirichletPrior(learn="yes"), 2, "learn='yes' of DirichletPrior; expected True or False"),
         (GaussianMixturePrior(2.5), 2, "n_mixtures=2.5 of GaussianMixturePrior"),
         (GaussianMixturePrior(scale=-1), 2, "scale=-1 of GaussianMixturePrior"),
         (GaussianMixturePrior(2, weights=[1.0]), 2, "weights=.*expected 2 numbers"),

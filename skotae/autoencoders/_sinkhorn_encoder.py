@@ -1,0 +1,235 @@
+"""Sinkhorn encoder: codes without a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skotae.autoencoders._base import NetworkEstimator
+from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._inference import MAX_SCORED_ROWS, EncodingMixin
+from skotae.autoencoders._penalised import LatentDivergence, SinkhornMixin
+from skotae.costs.base import pairwise_square
+from skotae.metrics import triangle_bound
+from skotae.training import Step
+from skotae.utils._random import make_generator
+from skotae.utils._sklearn import Interval, check_sample_weight
+
+# Share of the training in which the contraction falls to its final weight.
+FALL = 0.7
+
+
+@shared_documentation
+class SinkhornEncoder(SinkhornMixin, EncodingMixin, LatentDivergence):
+    r"""Sinkhorn encoder: codes with the distribution of the prior, without a decoder.
+
+    .. math::
+        \min_E\; S_\epsilon(Q_Z, P_Z)
+        + \gamma_t\, \frac{s(P_Z)}{s(Q_Z)}\, \frac{1}{n k} \sum_{i=1}^n \sum_{j \in N_k(i)}
+        c(E(x_i), E(x_j)),
+
+    with the debiased entropic transport cost :math:`S_\epsilon` between the distribution
+    of codes :math:`Q_Z` and draws from the prior, the latent cost
+    :math:`c(z, y) = \sum_l |z_l - y_l|^p`, the k nearest rows :math:`N_k(i)` of a row
+    within its mini-batch, and :math:`s(Q) = \mathbb E_{z \sim Q}\, c(z, \mathbb E z)`.
+    The first term spreads the codes over the prior. The second keeps rows that are near
+    each other together, and gains nothing from narrow codes. The paper has the first term
+    alone (`contraction` = 0), and relies on the network being a Lipschitz function.
+
+    Parameters
+    ----------
+    {n_components}
+    {sinkhorn}
+    contraction : float, default=0.2
+        Weight :math:`\gamma` of the second term at the end of the training. It falls to
+        this value, by the same factor in every step, over the first 70 % of the steps.
+    annealing : float, default=50.0
+        What the weight is multiplied by at the beginning. With a large weight the codes
+        first follow the shape of the data, as those of a spectral embedding do; the
+        divergence alone is content with one that is folded.
+    n_neighbors : int, default=5
+        Number k of neighbours.
+    {prior}
+    {encoder}
+    {layers}
+    {training}
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        The trained network. It works on standardised rows,
+        ``(X - data_mean_) / data_scale_``, in float32.
+    prior_ : prior
+        The prior in use.
+    divergence_ : SinkhornDivergence
+        The divergence in use.
+    n_components_ : int
+        Dimension of the codes.
+    data_mean_, data_min_, data_max_ : ndarray of shape (n_features,)
+        Mean and range of the training data.
+    data_scale_ : float
+        Root mean square deviation of the training data per feature.
+    {fitted}
+
+    See Also
+    --------
+    SinkhornAE : The same divergence with a decoder.
+
+    References
+    ----------
+    .. [1] Patrini, van den Berg, Forre, Carioni, Bhargav, Welling, Genewein and Nielsen
+       (2019), Sinkhorn autoencoders, UAI, section 6.1 and eq. 8.
+    .. [2] Belkin and Niyogi (2003), Laplacian eigenmaps for dimensionality reduction and
+       data representation, Neural Computation, section 3.1 (the second term).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skotae import SinkhornEncoder
+    >>> from skotae.datasets import make_swiss_roll
+    >>> X, _ = make_swiss_roll(500, random_state=0)
+    >>> model = SinkhornEncoder(2, prior="uniform", max_iter=20, random_state=0)
+    >>> Z = model.fit_transform(X)
+    >>> Z.shape, bool(np.abs(Z).max() <= 1)
+    ((500, 2), True)
+    """
+
+    _parameter_constraints = {
+        **NetworkEstimator._parameter_constraints,
+        **SinkhornMixin._sinkhorn_constraints,
+        "prior": "no_validation",
+        "encoder": "no_validation",
+        "contraction": [Interval(Real, 0, None, closed="left")],
+        "annealing": [Interval(Real, 1, None, closed="left")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    }
+    # Neighbours within a mini-batch are near only if it holds many rows.
+    _auto_batch = (2, 64, 512)
+    _advice = {
+        "divergence": "Lower learning_rate_init, or raise epsilon.",
+        "contraction": "Lower contraction, annealing or learning_rate_init.",
+    }
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        epsilon: float = 0.05,
+        relative: bool = True,
+        debias: str = "independent",
+        sharp: bool = False,
+        p: float = 2,
+        sinkhorn_tol: float = 0.001,
+        contraction: float = 0.2,
+        annealing: float = 50.0,
+        n_neighbors: int = 5,
+        prior: Any = None,
+        encoder: Any = None,
+        hidden_layer_sizes: Any = (256, 256),
+        activation: str = "relu",
+        batch_size: Any = "auto",
+        learning_rate: str = "cosine",
+        learning_rate_init: float = 0.001,
+        max_iter: int = 200,
+        tol: float | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
+        device: Any = "auto",
+        random_state: Any = None,
+        verbose: Any = False,
+    ):
+        self.n_components = n_components
+        self.epsilon = epsilon
+        self.relative = relative
+        self.debias = debias
+        self.sharp = sharp
+        self.p = p
+        self.sinkhorn_tol = sinkhorn_tol
+        self.contraction = contraction
+        self.annealing = annealing
+        self.n_neighbors = n_neighbors
+        self.prior = prior
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _build(self, X: np.ndarray) -> None:
+        self.encoder_ = self._encoder(self.n_components_)
+        self.divergence_ = self._built_divergence()
+
+    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z = self.encoder_(batch)
+        draws = self._prior_draws(z, step)
+        terms = {"divergence": self.divergence_(z, draws, generator=step.generator)}
+        if self.contraction > 0:
+            to_go = max(0.0, 1.0 - step.progress / FALL)
+            weight = self.contraction * self.annealing**to_go
+            # Relative to the spread of the codes, so that narrow codes gain nothing.
+            wanted = spread(draws.detach(), self.p)
+            scale = wanted / spread(z, self.p).clamp_min(1e-6 * wanted)
+            terms["contraction"] = (
+                weight * scale * neighbour_cost(batch, z, self.n_neighbors, self.p)
+            )
+        return terms
+
+    def score(self, X, y=None, sample_weight=None):
+        r"""Minus the Wasserstein distance between codes and prior.
+
+        .. math:: -\sqrt{\max(0, W_2^2(Q_Z, P_Z))}
+
+        The codes of X (at most 2,048 of them) are compared with as many draws from the
+        prior, by exact transport with independent debiasing; higher is better. It says
+        how well the codes cover the prior, not what they keep of the rows, and is in the
+        units of the codes, so that it does not compare priors or dimensions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+        """
+        X = self._check(X)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        Z = self._codes(X)
+        n_draws = min(len(Z), MAX_SCORED_ROWS)
+        draws = self._draw_codes(n_draws, make_generator(self._seed), torch.float64).numpy()
+        return -triangle_bound(Z, Z, draws, sample_weight=sample_weight, random_state=self._seed)
+
+
+def neighbour_cost(x: Tensor, z: Tensor, k: int, p: float) -> Tensor:
+    """Mean latent cost between the codes z of rows x and those of their k nearest rows."""
+    with torch.no_grad():
+        square = pairwise_square(x, x).fill_diagonal_(torch.inf)
+        nearest = square.topk(min(k, len(x) - 1), largest=False).indices
+    gap = (z[:, None] - z[nearest]).abs()
+    return gap.pow(p).sum(-1).mean()
+
+
+def spread(z: Tensor, p: float) -> Tensor:
+    """Mean latent cost between codes and their mean."""
+    return (z - z.mean(0)).abs().pow(p).sum(-1).mean()

@@ -58,6 +58,7 @@ SHARED = {
         "_base",
         "_penalised",
         "_variational",
+        "_mixture_posterior",
     ],
     "testing": ["base", "generators", "estimator_checks"],
 }

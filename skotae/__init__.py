@@ -3,11 +3,20 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMVAE,
+    GMWAE,
+    VAE,
+    CoupledVAE,
+    SinkhornAE,
+    SymmetricWAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
 __all__ = [
+    "GMVAE",
     "GMWAE",
     "VAE",
     "CoupledVAE",

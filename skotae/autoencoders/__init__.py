@@ -2,9 +2,10 @@
 
 from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
+from skotae.autoencoders._gaussian_mixture_vae import GMVAE
 from skotae.autoencoders._sinkhorn import SinkhornAE
 from skotae.autoencoders._symmetric import SymmetricWAE
 from skotae.autoencoders._vae import VAE
 from skotae.autoencoders._wae import WAEEstimator
 
-__all__ = ["GMWAE", "VAE", "CoupledVAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]
+__all__ = ["GMVAE", "GMWAE", "VAE", "CoupledVAE", "SinkhornAE", "SymmetricWAE", "WAEEstimator"]

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from skotae._show_versions import show_versions
 from skotae.autoencoders import (
+    GMVAE,
     GMWAE,
     MIM,
     VAE,
@@ -19,6 +20,7 @@ from skotae.autoencoders import (
 __version__ = version("skotae")
 
 __all__ = [
+    "GMVAE",
     "GMWAE",
     "MIM",
     "VAE",

@@ -68,6 +68,7 @@ SHARED = {
         "_penalised",
         "_variational",
         "_pseudo_inputs",
+        "_mixture_posterior",
     ],
     "testing": ["base", "generators", "estimator_checks"],
 }

@@ -2,6 +2,7 @@
 
 from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
+from skotae.autoencoders._gaussian_mixture_vae import GMVAE
 from skotae.autoencoders._hyperspherical import HypersphericalVAE
 from skotae.autoencoders._mim import MIM
 from skotae.autoencoders._sinkhorn import SinkhornAE
@@ -12,6 +13,7 @@ from skotae.autoencoders._vamp_prior import VampPriorVAE
 from skotae.autoencoders._wae import WAEEstimator
 
 __all__ = [
+    "GMVAE",
     "GMWAE",
     "MIM",
     "VAE",

@@ -149,6 +149,15 @@ best_loss_ : float
 device_ : torch.device
     Device in use."""
 
+MIXTURE_ATTRIBUTES = """\
+n_mixtures_ : int
+    Number of components.
+labels_ : ndarray of shape (n_samples,)
+    Most probable component of each training row.
+weights_ : ndarray of shape (n_mixtures,)
+    Mean of q(k|x) over the training rows: the share of each component. It is near 0 for
+    one that is not in use. `sample` draws from the prior, whose shares are equal."""
+
 BLOCKS = {
     "n_components": N_COMPONENTS,
     "encoder": ENCODER,
@@ -164,6 +173,8 @@ BLOCKS = {
     "training": TRAINING,
     "attributes": f"{ATTRIBUTES}\n{FITTED}",
     "fitted": FITTED,
+    "attributes": ATTRIBUTES,
+    "mixture_attributes": MIXTURE_ATTRIBUTES,
 }
 
 

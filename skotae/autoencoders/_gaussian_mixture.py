@@ -6,24 +6,20 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._inference import check_count, in_dtype, infer
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.autoencoders._mixture_posterior import MixtureAutoencoder
 from skotae.divergences import MMD
-from skotae.priors import GaussianMixturePrior
-from skotae.training import Rows, Step
-from skotae.utils._random import draw_seed
-from skotae.utils._sklearn import Interval
+from skotae.training import Step
+from skotae.transport._mmd import kernel_mean
+from skotae.utils._sklearn import Interval, StrOptions
 
 
 @shared_documentation
-class GMWAE(BaseAutoencoder):
+class GMWAE(MixtureAutoencoder):
     r"""Gaussian-mixture Wasserstein autoencoder: a discrete and a continuous code.
 
     .. math::
@@ -46,6 +42,10 @@ class GMWAE(BaseAutoencoder):
         Number K of components.
     lam : float, default=0.03
         Weight :math:`\lambda` of the maximum mean discrepancy.
+    discrepancy : {"marginal", "joint"}, default="marginal"
+        Of what: ``"marginal"`` of :math:`z`, as above, which leaves the shares of the
+        components free; ``"joint"`` of :math:`(z, k)`, with the kernel
+        :math:`K\, 1[k = k']\, k(z, z')`, which keeps every component in use.
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
     {cost}
@@ -56,13 +56,11 @@ class GMWAE(BaseAutoencoder):
     Attributes
     ----------
     {attributes}
-    n_mixtures_ : int
-        Number of components.
-    labels_ : ndarray of shape (n_samples,)
-        Component of each training row.
+    {mixture_attributes}
 
     See Also
     --------
+    GMVAE : The same networks, trained by the evidence lower bound.
     sklearn.mixture.GaussianMixture : A mixture in data space.
 
     References
@@ -84,6 +82,7 @@ class GMWAE(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "n_mixtures": [Interval(Integral, 1, None, closed="left")],
         "lam": [Interval(Real, 0, None, closed="left")],
+        "discrepancy": [StrOptions({"marginal", "joint"})],
         "separation": [Interval(Real, 0, None, closed="neither")],
     }
 
@@ -93,6 +92,7 @@ class GMWAE(BaseAutoencoder):
         *,
         n_mixtures: int = 10,
         lam: float = 0.03,
+        discrepancy: str = "marginal",
         separation: float = 4.0,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -117,6 +117,7 @@ class GMWAE(BaseAutoencoder):
         self.n_components = n_components
         self.n_mixtures = n_mixtures
         self.lam = lam
+        self.discrepancy = discrepancy
         self.separation = separation
         self.cost = cost
         self.cost_scale = cost_scale
@@ -138,160 +139,28 @@ class GMWAE(BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    # A mini-batch has n_mixtures codes for each row.
-    _auto_batch = (16, 32, 128)
     _advice = {"penalty": "Lower lam or learning_rate_init."}
-    prior_: GaussianMixturePrior
-
-    def _resolve_prior(self) -> GaussianMixturePrior:
-        return GaussianMixturePrior(n_mixtures=self.n_mixtures, separation=self.separation)
-
-    def _build(self, X: np.ndarray) -> None:
-        k, d = self.n_mixtures, self.n_components_
-        if k > len(X):
-            raise ValueError(
-                f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."
-            )
-        self.n_mixtures_ = k
-        self.encoder_ = MixtureEncoder(
-            self._network("encoder", self.n_features_in_, k * (2 * d + 1)),
-            self.prior_.component_means(d),
-        )
-        self.decoder_ = self._decoder()
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        share, mean, log_scale = self.encoder_.moments(batch)
-        noise = torch.randn(mean.shape, generator=step.generator, device=mean.device)
-        z = mean + log_scale.exp() * noise
-        n, k, d = z.shape
-        decoder = self.decoder_
-        raw = decoder.net(z.reshape(n * k, d)).reshape(n, k, -1)
-        cost = decoder.cost.from_raw(batch[:, None, :], raw)
-        draws = self.prior_.sample(n, d, step.generator)
-        weights = (share / n).reshape(-1)
-        penalty = MMD()(z.reshape(n * k, d), draws, weights=weights)
+        moments = self.encoder_.moments(batch)
+        z, share = moments.draw(step.generator), moments.share
+        cost = (share * self._component_costs(batch, z)).sum(1)
         return {
-            "reconstruction": (share * cost).sum(1).mean() / self.cost_scale_,
-            "penalty": self.lam * penalty,
+            "reconstruction": cost.mean() / self.cost_scale_,
+            "penalty": self.lam * self._discrepancy(z, share / len(batch), step.generator),
         }
 
-    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        if generator is None:
-            return self.encoder_(x)
-        share, mean, log_scale = self.encoder_.moments(x)
-        k = torch.multinomial(share, 1, generator=generator)[:, 0]
-        rows = torch.arange(len(x), device=x.device)
-        noise = torch.randn(
-            len(x), mean.shape[2], generator=generator, device=x.device, dtype=x.dtype
-        )
-        return mean[rows, k] + log_scale[rows, k].exp() * noise
-
-    def _after_fit(self, rows: Rows) -> None:
-        self.labels_ = self._proba(rows.X).argmax(axis=1)
-
-    def _proba(self, X: np.ndarray) -> np.ndarray:
-        model = in_dtype(self, X.dtype)
-        return infer(lambda x: model.encoder_.moments(x)[0], self._standardised(X), model.device_)
-
-    def predict_proba(self, X):
-        """Posterior probability of each component.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_mixtures)
-            q(k|x).
-        """
-        return self._proba(self._check(X))
-
-    def predict(self, X):
-        """Most probable component of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,), int64
-        """
-        return self._proba(self._check(X)).argmax(axis=1)
-
-    def fit_predict(self, X, y=None):
-        """Fit, and return the component of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,), int64
-        """
-        return self.fit(X, y).labels_
-
-    def sample(self, n_samples=1, *, component=None, random_state=None):
-        """New rows: decoded draws from the prior, or from one of its components.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        component : int or None, default=None
-            Number of the component to draw from; None draws from the mixture.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        X : ndarray or data frame of shape (n_samples, n_features)
-        """
-        if component is None:
-            return super().sample(n_samples, random_state=random_state)
-        check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
-        if not isinstance(component, Integral) or not 0 <= int(component) < self.n_mixtures_:
-            raise ValueError(
-                f"component={component!r}; expected an integer from 0 to {self.n_mixtures_ - 1}."
-            )
-        seed = draw_seed(random_state)
-        return self._frame(self._generate(n_samples, seed, self._dtype, component=int(component)))
-
-    def _draw_codes(
-        self,
-        n: int,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        component: int | None = None,
-    ) -> Tensor:
-        return self.prior_.sample(
-            n, self.n_components_, generator, dtype=dtype, component=component
-        )
-
-
-class MixtureEncoder(nn.Module):
-    """q(k|x) and the moments of q(z|k,x), as differences from those of the prior."""
-
-    prior_means: Tensor
-
-    def __init__(self, net: nn.Module, prior_means: Tensor):
-        super().__init__()
-        self.net = net
-        self.register_buffer("prior_means", prior_means.to(torch.float32))
-
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q(k|x) of shape (n, K), means and log-scales of shape (n, K, d)."""
-        k, d = self.prior_means.shape
-        out = self.net(x)
-        share = out[:, :k].softmax(1)
-        shift, log_scale = out[:, k:].reshape(-1, k, 2 * d).chunk(2, dim=2)
-        return share, self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Posterior mean of z."""
-        share, mean, _ = self.moments(x)
-        return (share[:, :, None] * mean).sum(1)
+    def _discrepancy(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """Of codes of shape (n, K, d) with weights of shape (n, K) from the prior."""
+        n, k, d = z.shape
+        if self.discrepancy == "marginal":
+            draws = self.prior_.sample(n, d, generator)
+            return MMD()(z.flatten(0, 1), draws, weights=weights.flatten())
+        # About its mean each component of the prior is the same normal distribution.
+        z = z - self.encoder_.prior_means
+        draws = torch.randn(n, d, generator=generator, device=z.device, dtype=z.dtype)
+        uniform = draws.new_full((n,), 1 / n)
+        pairs = 1 - 1 / max(n, 2)
+        within = sum(kernel_mean(z[:, i], weights[:, i]) for i in range(k))
+        across = kernel_mean(z.flatten(0, 1), weights.flatten(), draws, uniform)
+        return k * within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs

@@ -326,11 +326,15 @@ class InferenceMixin(EncodingMixin):
             raise ValueError(
                 f"X1 has shape {X1.shape} and X2 has shape {X2.shape}; expected equal shapes."
             )
+        return self._paths(self._codes(X1), self._codes(X2), n_steps)
+
+    def _paths(self, z1: np.ndarray, z2: np.ndarray, n_steps: int) -> np.ndarray:
+        """Decoded paths between codes of shape (n, d), of shape (n, n_steps, n_features)."""
         check_count("n_steps", n_steps, 2)
-        z1, z2 = torch.from_numpy(self._codes(X1)), torch.from_numpy(self._codes(X2))
-        path = [self.prior_.interpolate(z1, z2, float(t)) for t in np.linspace(0, 1, n_steps)]
+        ends = torch.from_numpy(z1), torch.from_numpy(z2)
+        path = [self.prior_.interpolate(*ends, float(t)) for t in np.linspace(0, 1, n_steps)]
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
-        return self._decode(Z).reshape(len(X1), n_steps, -1)
+        return self._decode(Z).reshape(len(z1), n_steps, -1)
 
     def score_samples(self, X):
         """Minus the reconstruction cost of each row.

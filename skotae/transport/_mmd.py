@@ -68,20 +68,41 @@ def squared_mmd(
     """
     check_clouds(x, y)
     check_positive("bandwidth", bandwidth)
-    constants = tuple(2.0 * x.shape[1] * bandwidth**2 * s for s in scales)
+    constants = _constants(x.shape[1], bandwidth, scales)
     n, m = x.shape[0], y.shape[0]
     w = x.new_full((n,), 1.0 / n) if weights is None else weights
     v = y.new_full((m,), 1.0 / m)
     # About a common point: distances come from a matrix product.
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
-    result = -2.0 * _KernelMean.apply(x, w, y, v, constants)
+    result = -2.0 * kernel_mean(x, w, y, v, constants=constants)
     if n > 1:
         pairs = (1.0 - w.square().sum()).clamp_min(1e-6)
-        result = result + _KernelMean.apply(x, w, None, None, constants) / pairs
+        result = result + kernel_mean(x, w, constants=constants) / pairs
     if m > 1:
-        result = result + _KernelMean.apply(y, v, None, None, constants) / (1.0 - 1.0 / m)
+        result = result + kernel_mean(y, v, constants=constants) / (1.0 - 1.0 / m)
     return result
+
+
+def kernel_mean(
+    x: Tensor,
+    a: Tensor,
+    y: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    constants: tuple[float, ...] | None = None,
+) -> Tensor:
+    """Sum of a_i b_j k(x_i, y_j) over all pairs; without y, of a_i a_j k(x_i, x_j) over i != j.
+
+    The clouds should lie about 0: distances come from a matrix product.
+    """
+    return _KernelMean.apply(x, a, y, b, constants or _constants(x.shape[1]))
+
+
+def _constants(
+    d: int, bandwidth: float = 1.0, scales: tuple[float, ...] = SCALES
+) -> tuple[float, ...]:
+    return tuple(2.0 * d * bandwidth**2 * s for s in scales)
 
 
 class _KernelMean(torch.autograd.Function):

@@ -342,6 +342,13 @@ FIT_ONE = {
         "n_mixtures": ({"n_mixtures": 0}, None, ValueError, ["'n_mixtures'", "[1, inf)"]),
         "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
+        "discrepancy": ({"discrepancy": "z"}, None, ValueError, ["'discrepancy'", "joint"]),
+    },
+    "GMVAE": {
+        "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
+        "n_mixtures": ({"n_mixtures": 0}, None, ValueError, ["'n_mixtures'", "[1, inf)"]),
+        "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
+        "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
     },
     "HypersphericalVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
@@ -390,7 +397,7 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
+WIDTH = {"GMVAE": 15, "GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
 
 
 def fit_cases():
@@ -523,15 +530,44 @@ def test_call(fitted, name, case):
     assert (model.score(data()), model.n_iter_) == before
 
 
-@pytest.mark.parametrize("component", [-1, 3, 0.5, "first"])
-def test_component(fitted, component):
-    with pytest.raises(ValueError, match=r"component=.* expected an integer from 0 to 2"):
-        fitted["GMWAE"].sample(2, component=component)
+MIXTURES = ["GMVAE", "GMWAE"]
+# Calls of what those with components have.
+COMPONENTS = {
+    **{
+        f"component {value}": (
+            lambda m, value=value: m.sample(2, component=value),
+            [f"component={value!r}; expected an integer from 0 to 2"],
+        )
+        for value in (-1, 3, 0.5, "first", [0], True)
+    },
+    "no samples": (lambda m: m.sample(0, component=1), ["n_samples=0", "1 or more"]),
+    "scale": (lambda m: m.sample(2, scale=0.0), ["scale=0.0", "above 0"]),
+    "scale inf": (lambda m: m.sample(2, scale=np.inf), ["scale=inf", "above 0"]),
+    "start": (lambda m: m.interpolate_components(3, 0), ["start=3", "integers from 0 to 2"]),
+    "stop": (lambda m: m.interpolate_components(0, [1, -1]), ["stop=[1, -1]", "from 0 to 2"]),
+    "n_steps": (lambda m: m.interpolate_components(0, 1, 1), ["n_steps=1", "2 or more"]),
+    "shapes": (
+        lambda m: m.interpolate_components([0, 1], [0, 1, 2]),
+        ["start has shape (2,)", "stop has shape (3,)"],
+    ),
+}
 
 
-def test_samples_of_a_component(fitted):
-    with pytest.raises(ValueError, match="n_samples=0; expected an integer of 1 or more"):
-        fitted["GMWAE"].sample(0, component=1)
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("case", COMPONENTS)
+def test_components(fitted, name, case):
+    call, words = COMPONENTS[case]
+    with pytest.raises(ValueError) as raised:
+        call(fitted[name])
+    check_message(raised.value, words, name)
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_unfitted_components(name):
+    with pytest.raises(NotFittedError, match=name):
+        small(name).sample(component=0)
+    with pytest.raises(NotFittedError, match=name):
+        small(name).interpolate_components(0, 1)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,16 +1,17 @@
-"""What GMWAE claims beyond what all autoencoders do."""
+"""What GMWAE claims beyond what all with a mixture posterior do."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.base import is_clusterer
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skotae import GMWAE
-from skotae.testing import make_data
+from skotae.testing import autoencoder_checks, make_data
+from skotae.transport import squared_mmd
 
 X = make_data(48)
+DISCREPANCIES = ["marginal", "joint"]
 
 
 def small(**params):
@@ -24,75 +25,116 @@ def small(**params):
     return GMWAE(**{**defaults, **params})
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small(max_iter=10).fit(X)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_predict(model, dtype):
-    data = X.astype(dtype)
-    proba = model.predict_proba(data)
-    assert proba.shape == (48, 3) and proba.dtype == dtype
-    np.testing.assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
-    assert (proba >= 0).all()
-    labels = model.predict(data)
-    assert labels.dtype == np.int64
-    np.testing.assert_array_equal(labels, proba.argmax(axis=1))
-
-
-def test_labels(model):
-    np.testing.assert_array_equal(model.labels_, model.predict(X))
-    np.testing.assert_array_equal(small(max_iter=10).fit_predict(X), model.labels_)
-    assert not is_clusterer(model)
-
-
-def test_code_is_the_posterior_mean(model):
-    draws = model.sample_posterior(X, 2000, random_state=0)
-    error = np.abs(draws.mean(axis=1) - model.transform(X))
-    assert np.all(error < 6 * draws.std(axis=1) / np.sqrt(2000))
-
-
-def test_samples_of_a_component(model):
-    parts = [model.sample(200, component=k, random_state=0) for k in range(3)]
-    assert all(part.shape == (200, 6) and part.dtype == np.float64 for part in parts)
-    gaps = [
-        np.abs(parts[i].mean(axis=0) - parts[j].mean(axis=0)).max() for i, j in [(0, 1), (1, 2)]
-    ]
-    assert min(gaps) > 1e-3
-    again = model.sample(200, component=np.int64(1), random_state=0)
-    np.testing.assert_array_equal(again, parts[1])
-    assert np.isfinite(model.sample(5, random_state=0)).all()
-
-
-def test_samples_of_a_component_are_frames():
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(X, columns=list("abcdef"))
-    part = small().fit(frame).sample(4, component=0, random_state=0)
-    assert isinstance(part, pandas.DataFrame) and list(part.columns) == list("abcdef")
-
-
-@pytest.mark.parametrize("n_components, n_mixtures", [(1, 1), (1, 4), (2, 3), (2, 7), (5, 3)])
-def test_sizes(n_components, n_mixtures):
-    model = small(n_components=n_components, n_mixtures=n_mixtures).fit(X)
-    assert model.predict_proba(X).shape == (48, n_mixtures)
+@pytest.mark.parametrize("discrepancy", DISCREPANCIES)
+def test_terms(discrepancy):
+    model = small(discrepancy=discrepancy).fit(X)
     assert set(model.history_) == {"reconstruction", "penalty", "loss"}
-    assert np.isfinite(model.score(X))
 
 
-@pytest.mark.parametrize("separation", [1.0, 4.0, 10.0])
-def test_separation(separation):
-    means = small(separation=separation).fit(X).prior_.component_means(2)
-    np.testing.assert_allclose(torch.pdist(means), separation)
-
-
-def test_samples_follow_n_mixtures_of_the_fit():
-    model = small().fit(X).set_params(n_mixtures=2)
-    assert model.sample(2, component=2, random_state=0).shape == (2, 6)
-
-
-def test_groups_are_found():
+@pytest.mark.parametrize("discrepancy", DISCREPANCIES)
+def test_groups_are_found(discrepancy):
     data, groups = make_blobs(300, 5, centers=3, cluster_std=0.5, random_state=1)
-    model = GMWAE(2, n_mixtures=3, hidden_layer_sizes=(32,), max_iter=60, random_state=0)
+    model = GMWAE(
+        2,
+        n_mixtures=3,
+        discrepancy=discrepancy,
+        hidden_layer_sizes=(32,),
+        max_iter=60,
+        random_state=0,
+    )
     labels = model.fit_predict(data)
     assert adjusted_rand_score(groups, labels) > 0.5
+
+
+@pytest.mark.parametrize("check", [*autoencoder_checks()], ids=lambda check: check.__name__)
+def test_joint_passes_the_checks(check):
+    """Those of tests/test_common.py are run with the default."""
+    model = GMWAE(
+        n_mixtures=2, discrepancy="joint", hidden_layer_sizes=(16,), max_iter=3, random_state=0
+    )
+    check(model)
+
+
+def discrepancies(model, share, shift=0.0, n_batches=200, n=64):
+    """Estimates for batches of n rows with posteriors that do not depend on the row."""
+    generator = torch.Generator().manual_seed(0)
+    means = model.encoder_.prior_means + shift
+    weights = torch.as_tensor(share).expand(n, -1) / n
+    return np.array(
+        [
+            float(model._discrepancy(means + noise, weights, generator))
+            for noise in torch.randn(n_batches, n, *means.shape, generator=generator)
+        ]
+    )
+
+
+def test_joint_discrepancy_of_the_prior_is_zero():
+    values = discrepancies(small(discrepancy="joint").fit(X), [1 / 3] * 3)
+    assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
+
+
+def test_joint_discrepancy_by_its_definition():
+    """K sum_k MMD² of the parts, as the kernel of (z, k) on two weighted clouds has it."""
+    model = small(discrepancy="joint").fit(X)
+    share, shift = [0.5, 0.3, 0.2], 0.7
+    values = discrepancies(model, share, shift)
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(3000, 2, generator=generator, dtype=torch.float64)
+    other = torch.randn(3000, 2, generator=generator, dtype=torch.float64)
+
+    def mean_kernel(x, y):
+        square = torch.cdist(x, y).square()
+        return float(sum(4 * s / (4 * s + square) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10)).mean())
+
+    within, across = mean_kernel(noise, other), mean_kernel(noise + shift, other)
+    expected = sum(3 * (w**2 * within + within / 9 - 2 * w / 3 * across) for w in share)
+    assert abs(values.mean() - expected) < 5 * values.std() / np.sqrt(len(values))
+
+
+def test_marginal_discrepancy_does_not_see_shares():
+    """Codes of the prior count as such, whichever component they are said to be from."""
+    model = small().fit(X)
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(100):
+        z = model.prior_.sample(64, 2, generator)[:, None].expand(-1, 3, -1)
+        weights = torch.tensor([1.0, 0.0, 0.0]).expand(64, -1) / 64
+        values.append(float(model._discrepancy(z, weights, generator)))
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
+    far = squared_mmd(z[:, 0], z[:, 0] + 1.0)
+    assert np.std(values) < float(far)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_joint_keeps_shares(seed):
+    """Every component is in use with the joint discrepancy, as equally as the prior has it."""
+    data, _ = make_blobs(400, 10, centers=8, random_state=0)
+    weights = {
+        name: GMWAE(
+            8,
+            n_mixtures=8,
+            discrepancy=name,
+            hidden_layer_sizes=(32,),
+            max_iter=15,
+            random_state=seed,
+        )
+        .fit(data)
+        .weights_
+        for name in DISCREPANCIES
+    }
+    assert weights["joint"].min() > 0.5 / 8
+    assert weights["marginal"].min() < 0.5 / 8
+
+
+def test_joint_gradients():
+    """Against differences, through codes and weights."""
+    model = small(discrepancy="joint").fit(X)
+    model.encoder_.double()
+    start = torch.Generator().manual_seed(3)
+    z = torch.randn(5, 3, 2, generator=start, dtype=torch.float64, requires_grad=True)
+    logits = torch.randn(5, 3, generator=start, dtype=torch.float64, requires_grad=True)
+
+    def value(z, logits):
+        return model._discrepancy(z, logits.softmax(1) / 5, torch.Generator().manual_seed(0))
+
+    assert torch.autograd.gradcheck(value, (z, logits))

@@ -1,0 +1,243 @@
+"""What estimators with a discrete and a continuous code have in common."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._inference import check_count, in_dtype, infer
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.priors import GaussianMixturePrior
+from skotae.training import Rows
+from skotae.utils._random import draw_seed
+
+
+class Moments(NamedTuple):
+    """Logits of q(k|x) of shape (n, K), means and log-scales of q(z|k,x) of (n, K, d)."""
+
+    logits: Tensor
+    mean: Tensor
+    log_scale: Tensor
+
+    @property
+    def share(self) -> Tensor:
+        """q(k|x), of shape (n, K)."""
+        return self.logits.softmax(1)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A code from each component's posterior, of shape (n, K, d)."""
+        mean = self.mean
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        return mean + self.log_scale.exp() * noise
+
+
+class MixtureEncoder(nn.Module):
+    """q(k|x) and the moments of q(z|k,x), as differences from those of the prior."""
+
+    prior_means: Tensor
+
+    def __init__(self, net: nn.Module, prior_means: Tensor):
+        super().__init__()
+        self.net = net
+        self.register_buffer("prior_means", prior_means.to(torch.float32))
+
+    def moments(self, x: Tensor) -> Moments:
+        """Of each row."""
+        k, d = self.prior_means.shape
+        out = self.net(x)
+        shift, log_scale = out[:, k:].reshape(-1, k, 2 * d).chunk(2, dim=2)
+        return Moments(
+            out[:, :k], self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Posterior mean of z."""
+        moments = self.moments(x)
+        return (moments.share[:, :, None] * moments.mean).sum(1)
+
+
+class MixtureAutoencoder(BaseAutoencoder):
+    """Base of the estimators with the posterior q(k|x) q(z|k,x) and a Gaussian-mixture prior.
+
+    A subclass has the parameters `n_mixtures` and `separation`, and writes `_objective`.
+    """
+
+    # A mini-batch has n_mixtures codes for each row.
+    _auto_batch = (16, 32, 128)
+    encoder_: MixtureEncoder
+    prior_: GaussianMixturePrior
+
+    def _resolve_prior(self) -> GaussianMixturePrior:
+        return GaussianMixturePrior(n_mixtures=self.n_mixtures, separation=self.separation)
+
+    def _build(self, X: np.ndarray) -> None:
+        k, d = self.n_mixtures, self.n_components_
+        if k > len(X):
+            raise ValueError(
+                f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."
+            )
+        self.n_mixtures_ = k
+        self.encoder_ = MixtureEncoder(
+            self._network("encoder", self.n_features_in_, k * (2 * d + 1)),
+            self.prior_.component_means(d),
+        )
+        self.decoder_ = self._decoder()
+
+    def _component_costs(self, x: Tensor, z: Tensor) -> Tensor:
+        """Cost of decoding z, of shape (n, K, d), for each row of x; of shape (n, K)."""
+        decoder = self.decoder_
+        raw = decoder.net(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return decoder.cost.from_raw(x[:, None, :], raw)
+
+    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if generator is None:
+            return self.encoder_(x)
+        moments = self.encoder_.moments(x)
+        mean, log_scale = moments.mean, moments.log_scale
+        k = torch.multinomial(moments.share, 1, generator=generator)[:, 0]
+        rows = torch.arange(len(x), device=x.device)
+        noise = torch.randn(
+            len(x), mean.shape[2], generator=generator, device=x.device, dtype=x.dtype
+        )
+        return mean[rows, k] + log_scale[rows, k].exp() * noise
+
+    def _after_fit(self, rows: Rows) -> None:
+        proba = self._proba(rows.X)
+        self.labels_ = proba.argmax(axis=1)
+        self.weights_ = proba.mean(axis=0)
+
+    def _proba(self, X: np.ndarray) -> np.ndarray:
+        model = in_dtype(self, X.dtype)
+        return infer(
+            lambda x: model.encoder_.moments(x).share, self._standardised(X), model.device_
+        )
+
+    def predict_proba(self, X):
+        """Posterior probability of each component.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_mixtures)
+            q(k|x).
+        """
+        return self._proba(self._check(X))
+
+    def predict(self, X):
+        """Most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+        """
+        return self._proba(self._check(X)).argmax(axis=1)
+
+    def fit_predict(self, X, y=None):
+        """Fit, and return the component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,), int64
+        """
+        return self.fit(X, y).labels_
+
+    def sample(self, n_samples=1, *, component=None, scale=1.0, random_state=None):
+        """New rows: decoded draws from the prior, or from one of its components.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        component : int or None, default=None
+            Number of the component to draw from; None draws from the mixture.
+        scale : float, default=1.0
+            Standard deviation of the components that codes are drawn from; below that of
+            the prior, which is 1, codes lie closer to the means.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws.
+
+        Returns
+        -------
+        X : ndarray or data frame of shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        check_count("n_samples", n_samples, 1)
+        if component is not None:
+            component = int(self._check_components("component", component, ndim=0))
+        if not isinstance(scale, Real) or not 0 < float(scale) < np.inf:
+            raise ValueError(f"scale={scale!r}; expected a number above 0.")
+        options = {"component": component, "scale": float(scale)}
+        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, **options)
+        return self._frame(rows)
+
+    def _draw_codes(
+        self,
+        n: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        component: int | None = None,
+        scale: float = 1.0,
+    ) -> Tensor:
+        d = self.n_components_
+        prior = GaussianMixturePrior(means=self.prior_.component_means(d), scale=scale)
+        return prior.sample(n, d, generator, dtype=dtype, component=component)
+
+    def interpolate_components(self, start, stop, n_steps=10):
+        """Decoded straight paths between the means of components of the prior.
+
+        Parameters
+        ----------
+        start, stop : int or array-like of int
+            Numbers of the components at the ends; one and many give a path to each.
+        n_steps : int, default=10
+            Number of points on each path, both ends included.
+
+        Returns
+        -------
+        paths : ndarray of shape (..., n_steps, n_features)
+            Where ``...`` is the shape that `start` and `stop` broadcast to. In the dtype
+            of the training data.
+        """
+        check_is_fitted(self)
+        start = self._check_components("start", start)
+        stop = self._check_components("stop", stop)
+        means = self.prior_.component_means(self.n_components_).numpy().astype(self._dtype)
+        try:
+            start, stop = np.broadcast_arrays(start, stop)
+        except ValueError as error:
+            raise ValueError(
+                f"start has shape {start.shape} and stop has shape {stop.shape}; expected shapes "
+                "that broadcast."
+            ) from error
+        paths = self._paths(means[start.ravel()], means[stop.ravel()], n_steps)
+        return paths.reshape(*start.shape, n_steps, -1)
+
+    def _check_components(self, name: str, value: Any, ndim: int | None = None) -> np.ndarray:
+        """Numbers of components as an array of integers."""
+        numbers = np.asarray(value)
+        if (
+            numbers.dtype.kind not in "iu"
+            or (ndim is not None and numbers.ndim != ndim)
+            or not ((numbers >= 0) & (numbers < self.n_mixtures_)).all()
+        ):
+            what = "an integer" if ndim == 0 else "integers"
+            raise ValueError(f"{name}={value!r}; expected {what} from 0 to {self.n_mixtures_ - 1}.")
+        return numbers

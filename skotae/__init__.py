@@ -3,13 +3,26 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMWAE,
+    VAE,
+    WGAN,
+    AdversarialAE,
+    AdversarialVB,
+    CoupledVAE,
+    SinkhornAE,
+    SymmetricWAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
 __all__ = [
     "GMWAE",
     "VAE",
+    "WGAN",
+    "AdversarialAE",
+    "AdversarialVB",
     "CoupledVAE",
     "SinkhornAE",
     "SymmetricWAE",

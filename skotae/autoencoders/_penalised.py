@@ -20,6 +20,8 @@ class PenalisedAutoencoder(BaseAutoencoder):
     """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
 
     divergence_: Any
+    # A subclass may have a parameter of this name.
+    posterior = "deterministic"
 
     @abstractmethod
     def _make_divergence(self) -> BaseDivergence:
@@ -40,7 +42,11 @@ class PenalisedAutoencoder(BaseAutoencoder):
             having="'normal', 'uniform', 'sphere', 'dirichlet' or 'mixture'",
         )
         super()._build(X)
+        self.encoder_.stochastic = self.posterior == "gaussian"
         self.divergence_ = divergence.build(self.prior_, self.n_components_)
+
+    def _posterior_width(self) -> int:
+        return self.n_components_ * (2 if self.posterior == "gaussian" else 1)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)

@@ -60,10 +60,11 @@ class AdversarialVB(VariationalAutoencoder):
         for an MLP with `hidden_layer_sizes`.
     n_discriminator : int, default=1
         Steps of the discriminator for each step of the rest.
-    temperature : float, default=10.0
+    temperature : float, default=1.0
         The likelihood enters to the power :math:`1 / \tau`, where :math:`\tau` falls from
-        this number to 1 over the first half of the epochs. A sharp likelihood from the
-        start drives a posterior into one of its modes; 1.0 does so.
+        this number to 1 over the first half of the epochs. With a known decoder and a sharp
+        likelihood, 10 keeps posteriors from settling in one of several modes; a decoder that
+        is learned may then learn to do without the code.
     {prior}
     {likelihood}
     {networks}
@@ -117,7 +118,7 @@ class AdversarialVB(VariationalAutoencoder):
         adaptive_contrast: bool = True,
         discriminator: Any = None,
         n_discriminator: int = 1,
-        temperature: float = 10.0,
+        temperature: float = 1.0,
         prior: Any = None,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",

@@ -23,6 +23,7 @@ decoder : network, default=None
     As `encoder`; None stands for the MLP with the hidden layers in reverse."""
 
 LAYERS = """\
+DENSE = """\
 hidden_layer_sizes : tuple of int, default=(256, 256)
     Hidden layers of the default networks.
 activation : str, default="relu"
@@ -117,12 +118,14 @@ random_state : int, RandomState instance or None, default=None
 verbose : bool or int, default=False
     Whether to print one line per epoch."""
 
-ATTRIBUTES = """\
+NETWORKS_ = """\
 encoder_, decoder_ : torch.nn.Module
     The trained networks. They work on standardised rows,
     ``(X - data_mean_) / data_scale_``, in float32.
 prior_, cost_ : prior, cost
-    The parts in use.
+    The parts in use."""
+
+UNITS = """\
 n_components_ : int
     Dimension of the codes.
 data_mean_ : ndarray of shape (n_features,)
@@ -130,24 +133,29 @@ data_mean_ : ndarray of shape (n_features,)
 data_min_, data_max_ : ndarray of shape (n_features,)
     Range of the training data.
 data_scale_ : float
-    Root mean square deviation of the training data per feature; 1 for those costs.
+    Root mean square deviation of the training data per feature; 1 for those costs."""
+
+COST_SCALE_ = """\
 cost_scale_ : float
     What the reconstruction cost, in standardised units, is divided by."""
 
 FITTED = """\
+SEEN = """\
 n_features_in_ : int
     Number of features seen during fit.
 feature_names_in_ : ndarray of shape (n_features_in_,)
     Names of the features, if X has string names.
 n_iter_ : int
     Number of epochs.
+device_ : torch.device
+    Device in use."""
+
+HISTORY_ = """\
 history_ : dict of str to list of float
     Mean over each epoch of every term of the loss, weighted as it enters, and of
     ``"loss"``, their sum; with `early_stopping` also ``"validation_loss"``.
 best_loss_ : float
-    Least loss of an epoch (validation loss with `early_stopping`).
-device_ : torch.device
-    Device in use."""
+    Least loss of an epoch (validation loss with `early_stopping`)."""
 
 MIXTURE_ATTRIBUTES = """\
 n_mixtures_ : int
@@ -164,6 +172,8 @@ BLOCKS = {
     "networks": "\n".join([ENCODER, DECODER, LAYERS]),
     "layers": LAYERS,
     "sinkhorn": SINKHORN,
+    "networks": f"{NETWORKS}\n{DENSE}",
+    "dense": DENSE,
     "prior": PRIOR,
     "cost": COST,
     "likelihood": LIKELIHOOD,
@@ -175,18 +185,27 @@ BLOCKS = {
     "fitted": FITTED,
     "attributes": ATTRIBUTES,
     "mixture_attributes": MIXTURE_ATTRIBUTES,
+    "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),
+    "units": UNITS,
+    "seen": SEEN,
 }
 
 
 def shared_documentation(cls: Any) -> Any:
     """Replace ``{block}`` lines of the class docstring by the shared text.
 
-    Defaults are those of the class, where it has its own.
+    Parameters that the class does not have are left out; defaults are those of the class,
+    where it has its own.
     """
     if cls.__doc__ is None:
         return cls
     text = inspect.cleandoc(cls.__doc__)
+    parameters = inspect.signature(cls).parameters
     for name, block in BLOCKS.items():
+        if name == "training":
+            block = "\n".join(
+                entry for entry in re.split(r"\n(?=\S)", block) if entry.split()[0] in parameters
+            )
         text = text.replace("{" + name + "}", block)
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))
@@ -196,6 +215,9 @@ def shared_documentation(cls: Any) -> Any:
             default = f'"{default}"'
         if isinstance(default, (int, float, tuple, str)):
             default = rf"\g<1>{default}"
+    for name, parameter in parameters.items():
+        if isinstance(parameter.default, (int, float, tuple)):
+            default = rf"\g<1>{parameter.default}"
             text = re.sub(rf"^({name} : .*, default=).*$", default, text, flags=re.MULTILINE)
     cls.__doc__ = text
     return cls

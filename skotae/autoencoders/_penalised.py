@@ -23,6 +23,8 @@ class LatentDivergence(NetworkEstimator):
     """Base of the estimators with a divergence D(Q_Z, P_Z) of codes and prior."""
 
     divergence_: Any
+    # A subclass may have a parameter of this name.
+    posterior = "deterministic"
 
     @abstractmethod
     def _make_divergence(self) -> BaseDivergence:
@@ -59,6 +61,11 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
     def _build(self, X: np.ndarray) -> None:
         super()._build(X)
         self.divergence_ = self._built_divergence()
+        self.encoder_.stochastic = self.posterior == "gaussian"
+        self.divergence_ = divergence.build(self.prior_, self.n_components_)
+
+    def _posterior_width(self) -> int:
+        return self.n_components_ * (2 if self.posterior == "gaussian" else 1)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)

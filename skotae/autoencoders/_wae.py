@@ -139,10 +139,3 @@ class WAEEstimator(PenalisedAutoencoder):
     @property
     def _weight(self) -> float:
         return self.lam
-
-    def _build(self, X: Any) -> None:
-        super()._build(X)
-        self.encoder_.stochastic = self.posterior == "gaussian"
-
-    def _posterior_width(self) -> int:
-        return self.n_components_ * (2 if self.posterior == "gaussian" else 1)

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks import MLP
+from skotae.utils._random import make_generator
 
 
 class AdversarialDivergence(BaseDivergence):
@@ -28,6 +29,9 @@ class AdversarialDivergence(BaseDivergence):
     prior cannot be told apart. It needs a training run: called by itself on two clouds it
     has no discriminator to ask.
 
+    The best discriminator is :math:`\log p_Z(z) - \log q_Z(z)`. With `log_density` the
+    first part is put in, and the network learns the second alone.
+
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(128, 128)
@@ -35,12 +39,18 @@ class AdversarialDivergence(BaseDivergence):
     gradient_penalty : float, default=0.1
         Weight :math:`r` of the gradient penalty on prior draws, which damps the
         oscillation of the game (Mescheder et al., 2018, eq. 9).
+    log_density : bool, default=False
+        Whether the logarithm of the prior's density is added to what the discriminator's
+        network gives. The prior needs a density on the whole space, and of one mode: its
+        logarithm keeps codes from crossing between modes that are far apart.
 
     References
     ----------
     .. [1] Tolstikhin et al. (2018), Wasserstein auto-encoders, ICLR, Algorithm 1.
     .. [2] Bousquet et al. (2017), From optimal transport to generative modeling: the
        VEGAN cookbook, section 4.
+    .. [3] Mescheder, Nowozin and Geiger (2017), Adversarial variational Bayes, ICML, whose
+       discriminator is given the known density in the same way.
 
     Examples
     --------
@@ -50,10 +60,18 @@ class AdversarialDivergence(BaseDivergence):
     """
 
     def __init__(
-        self, hidden_layer_sizes: tuple[int, ...] = (128, 128), gradient_penalty: float = 0.1
+        self,
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+        gradient_penalty: float = 0.1,
+        log_density: bool = False,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.gradient_penalty = gradient_penalty
+        self.log_density = log_density
+
+    @property
+    def prior_required(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("log_prob",) if self.log_density else ()
 
     def __call__(
         self,
@@ -69,23 +87,33 @@ class AdversarialDivergence(BaseDivergence):
         )
 
     def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
-        return _Discriminator(n_components, self.hidden_layer_sizes, self.gradient_penalty, self)
+        return _Discriminator(n_components, self, prior if self.log_density else None)
 
 
 class _Discriminator(nn.Module):
     """The discriminator with the two losses of the game."""
 
-    def __init__(
-        self,
-        n_components: int,
-        hidden_layer_sizes: tuple[int, ...],
-        gradient_penalty: float,
-        spec: AdversarialDivergence,
-    ):
+    def __init__(self, n_components: int, spec: AdversarialDivergence, prior: Any):
         super().__init__()
-        self.net = MLP(hidden_layer_sizes, "leaky_relu").build(n_components, 1)
-        self.gradient_penalty = gradient_penalty
+        self.net = MLP(spec.hidden_layer_sizes, "leaky_relu").build(n_components, 1)
+        self.gradient_penalty = spec.gradient_penalty
         self.spec = spec
+        self.prior = prior
+        if prior is not None:
+            if not isinstance(prior.head(n_components), nn.Identity):
+                raise ValueError(
+                    f"prior={prior!r} has no density on the whole space, which log_density=True "
+                    "needs; expected 'normal' or 'mixture'."
+                )
+            # The network need not learn the level of the density, which is far from 0 in
+            # many dimensions.
+            draws = prior.sample(256, n_components, make_generator(0), dtype=torch.float64)
+            self.level = float(prior.log_prob(draws).mean())
+
+    def logits(self, z: Tensor) -> Tensor:
+        """D(z), of shape (n,)."""
+        out = self.net(z).squeeze(-1)
+        return out if self.prior is None else out + self.prior.log_prob(z) - self.level
 
     def forward(
         self,
@@ -96,12 +124,12 @@ class _Discriminator(nn.Module):
         weights: Tensor | None = None,
     ) -> Tensor:
         refuse_weights(self.spec, weights)
-        return softplus(-self.net(z)).mean()
+        return softplus(-self.logits(z)).mean()
 
     def adversary_loss(self, z: Tensor, prior_draws: Tensor) -> Tensor:
         """What the discriminator minimises; no gradient reaches the codes."""
         y = prior_draws.detach().requires_grad_()
-        real, fake = self.net(y), self.net(z.detach())
+        real, fake = self.logits(y), self.logits(z.detach())
         loss = softplus(-real).mean() + softplus(fake).mean()
         if self.gradient_penalty:
             (slope,) = torch.autograd.grad(real.sum(), y, create_graph=True)

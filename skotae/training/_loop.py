@@ -37,6 +37,8 @@ class Trainer:
         The terms are summed into the loss; their means over an epoch make up `history`.
     inner_objective : callable, optional
         Minimised `n_inner` times before each step of `objective`.
+    betas : tuple of float, default=(0.9, 0.999)
+        Decay of Adam's moments.
     advice : mapping, optional
         What to change when a term is not finite.
     """
@@ -56,6 +58,7 @@ class Trainer:
         inner_names: tuple[str, ...] = (),
         n_inner: int = 1,
         inner_learning_rate: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
         advice: Mapping[str, str] | None = None,
     ):
         self.modules = nn.ModuleDict(dict(modules))
@@ -71,9 +74,9 @@ class Trainer:
         self.inner_learning_rate = inner_learning_rate or learning_rate_init
         outer = [m for name, m in self.modules.items() if name not in inner_names]
         inner = [m for name, m in self.modules.items() if name in inner_names]
-        self._optimiser = make_optimiser(_parameters(outer), learning_rate_init)
+        self._optimiser = make_optimiser(_parameters(outer), learning_rate_init, betas)
         self._inner_optimiser = (
-            make_optimiser(_parameters(inner), self.inner_learning_rate)
+            make_optimiser(_parameters(inner), self.inner_learning_rate, betas)
             if _parameters(inner)
             else None
         )

@@ -11,11 +11,15 @@ from torch import nn
 SCHEDULES = ("cosine", "constant")
 
 
-def make_optimiser(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+def make_optimiser(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+) -> torch.optim.Adam:
     """Adam, fused into one kernel where the device has one."""
     parameters = [p for p in parameters if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda", "mps") for p in parameters)
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.999), fused=fused)
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
 
 
 def schedule_factor(schedule: str, progress: float) -> float:

@@ -355,6 +355,50 @@ FIT_ONE = {
         "warm_up": ({"warm_up": 1.5}, None, ValueError, ["'warm_up'", "[0.0, 1.0]"]),
         "no component": ({"n_components": 0}, None, ValueError, ["'n_components'", "[1, inf)"]),
     },
+    "AdversarialAE": {
+        "sigma": ({"sigma": -1.0}, None, ValueError, ["'sigma'", "[0.0, inf)"]),
+        "posterior": ({"posterior": "gausian"}, None, ValueError, ["'posterior'", "gaussian"]),
+        "gradient_penalty": ({"gradient_penalty": -1.0}, None, ValueError, ["'gradient_penalty'"]),
+        "log_density": ({"log_density": "yes"}, None, ValueError, ["'log_density'", "bool"]),
+        "log_density without one": (
+            {"log_density": True, "prior": AtomsPrior(np.eye(2))},
+            None,
+            ValueError,
+            ["prior=", "log_prob()", "'normal'"],
+        ),
+        "log_density on a support": (
+            {"log_density": True, "prior": "sphere"},
+            None,
+            ValueError,
+            ["prior=SpherePrior()", "log_density=True", "'normal'"],
+        ),
+    },
+    "AdversarialVB": {
+        "n_noise": ({"n_noise": 0}, None, ValueError, ["'n_noise'", "[1, inf)"]),
+        "n_discriminator": ({"n_discriminator": 0}, None, ValueError, ["'n_discriminator'"]),
+        "temperature": ({"temperature": 0.5}, None, ValueError, ["'temperature'", "[1.0, inf)"]),
+        "width of the discriminator": (
+            {"discriminator": nn.Linear(4, 1)},
+            None,
+            ValueError,
+            ["discriminator", "(2, 6)", "width 6 to width 1"],
+        ),
+    },
+    "WGAN": {
+        "gradient_penalty": (
+            {"gradient_penalty": 0.0},
+            None,
+            ValueError,
+            ["'gradient_penalty'", "(0.0, inf)"],
+        ),
+        "n_critic": ({"n_critic": 0}, None, ValueError, ["'n_critic'", "[1, inf)"]),
+        "width of the critic": (
+            {"critic": nn.Linear(4, 2)},
+            None,
+            ValueError,
+            ["critic", "(2, 2)", "expected shape (2, 1)"],
+        ),
+    },
     "VAE": {"beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"])},
     "VampPriorVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
@@ -397,7 +441,7 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"GMVAE": 15, "GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
+WIDTH = {"AdversarialVB": 18, "GMVAE": 15, "GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
 
 
 def fit_cases():

@@ -1,0 +1,137 @@
+"""What WGAN claims beyond what all generating estimators do."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from torch import nn
+
+from skotae import WGAN, WAEEstimator
+from skotae.metrics import triangle_bound
+from skotae.networks import MLP
+from skotae.testing import make_data
+
+X = make_data(48)
+
+
+def small(**params):
+    defaults = {"n_components": 2, "hidden_layer_sizes": (16,), "max_iter": 4, "random_state": 0}
+    return WGAN(**{**defaults, **params})
+
+
+def exact_distance(x, y):
+    """The 1-Wasserstein distance of two samples of one size."""
+    cost = cdist(x, y)
+    return cost[linear_sum_assignment(cost)].mean()
+
+
+class Fixed(nn.Module):
+    """A generator that does not learn: a Gaussian of its own."""
+
+    def __init__(self, shift, scale):
+        super().__init__()
+        self.shift, self.scale = shift, scale
+        self.idle = nn.Parameter(torch.zeros(()))
+
+    def forward(self, z):
+        return self.shift + self.scale * z + 0 * self.idle
+
+
+@pytest.mark.parametrize("n_features, shift, scale", [(1, 2.0, 1.0), (1, 0.0, 2.0), (2, 0.5, 0.5)])
+def test_critic_finds_the_distance(n_features, shift, scale):
+    """Eq. 2 of the VEGAN cookbook, between data and a generator that stays what it is."""
+    data = 3 * np.random.RandomState(0).normal(size=(600, n_features)) + 5
+    model = WGAN(
+        n_features,
+        decoder=Fixed(shift, scale),
+        clip=False,
+        hidden_layer_sizes=(64, 64),
+        max_iter=30,
+        random_state=0,
+    ).fit(data)
+    expected = exact_distance(data, model.sample(600, random_state=1))
+    assert model.wasserstein(data, random_state=1) == pytest.approx(expected, rel=0.1)
+
+
+def test_primal_and_dual_agree():
+    """Section 4.2: both approach the least distance of data in a plane from a model on a line.
+
+    For normal data with standard deviations 2 and 1/2 that is the mean distance from the
+    long axis, sqrt(2 / pi) / 2.
+    """
+    rng = np.random.RandomState(0)
+    data = rng.normal(size=(1000, 2)) * [2.0, 0.5]
+    known = np.sqrt(2 / np.pi) / 2
+    options = {
+        "decoder": MLP(()),
+        "hidden_layer_sizes": (64, 64),
+        "clip": False,
+        "batch_size": 128,
+        "learning_rate_init": 0.01,
+        "max_iter": 60,
+        "random_state": 0,
+    }
+    dual = WGAN(1, **options).fit(data)
+    # A large lam holds the codes to the prior, as the primal problem asks.
+    primal = WAEEstimator(1, cost="euclidean", lam=2.0, **options).fit(data)
+    values = {
+        "dual": dual.wasserstein(data, random_state=1),
+        "primal": -primal.score_samples(data).mean(),
+        "dual, exact": exact_distance(data, dual.sample(1000, random_state=1)),
+        "primal, exact": exact_distance(data, primal.sample(1000, random_state=1)),
+    }
+    for name, value in values.items():
+        assert value == pytest.approx(known, rel=0.1), name
+    assert values["dual"] == pytest.approx(values["primal"], rel=0.1)
+
+
+def test_distance_has_the_units_of_the_data():
+    value = small(max_iter=20).fit(X).wasserstein(X, random_state=0)
+    scaled = small(max_iter=20).fit(1000 * X).wasserstein(1000 * X, random_state=0)
+    assert value > 0
+    assert scaled == pytest.approx(1000 * value, rel=0.05)
+
+
+def test_history_is_of_the_distance():
+    data = make_data(200)
+    model = small(max_iter=40, batch_size=50, learning_rate_init=0.01).fit(data)
+    assert set(model.history_) == {"wasserstein", "loss"}
+    assert model.history_["loss"][-1] < 0.5 * max(model.history_["loss"])
+
+
+def test_score_is_the_distance_without_reconstructions():
+    model = small().fit(X)
+    samples = model._generate(len(X), model._seed, X.dtype)
+    expected = -triangle_bound(X, X, samples, random_state=model._seed)
+    assert model.score(X) == expected < 0
+
+
+def test_slope_of_the_critic():
+    model = small(critic=MLP(())).fit(X)
+    x = torch.from_numpy(X).float()
+    slope = model._slope(x, -x, torch.Generator().manual_seed(0))
+    expected = model.critic_[0].weight.detach().norm()
+    torch.testing.assert_close(slope, expected.expand(48))
+
+
+def test_penalty_holds_the_slope_near_1():
+    data = 100 * np.random.RandomState(0).normal(size=(200, 2))
+    slopes = []
+    for weight in (0.01, 10.0):
+        model = small(gradient_penalty=weight, decoder=Fixed(3.0, 1.0), max_iter=20).fit(data)
+        x = torch.from_numpy(model._standardised(data)).float()
+        slopes.append(float(model._slope(x, x + 3, torch.Generator().manual_seed(0)).mean()))
+    assert abs(slopes[1] - 1) < 0.3 < abs(slopes[0] - 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["transform", "inverse_transform", "reconstruct", "score_samples", "encoder_", "elbo"]
+)
+def test_there_is_no_encoder(name):
+    assert not hasattr(small().fit(X), name)
+
+
+@pytest.mark.parametrize("name", ["tol", "early_stopping", "validation_fraction", "cost"])
+def test_there_is_nothing_to_stop_by(name):
+    assert name not in small().get_params()

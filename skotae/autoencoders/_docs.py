@@ -23,7 +23,6 @@ decoder : network, default=None
     As `encoder`; None stands for the MLP with the hidden layers in reverse."""
 
 LAYERS = """\
-DENSE = """\
 hidden_layer_sizes : tuple of int, default=(256, 256)
     Hidden layers of the default networks.
 activation : str, default="relu"
@@ -139,7 +138,6 @@ COST_SCALE_ = """\
 cost_scale_ : float
     What the reconstruction cost, in standardised units, is divided by."""
 
-FITTED = """\
 SEEN = """\
 n_features_in_ : int
     Number of features seen during fit.
@@ -169,11 +167,9 @@ weights_ : ndarray of shape (n_mixtures,)
 BLOCKS = {
     "n_components": N_COMPONENTS,
     "encoder": ENCODER,
-    "networks": "\n".join([ENCODER, DECODER, LAYERS]),
     "layers": LAYERS,
+    "networks": "\n".join((ENCODER, DECODER, LAYERS)),
     "sinkhorn": SINKHORN,
-    "networks": f"{NETWORKS}\n{DENSE}",
-    "dense": DENSE,
     "prior": PRIOR,
     "cost": COST,
     "likelihood": LIKELIHOOD,
@@ -181,11 +177,9 @@ BLOCKS = {
     "init": INIT,
     "clip": CLIP,
     "training": TRAINING,
-    "attributes": f"{ATTRIBUTES}\n{FITTED}",
-    "fitted": FITTED,
-    "attributes": ATTRIBUTES,
-    "mixture_attributes": MIXTURE_ATTRIBUTES,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),
+    "fitted": "\n".join((SEEN, HISTORY_)),
+    "mixture_attributes": MIXTURE_ATTRIBUTES,
     "units": UNITS,
     "seen": SEEN,
 }
@@ -209,15 +203,12 @@ def shared_documentation(cls: Any) -> Any:
         text = text.replace("{" + name + "}", block)
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))
-    for name, parameter in inspect.signature(cls).parameters.items():
+    for name, parameter in parameters.items():
         default = parameter.default
         if isinstance(default, str):
             default = f'"{default}"'
         if isinstance(default, (int, float, tuple, str)):
             default = rf"\g<1>{default}"
-    for name, parameter in parameters.items():
-        if isinstance(parameter.default, (int, float, tuple)):
-            default = rf"\g<1>{parameter.default}"
             text = re.sub(rf"^({name} : .*, default=).*$", default, text, flags=re.MULTILINE)
     cls.__doc__ = text
     return cls

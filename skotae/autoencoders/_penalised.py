@@ -23,8 +23,6 @@ class LatentDivergence(NetworkEstimator):
     """Base of the estimators with a divergence D(Q_Z, P_Z) of codes and prior."""
 
     divergence_: Any
-    # A subclass may have a parameter of this name.
-    posterior = "deterministic"
 
     @abstractmethod
     def _make_divergence(self) -> BaseDivergence:
@@ -53,6 +51,9 @@ class LatentDivergence(NetworkEstimator):
 class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
     """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
 
+    # A subclass may have a parameter of this name.
+    posterior = "deterministic"
+
     @property
     @abstractmethod
     def _weight(self) -> float:
@@ -62,7 +63,6 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
         super()._build(X)
         self.divergence_ = self._built_divergence()
         self.encoder_.stochastic = self.posterior == "gaussian"
-        self.divergence_ = divergence.build(self.prior_, self.n_components_)
 
     def _posterior_width(self) -> int:
         return self.n_components_ * (2 if self.posterior == "gaussian" else 1)

@@ -55,7 +55,7 @@ class WGAN(GeneratingEstimator):
         :class:`~skotae.networks.ConvNet`, a ``torch.nn.Module`` (copied, never trained in
         place), or a callable ``(n_in, n_out) -> Module``. None stands for an MLP with the
         hidden layers in reverse.
-    {dense}
+    {layers}
     {clip}
     {training}
 

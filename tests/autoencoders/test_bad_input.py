@@ -266,6 +266,7 @@ PSEUDO_INPUTS = {
         ["n_pseudo_inputs=25", "24 rows"],
     ),
     "init": ({"init": "kmeans"}, None, ValueError, ["'init'", "k-means++"]),
+}
 FIT_SINKHORN = {
     "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
     "debias": ({"debias": "pared"}, None, ValueError, ["'debias'", "paired"]),
@@ -441,7 +442,15 @@ FIT_VARIATIONAL = {
     ),
 }
 # The encoder's output is not n_components wide for all.
-WIDTH = {"AdversarialVB": 18, "GMVAE": 15, "GMWAE": 15, "HypersphericalVAE": 3, "MIM": 4, "VAE": 4, "VampPriorVAE": 4}
+WIDTH = {
+    "AdversarialVB": 18,
+    "GMVAE": 15,
+    "GMWAE": 15,
+    "HypersphericalVAE": 3,
+    "MIM": 4,
+    "VAE": 4,
+    "VampPriorVAE": 4,
+}
 
 
 def fit_cases():

@@ -3,7 +3,16 @@
 from importlib.metadata import version
 
 from skotae._show_versions import show_versions
-from skotae.autoencoders import GMWAE, VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders import (
+    GMWAE,
+    VAE,
+    CoupledVAE,
+    InfoVAE,
+    PlanarFlowVAE,
+    SinkhornAE,
+    SymmetricWAE,
+    WAEEstimator,
+)
 
 __version__ = version("skotae")
 
@@ -11,6 +20,8 @@ __all__ = [
     "GMWAE",
     "VAE",
     "CoupledVAE",
+    "InfoVAE",
+    "PlanarFlowVAE",
     "SinkhornAE",
     "SymmetricWAE",
     "WAEEstimator",

@@ -150,7 +150,7 @@ class PlanarFlowVAE(VariationalAutoencoder):
         return z, self._divergence(mean, log_scale, start, log_density)
 
 
-# Of an output of the network, for u: flows start near the identity, the posterior at VAE's.
+# Times an output of the network it is u: flows start near the identity.
 START = 0.1
 
 
@@ -170,7 +170,7 @@ class PlanarFlow(nn.Module):
     def forward(self, z: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (n, d) sent through K flows, and the log-determinant of the Jacobian (n,).
 
-        `parameters` has the shape (n, K (2 d + 1)): 10 u, w and b of one flow after the other.
+        `parameters` has the shape (n, K (2 d + 1)): u / START, w and b of one flow after another.
         """
         log_det = z.new_zeros(len(z))
         for part in parameters.split(2 * self.d + 1, dim=1):

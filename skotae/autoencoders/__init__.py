@@ -6,7 +6,9 @@ from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
 from skotae.autoencoders._gaussian_mixture_vae import GMVAE
 from skotae.autoencoders._hyperspherical import HypersphericalVAE
+from skotae.autoencoders._info_vae import InfoVAE
 from skotae.autoencoders._mim import MIM
+from skotae.autoencoders._planar_flow import PlanarFlowVAE
 from skotae.autoencoders._sinkhorn import SinkhornAE
 from skotae.autoencoders._sinkhorn_encoder import SinkhornEncoder
 from skotae.autoencoders._symmetric import SymmetricWAE
@@ -25,6 +27,8 @@ __all__ = [
     "AdversarialVB",
     "CoupledVAE",
     "HypersphericalVAE",
+    "InfoVAE",
+    "PlanarFlowVAE",
     "SinkhornAE",
     "SinkhornEncoder",
     "SymmetricWAE",

@@ -13,6 +13,7 @@ from skotae.autoencoders._inference import check_count, in_dtype, infer
 from skotae.autoencoders._modules import Encoder
 from skotae.costs.base import BaseCost
 from skotae.priors import NormalPrior
+from skotae.priors.base import BasePrior
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
@@ -49,20 +50,33 @@ class VariationalAutoencoder(BaseAutoencoder):
 
     def _build(self, X: np.ndarray) -> None:
         self._check_prior()
+        self._reference = NormalPrior(reference_scale(self.prior_, self.n_components_))
         net = self._network("encoder", self.n_features_in_, self._posterior_width())
         self.encoder_ = Encoder(net, nn.Identity(), stochastic=True)
         self.decoder_ = self._decoder()
 
     def _check_prior(self) -> None:
-        """Raise a ValueError unless the prior has a density on the whole space."""
+        """Raise a ValueError unless the prior has a density, and slopes, on the whole space."""
         having = "'normal' or 'mixture'"
         require(
             self.prior_, ("log_prob",), name="prior", needed_by=type(self).__name__, having=having
         )
-        if not isinstance(self.prior_.head(self.n_components_), nn.Identity):
+        # Far out, where a density of bounded support is zero, or refuses to be asked.
+        far = torch.tensor([[-20.0], [20.0]]).expand(2, self.n_components_).requires_grad_()
+        everywhere = isinstance(self.prior_.head(self.n_components_), nn.Identity)
+        try:
+            logs = self.prior_.log_prob(far) if everywhere else far
+        except ValueError:
+            everywhere = False
+        if not everywhere or not bool(logs.isfinite().all()):
             raise ValueError(
-                f"prior={self.prior_!r} has a support that a Gaussian posterior does not keep to; "
+                f"prior={self.prior_!r} has a support that the posterior does not keep to; "
                 f"expected a prior on the whole space, such as {having}."
+            )
+        if not logs.requires_grad:
+            raise ValueError(
+                f"prior={self.prior_!r} has a log_prob() without gradient; expected a prior whose "
+                f"density torch differentiates, such as {having}."
             )
 
     def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -76,10 +90,25 @@ class VariationalAutoencoder(BaseAutoencoder):
         z = mean + log_scale.exp() * noise
         if isinstance(self.prior_, NormalPrior):
             return z, gaussian_divergence(mean, log_scale, self.prior_.scale)
-        return z, gaussian_log_density(noise, log_scale) - self.prior_.log_prob(z)
+        return z, self._divergence(mean, log_scale, z, self.prior_.log_prob(z))
+
+    def _divergence(
+        self, mean: Tensor, log_scale: Tensor, z: Tensor, log_density: Tensor
+    ) -> Tensor:
+        """Of a Gaussian, that z is drawn from, from a prior with `log_density` there.
+
+        In closed form from a normal distribution near the prior, so that only what the prior
+        differs by is left to chance. Noise in the slope of the whole divergence would hide
+        the likelihood's from components that are not in use yet.
+        """
+        closed = gaussian_divergence(mean, log_scale, self._reference.scale)
+        return closed + self._reference.log_prob(z) - log_density
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z, divergence = self._draw(batch, step.generator)
+        return self._bound(batch, *self._draw(batch, step.generator))
+
+    def _bound(self, batch: Tensor, z: Tensor, divergence: Tensor) -> dict[str, Tensor]:
+        """The two terms of the bound, for what `_draw` gave."""
         return {
             "reconstruction": self._reconstruction_cost(batch, z),
             "kl": self._kl_weight * divergence.mean() / self.cost_scale_,
@@ -123,6 +152,25 @@ class VariationalAutoencoder(BaseAutoencoder):
         z, divergence = self._draw(x, generator)
         decoder = self.decoder_
         return decoder.cost.from_raw(x, decoder.net(z)) + divergence
+
+
+def reference_scale(prior: BasePrior, d: int) -> float:
+    """Scale of the normal distribution whose density bends as the prior's, on average.
+
+    Its Fisher information is the prior's. 1 for a prior without slopes.
+    """
+    if isinstance(prior, NormalPrior):
+        return prior.scale
+    if not hasattr(prior, "log_prob"):
+        return 1.0
+    z = prior.sample(4096, d, make_generator(0)).requires_grad_()
+    with torch.enable_grad():
+        logs = prior.log_prob(z)
+    if not logs.requires_grad:
+        return 1.0
+    (slope,) = torch.autograd.grad(logs.sum(), z)
+    information = float(slope.square().mean())
+    return information**-0.5 if 0 < information < np.inf else 1.0
 
 
 LOG_2_PI = float(np.log(2 * np.pi))

@@ -410,6 +410,17 @@ FIT_ONE = {
         "min_scale": ({"min_scale": 2.0}, None, ValueError, ["'min_scale'", "(0.0, 1.0]"]),
         **PSEUDO_INPUTS,
     },
+    "InfoVAE": {
+        "alpha": ({"alpha": 1.5}, None, ValueError, ["'alpha'", "(-inf, 1.0]"]),
+        "lam": ({"lam": -1.0}, None, ValueError, ["'lam'", "[0.0, inf)"]),
+        "alpha and lam": (
+            {"alpha": 0.5, "lam": 0.001},
+            None,
+            ValueError,
+            ["alpha=0.5", "lam=0.001", "alpha + lam >= 1"],
+        ),
+    },
+    "PlanarFlowVAE": {"n_flows": ({"n_flows": 0}, None, ValueError, ["'n_flows'", "[1, inf)"])},
     "CoupledVAE": {
         "epsilon": ({"epsilon": 0.0}, None, ValueError, ["'epsilon'", "(0.0, inf)"]),
         "strategy": ({"strategy": "both"}, None, ValueError, ["'strategy'", "primal"]),
@@ -440,6 +451,18 @@ FIT_VARIATIONAL = {
         ValueError,
         ["prior=SpherePrior()", "support", "'normal'"],
     ),
+    "prior of bounded support": (
+        {"prior": DistributionPrior(torch.distributions.Uniform(-1.0, 1.0))},
+        None,
+        ValueError,
+        ["prior=", "support", "'normal'"],
+    ),
+    "prior without gradient": (
+        {"prior": DistributionPrior(stats.norm())},
+        None,
+        ValueError,
+        ["prior=", "log_prob() without gradient", "'normal'"],
+    ),
 }
 # The encoder's output is not n_components wide for all.
 WIDTH = {
@@ -447,7 +470,9 @@ WIDTH = {
     "GMVAE": 15,
     "GMWAE": 15,
     "HypersphericalVAE": 3,
+    "InfoVAE": 4,
     "MIM": 4,
+    "PlanarFlowVAE": 54,
     "VAE": 4,
     "VampPriorVAE": 4,
 }

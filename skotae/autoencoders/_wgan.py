@@ -111,8 +111,8 @@ class WGAN(GeneratingEstimator):
     tol = None
     early_stopping = False
     n_iter_no_change = 10
-    for _name in ("tol", "early_stopping", "validation_fraction", "n_iter_no_change"):
-        del _parameter_constraints[_name]
+    del _parameter_constraints["tol"], _parameter_constraints["early_stopping"]
+    del _parameter_constraints["validation_fraction"], _parameter_constraints["n_iter_no_change"]
 
     _advice = {"wasserstein": "Lower learning_rate_init, or raise n_critic or gradient_penalty."}
 

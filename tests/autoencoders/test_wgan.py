@@ -95,7 +95,8 @@ def test_distance_has_the_units_of_the_data():
 
 def test_history_is_of_the_distance():
     data = make_data(200)
-    model = small(max_iter=40, batch_size=50, learning_rate_init=0.01).fit(data)
+    options = {"hidden_layer_sizes": (64,), "batch_size": 50, "learning_rate_init": 0.01}
+    model = small(max_iter=60, **options).fit(data)
     assert set(model.history_) == {"wasserstein", "loss"}
     assert model.history_["loss"][-1] < 0.5 * max(model.history_["loss"])
 

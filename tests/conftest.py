@@ -6,13 +6,15 @@ import os
 # skipped without a word otherwise.
 os.environ["SCIPY_ARRAY_API"] = "1"
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Networks and clouds this small are faster on one thread, sums come out in one order, and
+# pytest-xdist has a process for each core.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
 
 from skotae.datasets import fetch_mnist
 
-# Networks this small are faster on one thread, and sums come out in one order.
 torch.set_num_threads(1)
 
 

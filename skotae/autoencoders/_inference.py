@@ -137,13 +137,13 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         X = self._check(X)
         check_count("n_samples", n_samples, 1)
-        generator = make_generator(draw_seed(random_state))
-        repeated = np.repeat(X, n_samples, axis=0)
-        Z = self._codes(repeated, generator)
+        Z = self._codes(np.repeat(X, n_samples, axis=0), draw_seed(random_state))
         return Z.reshape(len(X), n_samples, self.n_components_)
 
-    def _codes(self, X: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
+    def _codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """Posterior means; draws, if there is a seed."""
         model = in_dtype(self, X.dtype)
+        generator = None if seed is None else make_generator(seed, model.device_)
         return infer(lambda x: model._encode(x, generator), self._standardised(X), model.device_)
 
     @property

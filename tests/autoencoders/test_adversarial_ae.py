@@ -78,6 +78,7 @@ def test_matches_a_prior_of_two_far_modes():
     assert mmd(Z, draws) < 0.2 * mmd(codes(), draws)
 
 
+@pytest.mark.slow
 def test_log_density_matches_the_prior():
     draws = np.random.RandomState(0).normal(size=(1000, 2))
     assert mmd(codes(log_density=True), draws) < 0.5 * mmd(codes(sigma=0.0), draws)

@@ -119,17 +119,17 @@ def test_divergence_from_one_posterior():
 
 
 def test_one_pseudo_input_is_a_gaussian_prior():
-    """Objective and bound are those of a VAE with that prior, from the same noise."""
+    """Reconstruction and bound are those of a VAE with that prior."""
     rows, scale = standard_rows(48), 0.7
     vamp = plain(VampPriorVAE, rows, scale, n_pseudo_inputs=1)
     centre = torch.from_numpy(vamp.pseudo_inputs_[0])
     prior = distributions.MultivariateNormal(centre, scale**2 * torch.eye(3, dtype=torch.float64))
     vae = plain(VAE, rows, scale, prior=DistributionPrior(prior))
-    for name, values in vae.history_.items():
-        np.testing.assert_allclose(vamp.history_[name], values, rtol=1e-4)
-    np.testing.assert_allclose(
-        vamp.elbo(rows, random_state=0), vae.elbo(rows, random_state=0), rtol=1e-5
-    )
+    terms = (model.history_["reconstruction"] for model in (vamp, vae))
+    np.testing.assert_allclose(*terms, rtol=1e-4)
+    # From other draws: the VAE takes a closed form off the estimate of its divergence.
+    bounds = (model.elbo(rows, 1000, random_state=0).mean() for model in (vamp, vae))
+    np.testing.assert_allclose(*bounds, atol=0.1)
 
 
 @BOTH

@@ -15,8 +15,16 @@ from skotae import CoupledVAE, SinkhornAE, WAEEstimator
 from skotae.datasets import make_gaussian_grid
 from skotae.metrics import high_density_ratio
 
-NAMES = ["WAEEstimator", "SinkhornAE", "SymmetricWAE", "GMWAE", "CoupledVAE"]
+NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
 PCA_ERROR = 1.568
+# Where more, or less, is promised than an accuracy of .93 and a spread of half the data's.
+ACCURACY = {"WAEEstimator": 0.96, "SinkhornAE": 0.96, "SymmetricWAE": 0.96, "GMWAE": 0.96}
+SPREAD = {"AdversarialVB": 0.4}
+
+
+def names_with(method):
+    return [name for name in NAMES if hasattr(getattr(skotae, name), method)]
+
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +35,7 @@ def digits():
     return train_test_split(X / 16, y, test_size=0.3, stratify=y, random_state=0)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names_with("transform"))
 def test_digits(name, digits):
     X_train, X_test, y_train, y_test = digits
     model = getattr(skotae, name)(n_components=8, random_state=0)
@@ -36,23 +44,21 @@ def test_digits(name, digits):
     seconds = time.perf_counter() - start
     neighbours = KNeighborsClassifier(5).fit(model.transform(X_train), y_train)
     accuracy = neighbours.score(model.transform(X_test), y_test)
-    error = np.square(X_test - model.reconstruct(X_test)).sum(axis=1).mean()
-    print(f"{name}: accuracy {accuracy:.4f}, error {error:.3f}, {seconds:.1f} s")
-    assert accuracy >= (0.90 if name == "CoupledVAE" else 0.960)
-    if name in ("WAEEstimator", "SinkhornAE", "SymmetricWAE"):
-        assert error < PCA_ERROR
+    print(f"{name}: accuracy {accuracy:.4f}, {seconds:.1f} s")
+    assert accuracy >= ACCURACY.get(name, 0.93)
+    if hasattr(model, "reconstruct"):
+        assert np.square(X_test - model.reconstruct(X_test)).sum(axis=1).mean() < PCA_ERROR
     assert seconds < 60
 
 
 @pytest.mark.parametrize("load", ["load_iris", "load_wine", "load_breast_cancer"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names_with("sample"))
 def test_tables(name, load):
     X = StandardScaler().fit_transform(getattr(datasets, load)().data)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = getattr(skotae, name)(random_state=0).fit(X)
         assert np.isfinite(model.score(X))
-        assert np.isfinite(model.transform(X)).all()
         samples = model.sample(500, random_state=0)
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.25 * (high - low)
@@ -60,7 +66,9 @@ def test_tables(name, load):
     spread = samples.std(axis=0) / X.std(axis=0)
     print(f"{name} on {load}: furthest {outside.max():.2f}, least spread {spread.min():.2f}")
     assert (outside <= 0).all(), f"samples lie outside of the data's range in {outside > 0}"
-    assert (spread >= 0.5).all(), f"relative standard deviations {spread.round(2)}"
+    assert (spread >= SPREAD.get(name, 0.5)).all(), (
+        f"relative standard deviations {spread.round(2)}"
+    )
 
 
 def test_spread_of_codes_in_many_dimensions():

@@ -68,6 +68,7 @@ def _to_the_pole(Z, step):
     return shifted / np.linalg.norm(shifted, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_divergence_alone_folds_the_roll():
     """Without the second term the codes cover the square, and neighbours do not stay."""
     Z, new, draws = roll_to("uniform", 2, contraction=0.0, max_iter=100)

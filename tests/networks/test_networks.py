@@ -48,7 +48,7 @@ def linear(n_in, n_out):
         linear,
         nn.LazyLinear(3),
     ],
-    ids=str,
+    ids=lambda spec: getattr(spec, "__name__", str(spec)),
 )
 def test_build_network_takes(spec):
     module = build_network(spec, 5, 3, "encoder")

@@ -233,7 +233,9 @@ def test_a_multivariate_discrete_distribution_has_no_density():
 
 
 @pytest.mark.parametrize(
-    "distribution", [distributions.Normal(torch.zeros(2, 2), 1.0), stats.ortho_group(3)], ids=str
+    "distribution",
+    [distributions.Normal(torch.zeros(2, 2), 1.0), stats.ortho_group(3)],
+    ids=["torch", "scipy"],
 )
 def test_a_distribution_of_matrices_is_refused(distribution):
     with pytest.raises(ValueError, match="expected one of vectors or of numbers"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._penalised import PenalisedAutoencoder
@@ -32,8 +34,10 @@ class WAEEstimator(PenalisedAutoencoder):
         The divergence :math:`D`: ``"mmd"``, ``"gan"``, ``"sinkhorn"``, ``"exact"`` (HAE),
         ``"sliced"``, ``"gaussian"`` (W2GAE), or an instance from
         :mod:`skotae.divergences`.
-    lam : float, default=0.5
-        Weight :math:`\lambda` of the penalty.
+    lam : "auto" or float, default="auto"
+        Weight :math:`\lambda` of the penalty. ``"auto"`` is 0.02 for ``"sinkhorn"``,
+        ``"exact"`` and ``"gan"`` and 0.5 for the others, or what a penalty of one's own has
+        as `usual_weight`.
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         ``"gaussian"`` draws codes with a learned diagonal variance.
     {prior}
@@ -47,6 +51,8 @@ class WAEEstimator(PenalisedAutoencoder):
     {attributes}
     divergence_ : callable
         The penalty in use.
+    lam_ : float
+        The weight in use.
 
     See Also
     --------
@@ -74,7 +80,7 @@ class WAEEstimator(PenalisedAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "prior": "no_validation",
         "penalty": "no_validation",
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
     }
 
@@ -85,7 +91,7 @@ class WAEEstimator(PenalisedAutoencoder):
         n_components: int | None = None,
         *,
         penalty: Any = "mmd",
-        lam: float = 0.5,
+        lam: Any = "auto",
         posterior: str = "deterministic",
         prior: Any = None,
         cost: Any = "sqeuclidean",
@@ -136,6 +142,11 @@ class WAEEstimator(PenalisedAutoencoder):
     def _make_divergence(self) -> BaseDivergence:
         return resolve_part(self.penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
 
+    def _build(self, X: np.ndarray) -> None:
+        super()._build(X)
+        usual = self._make_divergence().usual_weight
+        self.lam_ = usual if self.lam == "auto" else float(self.lam)
+
     @property
     def _weight(self) -> float:
-        return self.lam
+        return self.lam_

@@ -59,6 +59,8 @@ class AdversarialDivergence(BaseDivergence):
     >>> model = WAEEstimator(penalty=AdversarialDivergence(hidden_layer_sizes=(64,)))
     """
 
+    usual_weight = 0.02
+
     def __init__(
         self,
         hidden_layer_sizes: tuple[int, ...] = (128, 128),

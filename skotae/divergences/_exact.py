@@ -39,6 +39,7 @@ class ExactDivergence(BaseDivergence):
     """
 
     prior_gradient = True
+    usual_weight = 0.02
 
     def __init__(self, p: float = 2, debias: str = "independent"):
         self.p = p

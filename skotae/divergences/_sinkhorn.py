@@ -60,6 +60,7 @@ class SinkhornDivergence(BaseDivergence):
     """
 
     prior_gradient = True
+    usual_weight = 0.02
 
     def __init__(
         self,

@@ -23,9 +23,12 @@ class BaseDivergence(BaseEstimator):
         Methods that the prior must have.
     prior_gradient : bool
         Whether the gradient flows into the prior draws as well, so that a prior can learn.
+    usual_weight : float
+        What ``lam="auto"`` of :class:`~skotae.WAEEstimator` stands for.
     """
 
     prior_required: tuple[str, ...] = ()
+    usual_weight = 0.5
     prior_gradient = False
 
     @abstractmethod

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skotae import WAEEstimator
-from skotae.divergences import ExactDivergence, SlicedDivergence
+from skotae.divergences import MMD, ExactDivergence, SlicedDivergence
 from skotae.metrics import exact_wasserstein
 from skotae.priors import DirichletPrior, SpherePrior
 from skotae.testing import make_data
@@ -88,3 +88,13 @@ def test_codes_cover_a_sphere_and_a_simplex(penalty, prior):
         return exact_wasserstein(Z, target)
 
     assert gap(10.0) < 0.6 * gap(0.0)
+
+
+@pytest.mark.parametrize("penalty, weight", [("mmd", 0.5), ("exact", 0.02), (MMD(), 0.5)], ids=str)
+def test_automatic_weight(penalty, weight):
+    """It is the penalty's own, and the same as that number."""
+    X = make_data(24)
+    options = {"penalty": penalty, "hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
+    model, expected = (WAEEstimator(3, lam=lam, **options).fit(X) for lam in ("auto", weight))
+    assert model.lam_ == weight
+    np.testing.assert_array_equal(model.transform(X), expected.transform(X))

@@ -18,8 +18,8 @@ from skotae.metrics import high_density_ratio
 NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
 PCA_ERROR = 1.568
 # Where more, or less, is promised than an accuracy of .93 and a spread of half the data's.
-ACCURACY = {"WAEEstimator": 0.96, "SinkhornAE": 0.96, "SymmetricWAE": 0.96, "GMWAE": 0.95}
-SPREAD = {"AdversarialVB": 0.4, "GMWAE": 0.45}
+ACCURACY = {"WAEEstimator": 0.96, "SinkhornAE": 0.96, "SymmetricWAE": 0.96, "GMWAE": 0.96}
+SPREAD = {"AdversarialVB": 0.4}
 
 
 def names_with(method):
@@ -39,13 +39,16 @@ def digits():
 def test_digits(name, digits):
     X_train, X_test, y_train, y_test = digits
     model = getattr(skotae, name)(n_components=8, random_state=0)
+    start = time.perf_counter()
     model.fit(X_train)
+    seconds = time.perf_counter() - start
     neighbours = KNeighborsClassifier(5).fit(model.transform(X_train), y_train)
     accuracy = neighbours.score(model.transform(X_test), y_test)
-    print(f"{name}: accuracy {accuracy:.4f}")
+    print(f"{name}: accuracy {accuracy:.4f}, {seconds:.1f} s")
     assert accuracy >= ACCURACY.get(name, 0.93)
     if hasattr(model, "reconstruct"):
         assert np.square(X_test - model.reconstruct(X_test)).sum(axis=1).mean() < PCA_ERROR
+    assert seconds < 60
 
 
 @pytest.mark.parametrize("load", ["load_iris", "load_wine", "load_breast_cancer"])
@@ -56,6 +59,8 @@ def test_tables(name, load):
         warnings.simplefilter("error")
         model = getattr(skotae, name)(random_state=0).fit(X)
         assert np.isfinite(model.score(X))
+        if hasattr(model, "transform"):
+            assert np.isfinite(model.transform(X)).all()
         samples = model.sample(500, random_state=0)
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.25 * (high - low)

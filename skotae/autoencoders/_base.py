@@ -68,8 +68,6 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
     _advice: Mapping[str, str] = {}
-    # Whether the objective has a gradient for the prior's own weights.
-    _learns_prior = False
 
     data_mean_: np.ndarray
     data_scale_: float
@@ -264,6 +262,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _resolve_prior(self) -> BasePrior:
         return resolve_part(self.prior, "prior", PRIORS, BasePrior, default=self._default_prior)
+
+    @property
+    def _learns_prior(self) -> bool:
+        """Whether the objective has a gradient for the prior's own weights."""
+        return False
 
     def _prior_in_use(self) -> Any:
         """The prior, or the module that takes its place where it learns."""

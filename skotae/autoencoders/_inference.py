@@ -93,6 +93,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """What an estimator with an encoder does with arrays; it rests on `_encode`."""
 
     if TYPE_CHECKING:
+        encoder_: Any
         n_components_: int
         n_features_in_: int
         device_: torch.device
@@ -102,8 +103,7 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Codes of standardised rows: posterior means, or draws if a generator is given."""
-        encoder = self.encoder_  # type: ignore[attr-defined]
-        return encoder(x) if generator is None else encoder.sample(x, generator)
+        return self.encoder_(x) if generator is None else self.encoder_.sample(x, generator)
 
     def transform(self, X):
         """Codes of the rows of X: posterior means.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._inference import check_count, in_dtype, infer
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, draw_gaussian
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
 from skotae.utils._random import draw_seed
@@ -32,9 +32,7 @@ class Moments(NamedTuple):
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A code from each component's posterior, of shape (n, K, d)."""
-        mean = self.mean
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-        return mean + self.log_scale.exp() * noise
+        return draw_gaussian(self.mean, self.log_scale, generator)[0]
 
 
 class MixtureEncoder(nn.Module):
@@ -102,10 +100,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         mean, log_scale = moments.mean, moments.log_scale
         k = torch.multinomial(moments.share, 1, generator=generator)[:, 0]
         rows = torch.arange(len(x), device=x.device)
-        noise = torch.randn(
-            len(x), mean.shape[2], generator=generator, device=x.device, dtype=x.dtype
-        )
-        return mean[rows, k] + log_scale[rows, k].exp() * noise
+        return draw_gaussian(mean[rows, k], log_scale[rows, k], generator)[0]
 
     def _after_fit(self, rows: Rows) -> None:
         proba = self._proba(rows.X)

@@ -8,6 +8,14 @@ from torch import Tensor, nn
 MIN_LOG_SCALE, MAX_LOG_SCALE = -6.0, 2.0
 
 
+def draw_gaussian(
+    mean: Tensor, log_scale: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A draw from each diagonal Gaussian, and the standard normal noise behind it."""
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    return mean + log_scale.exp() * noise, noise
+
+
 class Encoder(nn.Module):
     """Codes of standardised rows, on the support of the prior.
 
@@ -44,8 +52,7 @@ class Encoder(nn.Module):
         """One draw from the posterior of each row."""
         mean, log_scale = self.moments(x)
         if log_scale is not None:
-            noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
-            mean = mean + log_scale.exp() * noise
+            mean, _ = draw_gaussian(mean, log_scale, generator)
         return self.head(mean)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

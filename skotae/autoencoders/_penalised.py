@@ -29,7 +29,7 @@ class LatentDivergence(NetworkEstimator):
         """The divergence, from the parameters."""
 
     @property
-    def _learns_prior(self) -> bool:  # type: ignore[override]
+    def _learns_prior(self) -> bool:
         return self._make_divergence().prior_gradient
 
     def _built_divergence(self) -> Callable[..., Tensor]:

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, Encoder
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, Encoder, draw_gaussian
 from skotae.autoencoders._variational import VariationalAutoencoder
 from skotae.utils._sklearn import Interval
 
@@ -216,8 +216,7 @@ class FlowEncoder(Encoder):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """A draw before the flows, mean and log-scale there; after them, log-determinant."""
         mean, log_scale, parameters = self._outputs(x)
-        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
-        start = mean + log_scale.exp() * noise
+        start, _ = draw_gaussian(mean, log_scale, generator)
         return start, mean, log_scale, *self.flow(start, parameters)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from sklearn.cluster import kmeans_plusplus
 from torch import Tensor, nn
 
-from skotae.autoencoders._modules import MIN_LOG_SCALE, Encoder
+from skotae.autoencoders._modules import MIN_LOG_SCALE, Encoder, draw_gaussian
 from skotae.autoencoders._variational import (
     LOG_2_PI,
     VariationalAutoencoder,
@@ -95,8 +95,7 @@ class PosteriorMixture(Encoder):
         sizes = [len(x), len(self.pseudo_inputs)]
         moments: tuple[Any, Any] = self.moments(torch.cat([x, self.pseudo_inputs]))
         (mean, prior_mean), (log_scale, prior_log_scale) = (part.split(sizes) for part in moments)
-        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
-        z = mean + log_scale.exp() * noise
+        z, noise = draw_gaussian(mean, log_scale, generator)
         log_prior = mixture_log_density(z, prior_mean, prior_log_scale)
         return z, gaussian_log_density(noise, log_scale), log_prior
 

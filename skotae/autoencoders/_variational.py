@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._inference import check_count, in_dtype, infer
-from skotae.autoencoders._modules import Encoder
+from skotae.autoencoders._modules import Encoder, draw_gaussian
 from skotae.costs.base import BaseCost
 from skotae.priors import NormalPrior
 from skotae.priors.base import BasePrior
@@ -86,8 +86,7 @@ class VariationalAutoencoder(BaseAutoencoder):
         closed form.
         """
         mean, log_scale = self.encoder_.moments(x)
-        noise = torch.randn(mean.shape, generator=generator, device=x.device, dtype=x.dtype)
-        z = mean + log_scale.exp() * noise
+        z, _ = draw_gaussian(mean, log_scale, generator)
         if isinstance(self.prior_, NormalPrior):
             return z, gaussian_divergence(mean, log_scale, self.prior_.scale)
         return z, self._divergence(mean, log_scale, z, self.prior_.log_prob(z))

@@ -84,8 +84,8 @@ def _cell(value: Any) -> str:
 
 def save_json(name: str, results: Mapping[str, Any], *packages: str) -> Path:
     """Write ``results/<name>.json``, with the versions it was made with; all of it or nothing."""
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     rest = {key: value for key, value in results.items() if key != "environment"}
     content = {"environment": environment(*packages), **rest}
     partly = path.with_suffix(".part")

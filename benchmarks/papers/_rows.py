@@ -1,0 +1,245 @@
+"""What the papers' tables share: data, rows that are run once each, and the printed tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from _common import RESULTS, print_table, save_json
+
+from skotae.datasets import fetch_mnist
+
+FOLDER = "papers"
+LONG_SECONDS = 600.0
+QUICK_ROWS = 1000
+Measures = dict[str, Any]
+
+
+class Data(NamedTuple):
+    """Training and test rows, float32, with integer labels.
+
+    Images, where `image_shape` is not None, are flat rows with pixels in [0, 1], channels
+    first; tables are standardised.
+    """
+
+    name: str
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    image_shape: tuple[int, ...] | None
+
+    @property
+    def n_classes(self) -> int:
+        return len(np.unique(self.y_train))
+
+    def subset(self, n_train: int, n_test: int | None = None, seed: int = 0) -> Data:
+        """That many rows drawn without replacement, or all where there are fewer."""
+        rng = np.random.default_rng(seed)
+        train, test = (
+            np.sort(rng.permutation(len(y))[:n])
+            for y, n in ((self.y_train, n_train), (self.y_test, n_test))
+        )
+        rows = self.X_train[train], self.y_train[train], self.X_test[test], self.y_test[test]
+        return Data(self.name, *rows, self.image_shape)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Parameters
+    ----------
+    run : callable
+        Takes a seed and returns the measures.
+    paper : mapping
+        The paper's figures, by measure.
+    one_seed : bool
+        Whether other seeds would give the same, or are not worth their time.
+    """
+
+    run: Callable[[int], Measures]
+    paper: Mapping[str, float] = field(default_factory=dict)
+    one_seed: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows by name, and the measures that are printed, with their number of decimals."""
+
+    title: str
+    rows: Mapping[str, Row]
+    decimals: Mapping[str, int]
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Options of every script; `description` is its docstring."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a smoke test; nothing is written")
+    parser.add_argument("--data", metavar="FILE.npz", type=Path, help="other data than MNIST")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of a row under ten minutes")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="rows whose name contains it")
+    parser.add_argument("--redo", action="store_true", help="run again what is there")
+    return parser.parse_args()
+
+
+def load(options: argparse.Namespace) -> Data:
+    """The data that the options ask for; a thousand rows with ``--quick``.
+
+    A file has X_train, y_train, X_test and y_test. Rows that are matrices are grey images,
+    rows of three axes colour images with channels first or last; integers are divided by 255.
+    """
+    if options.data is not None:
+        data = _from_file(options.data)
+    elif options.quick and not os.environ.get("SKOTAE_DATA"):
+        X, y = load_digits(return_X_y=True)
+        X, X_test, y, y_test = train_test_split(
+            (X / 16).astype(np.float32), y, test_size=0.3, stratify=y, random_state=0
+        )
+        data = Data("digits", X, y, X_test, y_test, (8, 8))
+    else:
+        data = Data("mnist", **fetch_mnist())
+    return data.subset(QUICK_ROWS, QUICK_ROWS // 2) if options.quick else data
+
+
+def _from_file(path: Path) -> Data:
+    with np.load(path, allow_pickle=False) as file:
+        missing = {"X_train", "y_train", "X_test", "y_test"} - {*file}
+        if missing:
+            raise SystemExit(f"{path} has no {', '.join(sorted(missing))}.")
+        parts = [file["X_train"], file["X_test"]]
+        labels = [file["y_train"], file["y_test"]]
+    classes, joined = np.unique(np.concatenate(labels), return_inverse=True)
+    y_train, y_test = np.split(joined, [len(labels[0])])
+    if parts[0].ndim == 2:
+        scaler = StandardScaler().fit(parts[0])
+        X_train, X_test = (scaler.transform(part).astype(np.float32) for part in parts)
+        return Data(path.stem, X_train, y_train, X_test, y_test, None)
+    if parts[0].ndim == 4 and parts[0].shape[-1] in (1, 3, 4):
+        parts = [np.moveaxis(part, -1, 1) for part in parts]
+    unit = 255.0 if np.issubdtype(parts[0].dtype, np.integer) else 1.0
+    X_train, X_test = (part.reshape(len(part), -1).astype(np.float32) / unit for part in parts)
+    return Data(path.stem, X_train, y_train, X_test, y_test, parts[0].shape[1:])
+
+
+def timed_fit(estimator: Any, X: np.ndarray) -> float:
+    """Fit; seconds. Warnings are errors: no row of a table hides one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start = time.perf_counter()
+        estimator.fit(X)
+        return round(time.perf_counter() - start, 1)
+
+
+def result_path(script: str, data: str, suffix: str) -> Path:
+    """Where a script keeps what it finds, such as figures."""
+    path = RESULTS / FOLDER / f"{_stem(script, data)}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _stem(script: str, data: str) -> str:
+    name = Path(script).stem
+    return name if data == "mnist" else f"{name}-{data}"
+
+
+def run(
+    script: str,
+    data: str,
+    tables: Sequence[Table],
+    options: argparse.Namespace,
+    settings: Mapping[str, Any],
+    *packages: str,
+) -> None:
+    """Run the rows that are not in the results yet, and print the tables.
+
+    The first seed of every row comes before the second of any. A row whose first seed took
+    more than ten minutes has no others.
+
+    Parameters
+    ----------
+    script, data : str
+        ``__file__`` of the script and name of the data, which name the file of results.
+    tables : list of Table
+    options : Namespace
+        From `arguments`.
+    settings : mapping
+        What all rows share, for the record.
+    *packages : str
+        Peers whose versions are recorded.
+    """
+    name = f"{FOLDER}/{_stem(script, data)}"
+    path = RESULTS / f"{name}.json"
+    results: dict[str, Any] = {"tables": {}}
+    if path.exists() and not options.quick:
+        results = json.loads(path.read_text())
+    command = f"python benchmarks/papers/{Path(script).name}"
+    if options.data is not None:
+        command += f" --data {options.data.name}"
+    results |= {"command": command, "data": data, "settings": dict(settings)}
+    found = results["tables"]
+    for seed in range(1 if options.quick else options.seeds):
+        for table in tables:
+            for row_name, row in table.rows.items():
+                if options.only and not any(text in row_name for text in options.only):
+                    continue
+                entry = found.setdefault(table.title, {}).setdefault(row_name, {"seeds": {}})
+                entry["paper"] = dict(row.paper)
+                if str(seed) in entry["seeds"] and not options.redo:
+                    continue
+                if seed > 0 and (row.one_seed or entry["seeds"]["0"]["seconds"] > LONG_SECONDS):
+                    continue
+                start = time.perf_counter()
+                measures = row.run(seed)
+                seconds = round(time.perf_counter() - start, 1)
+                entry["seeds"][str(seed)] = {**measures, "seconds": seconds}
+                print(f"{row_name}, seed {seed}: {entry['seeds'][str(seed)]}", flush=True)
+                if not options.quick:
+                    save_json(name, results, *packages)
+    for table in tables:
+        _show(table, found.get(table.title, {}))
+    if not options.quick:
+        print(f"results: benchmarks/results/{name}.json")
+
+
+def _show(table: Table, found: Mapping[str, Any]) -> None:
+    """Mean over seeds, with their standard deviation, and the paper's figure in brackets."""
+    print(f"\n{table.title}  (mean of seeds; the paper's figure in brackets)")
+    header = ["row", *table.decimals, "seconds", "seeds"]
+    rows = []
+    for name in table.rows:
+        if name in found and found[name]["seeds"]:
+            entry = found[name]
+            cells = [cell(entry, measure, d) for measure, d in table.decimals.items()]
+            rows.append([name, *cells, cell(entry, "seconds", 0), len(entry["seeds"])])
+    print_table(header, rows)
+
+
+def cell(entry: Mapping[str, Any], measure: str, decimals: int) -> str:
+    """Text of a measure of a row, of all its seeds."""
+    values = [run[measure] for run in entry["seeds"].values() if run.get(measure) is not None]
+    if not values:
+        return ""
+    text = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.{decimals}f}"
+    paper = entry["paper"].get(measure)
+    return text if paper is None else f"{text} [{paper:g}]"

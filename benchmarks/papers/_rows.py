@@ -149,6 +149,13 @@ def timed_fit(estimator: Any, X: np.ndarray) -> float:
         return round(time.perf_counter() - start, 1)
 
 
+def reported(report: Mapping[str, Any]) -> Measures:
+    """The values of a `GenerationReport`, and its intervals beside them."""
+    intervals = {name: [e.low, e.high] for name, e in report.items()}
+    finite = {name: ends for name, ends in intervals.items() if np.isfinite(ends).all()}
+    return {**{name: e.value for name, e in report.items()}, "intervals": finite}
+
+
 def result_path(script: str, data: str, suffix: str) -> Path:
     """Where a script keeps what it finds, such as figures."""
     path = RESULTS / FOLDER / f"{_stem(script, data)}{suffix}"
@@ -195,6 +202,7 @@ def run(
     if options.data is not None:
         command += f" --data {options.data.name}"
     results |= {"command": command, "data": data, "settings": dict(settings)}
+    results["decimals"] = {table.title: dict(table.decimals) for table in tables}
     found = results["tables"]
     for seed in range(1 if options.quick else options.seeds):
         for table in tables:
@@ -215,26 +223,26 @@ def run(
                 if not options.quick:
                     save_json(name, results, *packages)
     for table in tables:
-        _show(table, found.get(table.title, {}))
+        entries = {name: found.get(table.title, {}).get(name) for name in table.rows}
+        print(f"\n{table.title} (the paper's figures in brackets)")
+        print_table(*as_table({k: v for k, v in entries.items() if v}, table.decimals))
     if not options.quick:
         print(f"results: benchmarks/results/{name}.json")
 
 
-def _show(table: Table, found: Mapping[str, Any]) -> None:
-    """Mean over seeds, with their standard deviation, and the paper's figure in brackets."""
-    print(f"\n{table.title}  (mean of seeds; the paper's figure in brackets)")
-    header = ["row", *table.decimals, "seconds", "seeds"]
+def as_table(
+    entries: Mapping[str, Any], decimals: Mapping[str, int]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: means over seeds and their standard deviations, the paper's in brackets."""
+    shown = {**decimals, "seconds": 0}
     rows = []
-    for name in table.rows:
-        if name in found and found[name]["seeds"]:
-            entry = found[name]
-            cells = [cell(entry, measure, d) for measure, d in table.decimals.items()]
-            rows.append([name, *cells, cell(entry, "seconds", 0), len(entry["seeds"])])
-    print_table(header, rows)
+    for name, entry in entries.items():
+        cells = [_cell(entry, measure, d) for measure, d in shown.items()]
+        rows.append([name, *cells, str(len(entry["seeds"]))])
+    return ["row", *(measure.replace("_", " ") for measure in shown), "seeds"], rows
 
 
-def cell(entry: Mapping[str, Any], measure: str, decimals: int) -> str:
-    """Text of a measure of a row, of all its seeds."""
+def _cell(entry: Mapping[str, Any], measure: str, decimals: int) -> str:
     values = [run[measure] for run in entry["seeds"].values() if run.get(measure) is not None]
     if not values:
         return ""

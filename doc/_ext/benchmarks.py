@@ -6,12 +6,18 @@ each peer over all rows, and time ratios by number of points and epsilon. The di
 """
 
 import json
+import sys
 from pathlib import Path
 from statistics import median
 
 from sphinx.util.docutils import SphinxDirective
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RESULTS = BENCHMARKS / "results"
+
+sys.path.append(str(BENCHMARKS / "papers"))
+
+from _rows import as_table  # noqa: E402
 
 
 def list_table(title, header, rows):
@@ -116,6 +122,14 @@ def on_digits(results):
     return list_table("Digits, eight components", header, rows)
 
 
+def of_paper(results):
+    """Text of the tables of one script."""
+    lines = [f"``{results['command']}``", ""]
+    for title, entries in results["tables"].items():
+        lines += list_table(title, *as_table(entries, results["decimals"][title]))
+    return lines
+
+
 class BenchmarkDirective(SphinxDirective):
     """The tables of a benchmark; a subclass names it and has a function that makes them."""
 
@@ -137,7 +151,17 @@ class DefaultsBenchmark(BenchmarkDirective):
     benchmark, render = "defaults", staticmethod(on_digits)
 
 
+class PapersBenchmark(BenchmarkDirective):
+    required_arguments = 1
+    render = staticmethod(of_paper)
+
+    @property
+    def benchmark(self):
+        return f"papers/{self.arguments[0]}"
+
+
 def setup(app):
+    app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

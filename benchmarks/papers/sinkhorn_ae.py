@@ -1,0 +1,141 @@
+"""Table 1 of the paper on Sinkhorn autoencoders, on MNIST.
+
+    python benchmarks/papers/sinkhorn_ae.py [--quick] [--data FILE.npz] [--only TEXT ...]
+
+Every row has the same networks, epochs and number of components, and is measured on the test set:
+
+- ``reconstruction_error``: squared, summed over pixels;
+- ``frechet_distance``: between the features of test rows and of as many samples; the features are
+  those of a classifier that is trained here (for images LeNet), so that values compare with each
+  other but not with the paper's;
+- ``mmd_x_100``: squared MMD between one draw from each row's posterior and the prior, times 100;
+  comparable within a prior only;
+- ``coverage``: share of the test rows that have a sample among their neighbours, in features;
+- ``knn_accuracy``: of five nearest neighbours, on codes.
+
+The text of the paper gives neither its network nor its number of components.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+from _features import trained_features
+from _pythae import PythaeModel
+from _rows import Data, Measures, Row, Table, arguments, load, reported, run, timed_fit
+
+import skotae
+from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.divergences import ExactDivergence
+from skotae.metrics import generation_report
+
+N_COMPONENTS = 16
+HIDDEN = (512, 512)
+BATCH_SIZE = 256
+N_EPOCHS = 25
+DECIMALS = {
+    "reconstruction_error": 2,
+    "frechet_distance": 1,
+    "mmd_x_100": 2,
+    "coverage": 3,
+    "knn_accuracy": 3,
+}
+
+# Class, parameters, and the paper's figures: reconstruction error, FID and MMD x 100.
+SPHERE: dict[str, Any] = {"prior": "sphere"}
+PAPER_SINKHORN: dict[str, Any] = {"debias": "paired", "sharp": True, "relative": False}
+ROWS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+    "VAE, normal": ("VAE", {}, (12.22, 11.4, 0.28)),
+    "beta-VAE(0.1), normal": ("VAE", {"beta": 0.1}, (11.76, 50.0, 2.20)),
+    "WAE, normal": ("WAEEstimator", {"penalty": "mmd"}, (7.07, 24.4, 0.50)),
+    "sliced, normal": ("WAEEstimator", {"penalty": "sliced"}, (7.46, 18.8, 0.32)),
+    "W2GAE, normal": ("WAEEstimator", {"penalty": "gaussian"}, (7.04, 30.5, 0.67)),
+    "HAE, normal": (
+        "WAEEstimator",
+        {"penalty": ExactDivergence(debias="none")},
+        (11.84, 16.8, 5.79),
+    ),
+    "SinkhornAE as in the paper, normal": (
+        "SinkhornAE",
+        {**PAPER_SINKHORN, "epsilon": 10.0},
+        (12.81, 17.2, 5.34),
+    ),
+    "SinkhornAE, normal": ("SinkhornAE", {}, ()),
+    "HVAE, sphere": ("HypersphericalVAE", {}, (12.73, 21.5, 0.25)),
+    "WAE, sphere": ("WAEEstimator", {"penalty": "mmd", **SPHERE}, (7.88, 22.3, 0.24)),
+    "sliced, sphere": ("WAEEstimator", {"penalty": "sliced", **SPHERE}, (7.80, 27.6, 0.24)),
+    "HAE, sphere": ("WAEEstimator", {"penalty": "exact", **SPHERE}, (8.69, 12.0, 0.23)),
+    "SinkhornAE as in the paper, sphere": (
+        "SinkhornAE",
+        {**PAPER_SINKHORN, "epsilon": 0.1, **SPHERE},
+        (8.59, 12.5, 0.25),
+    ),
+    "SinkhornAE, sphere": ("SinkhornAE", SPHERE, ()),
+}
+PEERS = {"VAE": (12.22, 11.4, 0.28), "WAE_MMD": (7.07, 24.4, 0.50)}
+MEASURES = ("reconstruction_error", "frechet_distance", "mmd_x_100")
+
+
+def measured(model: Any, data: Data, features: Any, seed: int) -> Measures:
+    """Those of the docstring, with intervals."""
+    report = generation_report(
+        model,
+        *(data.X_train, data.y_train, data.X_test, data.y_test),
+        features=features,
+        random_state=seed,
+    )
+    found = reported(report)
+    return {**found, "mmd_x_100": 100.0 * found["prior_gap"]}
+
+
+def main() -> None:
+    options = arguments(__doc__)
+    data = load(options)
+    n_epochs = 1 if options.quick else N_EPOCHS
+    features, accuracy = trained_features(data, quick=options.quick)
+    print(f"features: those of a classifier with test accuracy {accuracy:.4f}")
+    settings = {
+        "n_components": N_COMPONENTS,
+        "hidden_layer_sizes": HIDDEN,
+        "batch_size": BATCH_SIZE,
+        "n_epochs": N_EPOCHS,
+    }
+    likelihood = "gaussian" if data.image_shape is None else "bernoulli"
+
+    def fitted(name: str, params: dict[str, Any], seed: int) -> Measures:
+        cls = getattr(skotae, name)
+        if issubclass(cls, VariationalAutoencoder):
+            params = {"cost": likelihood, **params}
+        model = cls(
+            N_COMPONENTS,
+            hidden_layer_sizes=HIDDEN,
+            batch_size=BATCH_SIZE,
+            max_iter=n_epochs,
+            random_state=seed,
+            **params,
+        )
+        seconds = timed_fit(model, data.X_train)
+        return {"fit_seconds": seconds, **measured(model, data, features, seed)}
+
+    def peer(name: str, seed: int) -> Measures:
+        model = PythaeModel(name, N_COMPONENTS, HIDDEN, BATCH_SIZE, n_epochs, random_state=seed)
+        seconds = timed_fit(model, data.X_train)
+        return {"fit_seconds": seconds, **measured(model, data, features, seed)}
+
+    rows = {
+        name: Row(partial(fitted, cls, params), dict(zip(MEASURES, paper, strict=False)))
+        for name, (cls, params, paper) in ROWS.items()
+    }
+    if find_spec("pythae") is not None:
+        for name in ("VAE", "WAE_MMD", "AAE", "VAMP"):
+            paper = dict(zip(MEASURES, PEERS.get(name, ()), strict=False))
+            rows[f"pythae {name}, normal"] = Row(partial(peer, name), paper, one_seed=True)
+    table = Table("Table 1", rows, DECIMALS)
+    settings["classifier_accuracy"] = accuracy
+    run(__file__, data.name, [table], options, settings, "pythae")
+
+
+if __name__ == "__main__":
+    main()

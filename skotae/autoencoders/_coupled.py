@@ -82,10 +82,10 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     n_dual_steps : int, default=3
         Steps on the potentials for each step on the decoder.
     plan_decay : float, default=0.0
-        Decay per step of a moving average of the decoder's weights that the plan is computed
-        with, in the place of the decoder itself; 0 is no average. Near 1 (0.99 say) the plan
-        is steady, also for small mini-batches. The average comes to rest with the end of the
-        cooling, and the table of potentials, by ever smaller steps, with that of the training.
+        Decay per step of a moving average of the decoder's weights, ``average_``, that the
+        plan is computed with; 0 is the decoder itself. Near 1 (0.99 say) the plan is steady,
+        also for small mini-batches. The average comes to rest with the end of the cooling, the
+        table of potentials, by ever smaller steps, with that of the training.
     init : {"random", "principal"}, default="random"
         What the decoder starts from: random weights, or the data's principal components,
         fitted in the first 2 % of the training; not with an amortised posterior or atoms.
@@ -121,8 +121,6 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         Standard deviation of the Gaussian likelihood, in the units of the data.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
-    average_ : torch.nn.Module
-        The moving average of the decoder's network; only with `plan_decay`.
 
     References
     ----------

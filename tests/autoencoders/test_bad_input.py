@@ -344,6 +344,7 @@ FIT_ONE = {
         "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
         "discrepancy": ({"discrepancy": "z"}, None, ValueError, ["'discrepancy'", "joint"]),
+        "init": ({"init": "k-means++"}, None, ValueError, ["'init'", "clusters"]),
     },
     "GMVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),

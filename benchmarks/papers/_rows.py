@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Read by tqdm, which draws the progress bars of pythae, when it is imported.
+os.environ.setdefault("TQDM_DISABLE", "1")
+
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -28,6 +31,7 @@ from skotae.datasets import fetch_mnist
 FOLDER = "papers"
 LONG_SECONDS = 600.0
 QUICK_ROWS = 1000
+MNIST_ROWS = 60_000
 Measures = dict[str, Any]
 
 
@@ -48,6 +52,10 @@ class Data(NamedTuple):
     @property
     def n_classes(self) -> int:
         return len(np.unique(self.y_train))
+
+    def epochs(self, on_mnist: int) -> int:
+        """As many as have the steps of so many on MNIST, up to ten times the number."""
+        return max(on_mnist, min(10 * on_mnist, on_mnist * MNIST_ROWS // len(self.X_train)))
 
     def subset(self, n_train: int, n_test: int | None = None, seed: int = 0) -> Data:
         """That many rows drawn without replacement, or all where there are fewer."""

@@ -41,8 +41,8 @@ SETTINGS: dict[str, Any] = {
     "activation": "gelu",
     "batch_size": 128,
     "learning_rate_init": 0.002,
-    "max_iter": 10,
 }
+N_EPOCHS = 10
 NOISE = 0.3
 N_SHOWN = 10
 PIXELS = SquaredEuclideanCost(bounds=(0, 1))
@@ -147,7 +147,8 @@ def main() -> None:
     options = arguments(__doc__)
     data = load(options)
     images = data.image_shape is not None
-    settings = {**SETTINGS, "max_iter": 1} if options.quick else SETTINGS
+    n_epochs = 1 if options.quick else data.epochs(N_EPOCHS)
+    settings = {**SETTINGS, "max_iter": n_epochs}
     dimensions = N_COMPONENTS[:1] if options.quick else N_COMPONENTS
 
     def fitted(name: str, d: int, seed: int) -> Measures:
@@ -165,8 +166,7 @@ def main() -> None:
 
     def peer(name: str, d: int, seed: int) -> Measures:
         model = PythaeModel(
-            *(name, d, settings["hidden_layer_sizes"]),
-            *(settings["batch_size"], settings["max_iter"]),
+            *(name, d, settings["hidden_layer_sizes"], settings["batch_size"], n_epochs),
             learning_rate=settings["learning_rate_init"],
             activation=settings["activation"],
             random_state=seed,

@@ -14,10 +14,9 @@ rate, and is measured on the test set:
 - ``score``: that of every estimator, higher is better.
 
 Images are decoded through a sigmoid in every row; variational rows have a Bernoulli likelihood
-of pixels. "As in the paper" is the
-paper's recipe: 4,000 pseudo-inputs that start at random rows, alpha = 1 beside plain sums over
-pixels, a constant learning rate of 0.001; "linear output" leaves out the sigmoid. The networks are
-perceptrons, those of the paper convolutional.
+of pixels. "As in the paper" stands for 4,000 pseudo-inputs that start at random rows, alpha = 1
+beside plain sums over pixels and a constant learning rate of 0.001; "linear output" leaves out
+the sigmoid. The networks are perceptrons, those of the paper convolutional.
 """
 
 from __future__ import annotations
@@ -87,8 +86,8 @@ ROWS: dict[str, tuple[str, dict[str, Any], Paper]] = {
     ),
     "VampPriorVAE": ("VampPriorVAE", {}, ((0.97, 0.93, 0.86), (24.05, 17.32, 17.42))),
     "MIM": ("MIM", {}, ((0.97, 0.97, 0.96), (24.04, 18.14, 17.29))),
-    "SymmetricWAE(beta=0.5), as in the paper": ("SymmetricWAE", {"beta": 0.5, **PLAIN}, HALF),
-    "SymmetricWAE(beta=0.5), linear output": ("SymmetricWAE", {"cost": "sqeuclidean"}, HALF),
+    "SymmetricWAE as in the paper, beta=0.5": ("SymmetricWAE", {"beta": 0.5, **PLAIN}, HALF),
+    "SymmetricWAE with linear output, beta=0.5": ("SymmetricWAE", {"cost": "sqeuclidean"}, HALF),
 }
 PEERS = {"VAE": "VAE", "WAE_MMD": "WAE-MMD", "AAE": "WAE-GAN", "VAMP": "VampPriorVAE"}
 PEERS_AT = 40

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import math
-import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -14,8 +14,13 @@ from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._dual import DualNetworks, DualTable, PosteriorBank
-from skotae.autoencoders._inference import in_dtype, infer
+from skotae.autoencoders._dual import (
+    DualNetworks,
+    DualTable,
+    PrincipalDraws,
+    plan_residual,
+)
+from skotae.autoencoders._importance import ImportancePosterior, PosteriorBank
 from skotae.autoencoders._modules import Encoder
 from skotae.costs import GaussianCost
 from skotae.divergences import MMD
@@ -27,13 +32,16 @@ from skotae.utils._sklearn import Interval, StrOptions
 
 # Shares of the training: a plain autoencoder first, then cooling until here.
 WARM_SHARE = 0.3
-ANNEALED_SHARE = 0.7
+COOLED_SHARE = 0.7
 SMALLEST_SCALE = 0.02
-FEW_EFFECTIVE_DRAWS = 10
+# A decoder that starts from principal components has its shape already. It would lose it at
+# the scale that others start from, and needs less time to cool.
+PRINCIPAL_SHARES = (0.02, 0.4)
+PRINCIPAL_SCALE = 0.4
 
 
 @shared_documentation
-class CoupledVAE(BaseAutoencoder):
+class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     r"""Coupled variational autoencoder: entropic transport between data and prior.
 
     .. math::
@@ -68,6 +76,15 @@ class CoupledVAE(BaseAutoencoder):
         ``potential="network"``.
     n_dual_steps : int, default=3
         Steps on the potentials for each step on the decoder.
+    plan_decay : float, default=0.0
+        Decay per step of a moving average of the decoder's weights that the plan is computed
+        with, in the place of the decoder itself; 0 is no average. Near 1 (0.99 say) the plan
+        is steady, also for small mini-batches, and the table of potentials moves by ever
+        smaller steps and comes to rest with the end of the cooling.
+    init : {"random", "principal"}, default="random"
+        What the decoder starts from: random weights, or the principal components of the data,
+        which it is fitted to in the first 2 % of the training. Not used with an amortised
+        posterior, which has a start of its own, nor with atoms as the prior.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it.
@@ -96,6 +113,8 @@ class CoupledVAE(BaseAutoencoder):
         Standard deviation of the Gaussian likelihood, in the units of the data.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
+    average_ : torch.nn.Module
+        The moving average of the decoder's network; only with `plan_decay`.
 
     References
     ----------
@@ -121,6 +140,8 @@ class CoupledVAE(BaseAutoencoder):
         "potential": [StrOptions({"table", "network"})],
         "dual": [StrOptions({"semi", "full"})],
         "n_dual_steps": [Interval(Integral, 1, None, closed="left")],
+        "plan_decay": [Interval(Real, 0, 1, closed="left")],
+        "init": [StrOptions({"random", "principal"})],
         "posterior": [StrOptions({"auto", "importance", "amortised"})],
         "anchor": [Interval(Real, 0, None, closed="left")],
         "n_bank": [Interval(Integral, 2, None, closed="left")],
@@ -135,6 +156,8 @@ class CoupledVAE(BaseAutoencoder):
         potential: str = "table",
         dual: str = "semi",
         n_dual_steps: int = 3,
+        plan_decay: float = 0.0,
+        init: str = "random",
         posterior: str = "auto",
         anchor: float = 1.0,
         n_bank: int = 4096,
@@ -164,6 +187,8 @@ class CoupledVAE(BaseAutoencoder):
         self.potential = potential
         self.dual = dual
         self.n_dual_steps = n_dual_steps
+        self.plan_decay = plan_decay
+        self.init = init
         self.posterior = posterior
         self.anchor = anchor
         self.n_bank = n_bank
@@ -208,6 +233,8 @@ class CoupledVAE(BaseAutoencoder):
                 "posterior='amortised' or encoder=None."
             )
         self.decoder_ = self._decoder()
+        if self.plan_decay > 0:
+            self.average_ = copy.deepcopy(self.decoder_.net).requires_grad_(False)
         if self._amortised:
             self.encoder_ = Encoder(
                 self._network("encoder", self.n_features_in_, self.n_components_),
@@ -222,6 +249,9 @@ class CoupledVAE(BaseAutoencoder):
         # spread over everything.
         some = self._standardised(X[:4096].astype(np.float64))
         self._hot = max(2.0, self.cost_.unit(some, some.mean(axis=0)))
+        self._principal: PrincipalDraws | None = None
+        if self.init == "principal" and not (self._amortised or self._discrete):
+            self._principal = PrincipalDraws(some, self.n_components_, self.device_)
         self._gaussian = isinstance(self.cost_, GaussianCost)
         self._residual = 1.0
         self._learned = self._gaussian and self.cost_.variance == "learned"
@@ -240,7 +270,18 @@ class CoupledVAE(BaseAutoencoder):
             return self.posterior == "amortised"
         if self.encoder is not None:
             return True
-        return self.n_components_ > 2 and not isinstance(self.prior_, AtomsPrior)
+        return self.n_components_ > 2 and not self._discrete
+
+    @property
+    def _discrete(self) -> bool:
+        return isinstance(self.prior_, AtomsPrior)
+
+    @property
+    def _cooling(self) -> tuple[float, float]:
+        """Shares of the training between which the plan is cooled."""
+        if self._amortised:
+            return WARM_SHARE, COOLED_SHARE
+        return (0.0, COOLED_SHARE) if self._principal is None else PRINCIPAL_SHARES
 
     # --- training ----------------------------------------------------------------------
 
@@ -248,18 +289,21 @@ class CoupledVAE(BaseAutoencoder):
         self._table: DualTable | None = None
         return super()._fit(X, y, fresh=fresh, n_epochs=n_epochs, incremental=incremental)
 
-    def _warming(self, progress: float) -> bool:
-        return self._amortised and progress < WARM_SHARE
+    def _cooled(self, progress: float) -> float:
+        """How far the plan has been cooled, from 0 to 1."""
+        first, last = self._cooling
+        return min(1.0, max(0.0, progress - first) / (last - first))
 
     def _temper(self, progress: float) -> float:
         """Set the scale of the likelihood; return the epsilon of the plan."""
         # With an encoder the decoder has taken shape before the first plan; without, it
         # takes shape while the plan is cooled.
-        first = WARM_SHARE if self._amortised else 0.0
-        cooled = min(1.0, max(0.0, progress - first) / (ANNEALED_SHARE - first))
+        cooled = self._cooled(progress)
+        less = 1.0 if self._principal is None else PRINCIPAL_SCALE
         if not self._gaussian:
-            return self.epsilon * (1.0 if self._amortised else self._hot ** (1.0 - cooled))
-        start = 1.0 if self._amortised else 0.5 * math.sqrt(self.n_features_in_)
+            start = 1.0 if self._amortised else max(1.0, less**2 * self._hot)
+            return self.epsilon * start ** (1.0 - cooled)
+        start = 1.0 if self._amortised else less * 0.5 * math.sqrt(self.n_features_in_)
         start = max(start, self._final_scale)
         scale = start * (self._final_scale / start) ** cooled
         if self._learned:
@@ -273,7 +317,7 @@ class CoupledVAE(BaseAutoencoder):
 
     def _prior_draws(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Codes for a batch, and the logarithms of their weights (sum of weights: 1)."""
-        if isinstance(self.prior_, AtomsPrior):
+        if self._discrete:
             return self.prior_.support(x.device, x.dtype)
         z = self.prior_.sample(len(x), self.n_components_, generator, dtype=x.dtype)
         return z, z.new_full((len(z),), -math.log(len(z)))
@@ -281,14 +325,22 @@ class CoupledVAE(BaseAutoencoder):
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         epsilon = self._temper(step.progress)
         z, log_b = self._prior_draws(batch, step.generator)
-        if self._warming(step.progress):
-            return self._warm_objective(batch, z, step)
         decoder = self.decoder_
+        if self.plan_decay > 0 and step.training:
+            with torch.no_grad():
+                old, new = [*self.average_.parameters()], [*decoder.net.parameters()]
+                torch._foreach_lerp_(old, new, 1.0 - self.plan_decay)
+        if step.progress < self._cooling[0]:
+            if self._principal is not None:
+                return self._principal_objective(z)
+            return self._warm_objective(batch, z, step)
         raw = decoder.net(z)
         cost = decoder.cost.pairwise_from_raw(batch, raw)
         log_n = math.log(len(batch))
         with torch.no_grad():
             fixed = cost.detach()
+            if self.plan_decay > 0:
+                fixed = decoder.cost.pairwise_from_raw(batch, self.average_(z))
             u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
             log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
             # Prop. 3.2 has each draw's column normalised, q(z|x) each row.
@@ -323,6 +375,15 @@ class CoupledVAE(BaseAutoencoder):
             "posterior": unit * MMD()(code, z),
         }
         return self._steadied(terms)
+
+    def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
+        """Cost of decoding draws to the Gaussian with the data's principal components."""
+        assert self._principal is not None
+        target = self._principal(z)
+        if not self.cost_.standardise:
+            target = self._principal.within_range(target)
+        cost = self.decoder_.cost.from_raw(target, self.decoder_.net(z)).mean()
+        return self._steadied({"transport": cost})
 
     def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
         """The terms with gradients that do not grow as the scale of the likelihood falls.
@@ -364,6 +425,7 @@ class CoupledVAE(BaseAutoencoder):
                 step.rows if step.training else None,
                 n_steps=self.n_dual_steps,
                 unit=self._table_unit(epsilon),
+                share=0.5 * (1.0 - self._cooled(step.progress) if self.plan_decay > 0 else 1.0),
             )
         return u, c_transform(u, cost, epsilon)
 
@@ -375,10 +437,7 @@ class CoupledVAE(BaseAutoencoder):
         """Running mean of the residual variance per feature under the plan."""
         if not (self._gaussian and self._learned and step.training):
             return
-        plan = plan / plan.sum()
-        square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
-        square = square - 2.0 * ((plan.T @ x) * y).sum()
-        residual = square.item() / x.shape[1]
+        residual = plan_residual(x, y, plan).item()
         if math.isfinite(residual):
             self._residual += 0.1 * (max(1e-6, residual) - self._residual)
 
@@ -415,7 +474,7 @@ class CoupledVAE(BaseAutoencoder):
         some = torch.randperm(len(rows), generator=make_generator(self._seed))[: self.n_bank]
         with torch.no_grad():
             x = rows[some]
-            if isinstance(self.prior_, AtomsPrior):
+            if self._discrete:
                 z, log_b = self.prior_.support(self.device_, x.dtype)
             else:
                 z = self.prior_.sample(self.n_bank, self.n_components_, generator)
@@ -431,70 +490,4 @@ class CoupledVAE(BaseAutoencoder):
                 u = u.to(cost) * (self.epsilon / self._table_unit(self.epsilon))
                 v = c_transform(u, cost, self.epsilon)
             self.bank_ = PosteriorBank(z, raw, v / self.epsilon + log_b).eval()
-        self._table = None
-
-    def _log_posterior(self, x: Tensor) -> Tensor:
-        """Logarithms of the importance weights over the bank, not normalised."""
-        bank = self.bank_
-        return bank.log_weight - self.decoder_.cost.pairwise_from_raw(x, bank.raw) / self.epsilon
-
-    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        if generator is None and self._amortised:
-            return self.encoder_(x)
-        weights = self._log_posterior(x).softmax(1)
-        if generator is None:
-            return weights @ self.bank_.z
-        return self.bank_.z[torch.multinomial(weights, 1, generator=generator)[:, 0]]
-
-    def effective_sample_size(self, X):
-        r"""Effective number of bank draws behind the posterior of each row.
-
-        .. math::
-            \mathrm{ESS}(x) = 1 / \sum_b w_b(x)^2
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        size : ndarray of shape (n_samples,)
-            Between 1 and `n_bank`.
-        """
-        X = self._check(X)
-        model = in_dtype(self, X.dtype)
-        return infer(
-            lambda x: 1.0 / model._log_posterior(x).softmax(1).square().sum(1),
-            self._standardised(X),
-            model.device_,
-        )
-
-    def transform(self, X):
-        """Posterior means of the codes of the rows of X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components_)
-            In the dtype of X.
-
-        Warns
-        -----
-        UserWarning
-            If importance weights rest on fewer than ten draws for half of the rows.
-        """
-        Z = super().transform(X)
-        if not self._amortised and not isinstance(self.prior_, AtomsPrior):
-            size = float(np.median(self.effective_sample_size(X)))
-            if size < FEW_EFFECTIVE_DRAWS:
-                warnings.warn(
-                    f"The median effective sample size of the posterior is {size:.1f}; raise "
-                    f"n_bank={self.n_bank} or epsilon={self.epsilon}, or use "
-                    "posterior='amortised'.",
-                    UserWarning,
-                    stacklevel=2,
-                )
-        return Z
+        self._table = self._principal = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +45,9 @@ class DualTable:
         *,
         n_steps: int,
         unit: float,
+        share: float = 0.5,
     ) -> Tensor:
-        """Sinkhorn from the stored potentials of a mini-batch; store the half-way point.
+        """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
 
         Parameters
         ----------
@@ -59,6 +61,8 @@ class DualTable:
             Number of Sinkhorn iterations.
         unit : float
             What stored potentials are multiplied by.
+        share : float
+            How far of the way stored potentials go; at 0 they stay, and nothing is solved.
 
         Returns
         -------
@@ -71,6 +75,8 @@ class DualTable:
         else:
             rows = rows.to(self.values.device)
             start = self.values[rows] / unit
+            if share == 0.0:
+                return start
         f = start
         for _ in range(n_steps):
             g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
@@ -79,20 +85,37 @@ class DualTable:
         if rows is None:
             return f
         # A loss that is not finite is rolled back; so must these be.
-        moved = torch.where(f.isfinite(), 0.5 * (start + f), start)
+        moved = torch.where(f.isfinite(), torch.lerp(start, f, share), start)
         self.values[rows] = moved * unit
         return moved
 
 
-class PosteriorBank(nn.Module):
-    """Prior draws with what they decode to and their logarithmic weights v(z) / epsilon."""
+def plan_residual(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
+    """Mean square per feature of the differences of rows x and y, coupled by a plan (n, m)."""
+    plan = plan / plan.sum()
+    square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
+    return (square - 2.0 * ((plan.T @ x) * y).sum()) / x.shape[1]
 
-    z: Tensor
-    raw: Tensor
-    log_weight: Tensor
 
-    def __init__(self, z: Tensor, raw: Tensor, log_weight: Tensor):
-        super().__init__()
-        self.register_buffer("z", z.detach())
-        self.register_buffer("raw", raw.detach())
-        self.register_buffer("log_weight", log_weight.detach())
+class PrincipalDraws:
+    """From prior draws to the Gaussian of the first principal components of rows.
+
+    For normal draws and Gaussian rows of as many features it is the optimal transport.
+    """
+
+    def __init__(self, X: np.ndarray, n_components: int, device: torch.device):
+        centre = X.mean(axis=0)
+        _, sizes, directions = np.linalg.svd(X - centre, full_matrices=False)
+        scaled = directions[:n_components] * (sizes[:n_components, None] / math.sqrt(len(X)))
+        self.low, self.high = float(X.min()), float(X.max())
+        self.centre, self.scaled = (
+            torch.tensor(part, dtype=torch.float32, device=device) for part in (centre, scaled)
+        )
+
+    def __call__(self, z: Tensor) -> Tensor:
+        unit = (z - z.mean(0)) / z.std(0).clamp_min(1e-6)
+        return self.centre + unit[:, : len(self.scaled)] @ self.scaled
+
+    def within_range(self, x: Tensor) -> Tensor:
+        """No value beyond those of the rows."""
+        return x.clamp(self.low, self.high)

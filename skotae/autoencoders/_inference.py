@@ -12,6 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
+from skotae.costs.base import CostModule
 from skotae.metrics import triangle_bound
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._sklearn import check_sample_weight, in_container, index_of, output_container
@@ -167,6 +168,7 @@ class GeneratingMixin:
         data_max_: np.ndarray
         decoder_: Any
         device_: torch.device
+        cost_: Any
         clip: bool
         _seed: int
         _dtype: np.dtype
@@ -175,13 +177,16 @@ class GeneratingMixin:
         _check: Any
         _draw_codes: Any
 
-    def sample(self, n_samples=1, *, random_state=None):
+    def sample(self, n_samples=1, *, noise=False, random_state=None):
         """New rows: decoded draws from the prior.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows.
+        noise : bool, default=False
+            Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
+            where `cost` is a Gaussian or Bernoulli likelihood.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
 
@@ -192,7 +197,8 @@ class GeneratingMixin:
         """
         check_is_fitted(self)
         check_count("n_samples", n_samples, 1)
-        return self._frame(self._generate(n_samples, draw_seed(random_state), self._dtype))
+        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise)
+        return self._frame(rows)
 
     def score(self, X, y=None, sample_weight=None):
         r"""Minus a bound on the Wasserstein distance between data and model.
@@ -230,20 +236,32 @@ class GeneratingMixin:
         )
         return -bound
 
-    def _decode(self, Z: np.ndarray) -> np.ndarray:
+    def _decode(self, Z: np.ndarray, noise_seed: int | None = None) -> np.ndarray:
+        """Means of the likelihood; draws from it, if there is a seed."""
         model = in_dtype(self, Z.dtype)
-        out = infer(model.decoder_, Z, model.device_)
+        decode = model.decoder_
+        if noise_seed is not None:
+            generator = make_generator(noise_seed, model.device_)
+            decode = lambda z: model.decoder_.cost.draw(model.decoder_(z), generator)  # noqa: E731
+        out = infer(decode, Z, model.device_)
         return out * Z.dtype.type(self.data_scale_) + self.data_mean_.astype(Z.dtype)
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Rows as the model sees them; without an encoder they stand for themselves."""
         return X
 
-    def _generate(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> np.ndarray:
+    def _generate(
+        self, n: int, seed: int, dtype: np.dtype, noise: bool = False, **options: Any
+    ) -> np.ndarray:
         """Decoded draws from the prior."""
+        if noise and type(self.decoder_.cost).draw is CostModule.draw:
+            raise ValueError(
+                f"noise=True with cost={self.cost_!r}, which is no likelihood to draw from; "
+                "expected noise=False, or an estimator with cost='gaussian' or 'bernoulli'."
+            )
         torch_dtype = torch.float64 if dtype == np.float64 else torch.float32
         codes = self._draw_codes(n, make_generator(seed), torch_dtype, **options)
-        rows = self._decode(codes.numpy())
+        rows = self._decode(codes.numpy(), seed + 1 if noise else None)
         return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
 
     def _frame(self, X: np.ndarray, index: Any = None) -> Any:

@@ -154,7 +154,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         """
         return self.fit(X, y).labels_
 
-    def sample(self, n_samples=1, *, component=None, scale=1.0, random_state=None):
+    def sample(self, n_samples=1, *, component=None, scale=1.0, noise=False, random_state=None):
         """New rows: decoded draws from the prior, or from one of its components.
 
         Parameters
@@ -166,6 +166,9 @@ class MixtureAutoencoder(BaseAutoencoder):
         scale : float, default=1.0
             Standard deviation of the components that codes are drawn from; below that of
             the prior, which is 1, codes lie closer to the means.
+        noise : bool, default=False
+            Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
+            where `cost` is a Gaussian or Bernoulli likelihood.
         random_state : int, RandomState instance or None, default=None
             Seed of the draws.
 
@@ -180,7 +183,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         if not isinstance(scale, Real) or not 0 < float(scale) < np.inf:
             raise ValueError(f"scale={scale!r}; expected a number above 0.")
         options = {"component": component, "scale": float(scale)}
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, **options)
+        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise, **options)
         return self._frame(rows)
 
     def _draw_codes(

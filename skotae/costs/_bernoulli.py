@@ -53,6 +53,9 @@ class _BernoulliModule(CostModule):
     def decode(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
 
+    def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.bernoulli(y, generator=generator)
+
     def from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
         x, raw = torch.broadcast_tensors(x, raw)
         return binary_cross_entropy_with_logits(raw, x, reduction="none").sum(-1)

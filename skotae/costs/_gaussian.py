@@ -120,5 +120,9 @@ class GaussianModule(CostModule):
         square = pairwise_square(x * precision, y * precision)
         return 0.5 * square + self._constant(log_scale, x.shape[-1])
 
+    def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+        return y + self.log_scale.clamp_min(self.least).exp() * noise
+
     def _constant(self, log_scale: Tensor, n: int) -> Tensor:
         return n * (log_scale.mean() + 0.5 * math.log(2 * math.pi))

@@ -105,6 +105,10 @@ class CostModule(nn.Module):
         """Cost of each row, from the raw outputs of a network."""
         return self(x, self.decode(raw))
 
+    def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """Rows drawn from the likelihood around rows of data space, if it has this method."""
+        raise NotImplementedError
+
     def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
         """Cost of all pairs of rows, from the raw outputs of a network."""
         return self.pairwise(x, self.decode(raw))

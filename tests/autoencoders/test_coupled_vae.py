@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skotae import CoupledVAE
+from skotae.autoencoders._dual import DualTable
 from skotae.costs import GaussianCost
 from skotae.priors import AtomsPrior
 from skotae.testing import linear_gaussian, make_data
@@ -218,3 +219,69 @@ def test_posterior_with_two_modes():
         assert np.abs(drawn).std() == pytest.approx(
             np.sqrt(weight @ z**2 - (weight @ np.abs(z)) ** 2), rel=0.2
         )
+
+
+# --- start and steadiness --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [None, "uniform", "sphere", "atoms"])
+@pytest.mark.parametrize("cost", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize("potential", ["table", "network"])
+@pytest.mark.filterwarnings("ignore:The median effective sample size:UserWarning")
+def test_options_of_start_and_plan(prior, cost, potential):
+    model = small(
+        prior=ATOMS if prior == "atoms" else prior,
+        cost=cost,
+        potential=potential,
+        init="principal",
+        plan_decay=0.9,
+        max_iter=4,
+    ).fit(X)
+    assert np.isfinite(model.history_["loss"]).all()
+    assert model.sample(3, random_state=0).shape == (3, 6)
+    model.partial_fit(X)
+
+
+def test_start_from_principal_components(monkeypatch):
+    """Before the first plan the decoder learns the Gaussian of the first components."""
+    monkeypatch.setattr("skotae.autoencoders._coupled.PRINCIPAL_SHARES", (1.0, 1.1))
+    rng = np.random.RandomState(0)
+    data = 5.0 + rng.normal(size=(500, 3)) * [3.0, 1.0, 0.1]
+    model = small(
+        init="principal", clip=False, max_iter=150, learning_rate_init=0.01, batch_size=128
+    ).fit(data)
+    samples = model.sample(5000, random_state=0)
+    np.testing.assert_allclose(samples.mean(axis=0), 5.0, atol=0.15)
+    expected = np.cov(data.T)
+    expected[2, 2] = 0.0
+    np.testing.assert_allclose(np.cov(samples.T), expected, atol=0.7)
+
+
+def test_average_of_the_decoder():
+    """Before each step the average goes a share of the way to the decoder."""
+    one, two = (
+        small(
+            plan_decay=0.75,
+            learning_rate="constant",
+            batch_size=48,
+            max_iter=n,
+            cost=GaussianCost(variance=100.0),
+        ).fit(X)
+        for n in (1, 2)
+    )
+    before = {name: weight for name, weight in one.average_.named_parameters()}
+    for name, weight in one.decoder_.net.named_parameters():
+        assert not torch.equal(weight, before[name])
+        expected = 0.75 * before[name] + 0.25 * weight
+        torch.testing.assert_close(two.average_.get_parameter(name), expected)
+
+
+def test_potentials_at_rest():
+    table = DualTable(4, torch.device("cpu"))
+    log_kernel = -torch.arange(12.0).reshape(4, 3)
+    log_b = torch.full((3,), 1 / 3).log()
+    rows = torch.tensor([2, 0, 3, 1])
+    moved = table.move(log_kernel, log_b, rows, n_steps=2, unit=1.0)
+    assert moved.std() > 0
+    rested = table.move(log_kernel, log_b, rows, n_steps=2, unit=1.0, share=0.0)
+    torch.testing.assert_close(rested, moved)

@@ -174,6 +174,8 @@ def main() -> None:
         return {"fit_seconds": seconds, **measured(model, data)}
 
     def paper(figures: Paper, d: int) -> dict[str, float]:
+        if data.name != "mnist":
+            return {}
         neighbours, errors = (values[N_COMPONENTS.index(d)] for values in figures)
         return {"nn_5": neighbours, "reconstruction_error": errors}
 
@@ -182,6 +184,7 @@ def main() -> None:
         rows = {
             name: Row(partial(fitted, name, d), paper(figures, d))
             for name, (_, _, figures) in ROWS.items()
+            if images or "linear output" not in name
         }
         if find_spec("pythae") is not None and d == PEERS_AT:
             for name, ours in PEERS.items():

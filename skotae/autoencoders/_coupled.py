@@ -18,9 +18,14 @@ from skotae.autoencoders._dual import (
     DualNetworks,
     DualTable,
     PrincipalDraws,
+    log_shares,
     plan_residual,
 )
-from skotae.autoencoders._importance import ImportancePosterior, PosteriorBank
+from skotae.autoencoders._importance import (
+    ImportancePosterior,
+    PosteriorBank,
+    balanced_potentials,
+)
 from skotae.autoencoders._modules import Encoder
 from skotae.costs import GaussianCost
 from skotae.divergences import MMD
@@ -79,12 +84,11 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     plan_decay : float, default=0.0
         Decay per step of a moving average of the decoder's weights that the plan is computed
         with, in the place of the decoder itself; 0 is no average. Near 1 (0.99 say) the plan
-        is steady, also for small mini-batches, and the table of potentials moves by ever
-        smaller steps and comes to rest with the end of the cooling.
+        is steady, also for small mini-batches. The average comes to rest with the end of the
+        cooling, and the table of potentials, by ever smaller steps, with that of the training.
     init : {"random", "principal"}, default="random"
-        What the decoder starts from: random weights, or the principal components of the data,
-        which it is fitted to in the first 2 % of the training. Not used with an amortised
-        posterior, which has a start of its own, nor with atoms as the prior.
+        What the decoder starts from: random weights, or the data's principal components,
+        fitted in the first 2 % of the training; not with an amortised posterior or atoms.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it.
@@ -96,6 +100,10 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         sparse; 0 is the objective above.
     n_bank : int, default=4096
         Number of draws in the bank.
+    n_bank_steps : int, default=40
+        Sinkhorn iterations, at first with a larger epsilon, that couple the bank to the training
+        rows (`n_bank` of them at most) after training with a table, so that posteriors average
+        to the prior; at 0 the potentials are those of training.
     {prior}
     cost : str or cost, default="gaussian"
         The negative log-likelihood: ``"gaussian"``, ``"bernoulli"`` or an instance from
@@ -145,6 +153,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         "posterior": [StrOptions({"auto", "importance", "amortised"})],
         "anchor": [Interval(Real, 0, None, closed="left")],
         "n_bank": [Interval(Integral, 2, None, closed="left")],
+        "n_bank_steps": [Interval(Integral, 0, None, closed="left")],
     }
 
     def __init__(
@@ -161,6 +170,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         posterior: str = "auto",
         anchor: float = 1.0,
         n_bank: int = 4096,
+        n_bank_steps: int = 40,
         prior: Any = None,
         cost: Any = "gaussian",
         encoder: Any = None,
@@ -192,6 +202,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         self.posterior = posterior
         self.anchor = anchor
         self.n_bank = n_bank
+        self.n_bank_steps = n_bank_steps
         self.prior = prior
         self.cost = cost
         self.encoder = encoder
@@ -212,8 +223,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    # The likelihood is in nats already.
-    cost_scale = 1.0
+    cost_scale = 1.0  # the likelihood is in nats already
 
     # The plan of a mini-batch is the coarser the fewer rows it has.
     _auto_batch = (4, 64, 512)
@@ -251,18 +261,16 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         self._hot = max(2.0, self.cost_.unit(some, some.mean(axis=0)))
         self._principal: PrincipalDraws | None = None
         if self.init == "principal" and not (self._amortised or self._discrete):
-            self._principal = PrincipalDraws(some, self.n_components_, self.device_)
+            bounded = not self.cost_.standardise
+            self._principal = PrincipalDraws(some, self.n_components_, bounded, self.device_)
         self._gaussian = isinstance(self.cost_, GaussianCost)
         self._residual = 1.0
         self._learned = self._gaussian and self.cost_.variance == "learned"
         self._final_scale = SMALLEST_SCALE
         if self._gaussian:
-            self._final_scale = (
-                SMALLEST_SCALE
-                if self._learned
-                else math.sqrt(self.cost_.variance) / self.data_scale_
-            )
             self.decoder_.cost.log_scale.requires_grad_(False)
+            if not self._learned:
+                self._final_scale = math.sqrt(self.cost_.variance) / self.data_scale_
 
     @property
     def _amortised(self) -> bool:
@@ -327,9 +335,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         z, log_b = self._prior_draws(batch, step.generator)
         decoder = self.decoder_
         if self.plan_decay > 0 and step.training:
-            with torch.no_grad():
-                old, new = [*self.average_.parameters()], [*decoder.net.parameters()]
-                torch._foreach_lerp_(old, new, 1.0 - self.plan_decay)
+            self._move_average(step)
         if step.progress < self._cooling[0]:
             if self._principal is not None:
                 return self._principal_objective(z)
@@ -376,13 +382,17 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         }
         return self._steadied(terms)
 
+    @torch.no_grad()
+    def _move_average(self, step: Step) -> None:
+        """A step towards the decoder, ever smaller and none at the end of the cooling."""
+        share = (1.0 - self.plan_decay) * (1.0 - self._cooled(step.elapsed))
+        old, new = [*self.average_.parameters()], [*self.decoder_.net.parameters()]
+        torch._foreach_lerp_(old, new, share)
+
     def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
         """Cost of decoding draws to the Gaussian with the data's principal components."""
         assert self._principal is not None
-        target = self._principal(z)
-        if not self.cost_.standardise:
-            target = self._principal.within_range(target)
-        cost = self.decoder_.cost.from_raw(target, self.decoder_.net(z)).mean()
+        cost = self.decoder_.cost.from_raw(self._principal(z), self.decoder_.net(z)).mean()
         return self._steadied({"transport": cost})
 
     def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
@@ -397,13 +407,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
 
     def _posterior_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
         """-log q(z|x) at the encoder's code, up to a constant; teaches the encoder alone."""
-        net = self.decoder_.net
-        frozen = {name: weight.detach() for name, weight in net.named_parameters()}
-        raw = torch.func.functional_call(net, frozen, (code,))
-        cost = self.decoder_.cost.pairwise_from_raw(x, raw)
         # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
-        share = ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
-        loss = -share.mean()
+        loss = -log_shares(self.decoder_, x, code, u, epsilon).mean()
         if hasattr(self.prior_, "log_prob"):
             loss = loss - self.prior_.log_prob(code).mean()
         return epsilon * loss
@@ -425,7 +430,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
                 step.rows if step.training else None,
                 n_steps=self.n_dual_steps,
                 unit=self._table_unit(epsilon),
-                share=0.5 * (1.0 - self._cooled(step.progress) if self.plan_decay > 0 else 1.0),
+                share=0.5 * (1.0 - (step.elapsed if self.plan_decay > 0 else 0.0)),
             )
         return u, c_transform(u, cost, epsilon)
 
@@ -485,6 +490,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
                 v = self.dual_.v(z, self.epsilon)
             elif self.potential == "network":
                 v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
+            elif self.n_bank_steps > 0:
+                v = balanced_potentials(cost, log_b, self.epsilon, self.n_bank_steps)
             else:
                 u = x.new_zeros(len(x)) if self._table is None else self._table.values[some]
                 u = u.to(cost) * (self.epsilon / self._table_unit(self.epsilon))

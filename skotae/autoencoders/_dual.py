@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class DualTable:
         unit : float
             What stored potentials are multiplied by.
         share : float
-            How far of the way stored potentials go; at 0 they stay, and nothing is solved.
+            How far of the way stored potentials go.
 
         Returns
         -------
@@ -75,8 +76,6 @@ class DualTable:
         else:
             rows = rows.to(self.values.device)
             start = self.values[rows] / unit
-            if share == 0.0:
-                return start
         f = start
         for _ in range(n_steps):
             g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
@@ -97,25 +96,31 @@ def plan_residual(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
     return (square - 2.0 * ((plan.T @ x) * y).sum()) / x.shape[1]
 
 
+def log_shares(decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
+    """Log share of each row among the rows that reach its code; slopes are those of codes."""
+    frozen = {name: weight.detach() for name, weight in decoder.net.named_parameters()}
+    raw = torch.func.functional_call(decoder.net, frozen, (code,))
+    cost = decoder.cost.pairwise_from_raw(x, raw)
+    return ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
+
+
 class PrincipalDraws:
     """From prior draws to the Gaussian of the first principal components of rows.
 
-    For normal draws and Gaussian rows of as many features it is the optimal transport.
+    For normal draws and Gaussian rows of as many features it is the optimal transport. With
+    `bounded`, no value is beyond those of the rows.
     """
 
-    def __init__(self, X: np.ndarray, n_components: int, device: torch.device):
+    def __init__(self, X: np.ndarray, n_components: int, bounded: bool, device: torch.device):
         centre = X.mean(axis=0)
         _, sizes, directions = np.linalg.svd(X - centre, full_matrices=False)
         scaled = directions[:n_components] * (sizes[:n_components, None] / math.sqrt(len(X)))
-        self.low, self.high = float(X.min()), float(X.max())
+        self.bounds = (float(X.min()), float(X.max())) if bounded else None
         self.centre, self.scaled = (
             torch.tensor(part, dtype=torch.float32, device=device) for part in (centre, scaled)
         )
 
     def __call__(self, z: Tensor) -> Tensor:
         unit = (z - z.mean(0)) / z.std(0).clamp_min(1e-6)
-        return self.centre + unit[:, : len(self.scaled)] @ self.scaled
-
-    def within_range(self, x: Tensor) -> Tensor:
-        """No value beyond those of the rows."""
-        return x.clamp(self.low, self.high)
+        drawn = self.centre + unit[:, : len(self.scaled)] @ self.scaled
+        return drawn if self.bounds is None else drawn.clamp(*self.bounds)

@@ -34,6 +34,11 @@ class Step:
     progress: float = 0.0
     training: bool = True
 
+    @property
+    def elapsed(self) -> float:
+        """Share of the planned steps that are done; 0 where an earlier fit goes on."""
+        return self.progress % 1.0
+
 
 Objective = Callable[[Tensor, Step], Mapping[str, Tensor]]
 

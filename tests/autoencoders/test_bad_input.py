@@ -440,6 +440,7 @@ FIT_ONE = {
         ),
         "plan_decay": ({"plan_decay": 1.0}, None, ValueError, ["'plan_decay'", "[0.0, 1.0)"]),
         "init": ({"init": "pca"}, None, ValueError, ["'init'", "principal"]),
+        "n_bank_steps": ({"n_bank_steps": -1}, None, ValueError, ["'n_bank_steps'", "[0, inf)"]),
         "n_bank": ({"n_bank": 1}, None, ValueError, ["'n_bank'", "[2, inf)"]),
         "n_dual_steps": ({"n_dual_steps": 0}, None, ValueError, ["'n_dual_steps'", "[1, inf)"]),
         "posterior": ({"posterior": "exact"}, None, ValueError, ["'posterior'", "amortised"]),

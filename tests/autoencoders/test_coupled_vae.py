@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 from skotae import CoupledVAE
@@ -258,7 +259,7 @@ def test_start_from_principal_components(monkeypatch):
 
 
 def test_average_of_the_decoder():
-    """Before each step the average goes a share of the way to the decoder."""
+    """Before each step it goes a share of the way to the decoder, ever less in the cooling."""
     one, two = (
         small(
             plan_decay=0.75,
@@ -272,16 +273,32 @@ def test_average_of_the_decoder():
     before = {name: weight for name, weight in one.average_.named_parameters()}
     for name, weight in one.decoder_.net.named_parameters():
         assert not torch.equal(weight, before[name])
-        expected = 0.75 * before[name] + 0.25 * weight
+        # The second of two steps, where cooling has 0.5 of 0.7 behind it.
+        expected = torch.lerp(before[name], weight, 0.25 * (1 - 0.5 / 0.7))
         torch.testing.assert_close(two.average_.get_parameter(name), expected)
 
 
-def test_potentials_at_rest():
-    table = DualTable(4, torch.device("cpu"))
+def test_share_of_the_way():
     log_kernel = -torch.arange(12.0).reshape(4, 3)
     log_b = torch.full((3,), 1 / 3).log()
     rows = torch.tensor([2, 0, 3, 1])
-    moved = table.move(log_kernel, log_b, rows, n_steps=2, unit=1.0)
-    assert moved.std() > 0
-    rested = table.move(log_kernel, log_b, rows, n_steps=2, unit=1.0, share=0.0)
-    torch.testing.assert_close(rested, moved)
+    moved = []
+    for share in (1.0, 0.25, 0.0):
+        table = DualTable(4, torch.device("cpu"))
+        moved.append(table.move(log_kernel, log_b, rows, n_steps=2, unit=2.0, share=share))
+        torch.testing.assert_close(table.values[rows], 2.0 * moved[-1])
+    assert moved[0].std() > 0
+    torch.testing.assert_close(moved[1], 0.25 * moved[0])
+    torch.testing.assert_close(moved[2], torch.zeros(4))
+
+
+def test_posteriors_average_to_the_prior():
+    """Of training rows: more closely than with the potentials of training."""
+    data = load_digits().data[:300] / 16
+    distance = []
+    for n_bank_steps in (0, 40):
+        model = small(cost="bernoulli", n_bank_steps=n_bank_steps, n_bank=400, max_iter=30)
+        rows = torch.tensor(data, dtype=torch.float32)
+        weights = model.fit(data)._log_posterior(rows).softmax(1)
+        distance.append(float((400 * weights.mean(0) - 1).abs().mean()))
+    assert distance[1] < 0.2 * distance[0]

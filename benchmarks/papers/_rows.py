@@ -104,7 +104,9 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test; nothing is written")
     parser.add_argument("--data", metavar="FILE.npz", type=Path, help="other data than MNIST")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of a row under ten minutes")
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="rows whose name contains it")
+    parser.add_argument(
+        "--only", nargs="+", metavar="TEXT", help="rows whose 'table: row' contains it"
+    )
     parser.add_argument("--redo", action="store_true", help="run again what is there")
     return parser.parse_args()
 
@@ -215,7 +217,8 @@ def run(
     for seed in range(1 if options.quick else options.seeds):
         for table in tables:
             for row_name, row in table.rows.items():
-                if options.only and not any(text in row_name for text in options.only):
+                title = f"{table.title}: {row_name}"
+                if options.only and not any(text in title for text in options.only):
                     continue
                 entry = found.setdefault(table.title, {}).setdefault(row_name, {"seeds": {}})
                 entry["paper"] = dict(row.paper)

@@ -77,7 +77,9 @@ class GraphClusters:
 
     def fit(self, X: np.ndarray) -> GraphClusters:
         self.labels_ = graph_clusters(X, self.n_clusters, self.seed)
-        self.neighbours_ = KNeighborsClassifier(n_neighbors=5).fit(X, self.labels_)
+        directions = PCA(min(50, *X.shape), random_state=self.seed)
+        classifier = make_pipeline(directions, KNeighborsClassifier(n_neighbors=5))
+        self.neighbours_ = classifier.fit(X, self.labels_)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:

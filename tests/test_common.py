@@ -151,6 +151,7 @@ COSTS = [
     costs.GaussianCost(),
     costs.GaussianCost(variance=0.3),
     costs.SquaredEuclideanCost(),
+    costs.SquaredEuclideanCost(bounds=(0, 1)),
 ]
 DIVERGENCES = [
     divergences.AdversarialDivergence(hidden_layer_sizes=(16,)),

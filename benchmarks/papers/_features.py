@@ -15,17 +15,19 @@ from torch.nn import functional
 CACHE = Path(__file__).parents[1] / ".cache"
 BATCH_SIZE = 128
 LEARNING_RATE = 0.001
+N_EPOCHS = 5
 SMALLEST_IMAGE = 16
+QUICK_WIDTH = 50
 
 
 class Classifier(nn.Module):
     """LeNet for images, a perceptron for tables and small images; features and logits.
 
     LeNet with max-pooling and rectifiers: convolutions of 20 and 50 channels with 5 x 5
-    kernels, then 500 dense units, which are the features.
+    kernels, then `width` dense units, which are the features.
     """
 
-    def __init__(self, data: Data):
+    def __init__(self, data: Data, width: int = 500):
         super().__init__()
         shape = data.image_shape
         n_features = data.X_train.shape[1]
@@ -42,10 +44,10 @@ class Classifier(nn.Module):
             ]
             n_features = 50 * height * width
         else:
-            layers += [nn.Linear(n_features, 500), nn.ReLU()]
-            n_features = 500
-        self.body = nn.Sequential(*layers, nn.Linear(n_features, 500), nn.ReLU())
-        self.head = nn.Linear(500, data.n_classes)
+            layers += [nn.Linear(n_features, width), nn.ReLU()]
+            n_features = width
+        self.body = nn.Sequential(*layers, nn.Linear(n_features, width), nn.ReLU())
+        self.head = nn.Linear(width, data.n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
@@ -64,14 +66,17 @@ def trained_features(
     path = CACHE / f"classifier-{data.name}-{digest.hexdigest()[:16]}-{seed}.pt"
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Classifier(data)
-        if path.exists():
+        if quick:
+            model = Classifier(data, width=QUICK_WIDTH)
+            _train(model, data, n_epochs=1)
+        elif path.exists():
+            model = Classifier(data)
             model.load_state_dict(torch.load(path, weights_only=True))
         else:
-            _train(model, data, n_epochs=1 if quick else max(5, 300_000 // len(data.X_train)))
+            model = Classifier(data)
+            _train(model, data, n_epochs=data.epochs(N_EPOCHS))
             CACHE.mkdir(exist_ok=True)
-            if not quick:
-                torch.save(model.state_dict(), path)
+            torch.save(model.state_dict(), path)
     model.eval()
     accuracy = float((_apply(model, data.X_test).argmax(1) == data.y_test).mean())
     return lambda X: _apply(model.body, np.asarray(X, np.float32)), accuracy

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# Read by tqdm, which draws the progress bars of pythae, when it is imported.
+os.environ.setdefault("TQDM_DISABLE", "1")
+
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -28,6 +31,7 @@ from skotae.datasets import fetch_mnist
 FOLDER = "papers"
 LONG_SECONDS = 600.0
 QUICK_ROWS = 1000
+MNIST_ROWS = 60_000
 Measures = dict[str, Any]
 
 
@@ -48,6 +52,10 @@ class Data(NamedTuple):
     @property
     def n_classes(self) -> int:
         return len(np.unique(self.y_train))
+
+    def epochs(self, on_mnist: int) -> int:
+        """As many as have the steps of so many on MNIST, up to ten times the number."""
+        return max(on_mnist, min(10 * on_mnist, on_mnist * MNIST_ROWS // len(self.X_train)))
 
     def subset(self, n_train: int, n_test: int | None = None, seed: int = 0) -> Data:
         """That many rows drawn without replacement, or all where there are fewer."""
@@ -96,7 +104,9 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke test; nothing is written")
     parser.add_argument("--data", metavar="FILE.npz", type=Path, help="other data than MNIST")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of a row under ten minutes")
-    parser.add_argument("--only", nargs="+", metavar="TEXT", help="rows whose name contains it")
+    parser.add_argument(
+        "--only", nargs="+", metavar="TEXT", help="rows whose 'table: row' contains it"
+    )
     parser.add_argument("--redo", action="store_true", help="run again what is there")
     return parser.parse_args()
 
@@ -207,7 +217,8 @@ def run(
     for seed in range(1 if options.quick else options.seeds):
         for table in tables:
             for row_name, row in table.rows.items():
-                if options.only and not any(text in row_name for text in options.only):
+                title = f"{table.title}: {row_name}"
+                if options.only and not any(text in title for text in options.only):
                     continue
                 entry = found.setdefault(table.title, {}).setdefault(row_name, {"seeds": {}})
                 entry["paper"] = dict(row.paper)

@@ -5,7 +5,7 @@
 Every row has the same networks, epochs and number of components, and is measured on the test set:
 
 - ``reconstruction_error``: squared, summed over pixels;
-- ``frechet_distance``: between the features of test rows and of as many samples; the features are
+- ``frechet_distance``: between the features of 5,000 test rows and samples; the features are
   those of a classifier that is trained here (for images LeNet), so that values compare with each
   other but not with the paper's;
 - ``mmd_x_100``: squared MMD between one draw from each row's posterior and the prior, times 100;
@@ -13,7 +13,8 @@ Every row has the same networks, epochs and number of components, and is measure
 - ``coverage``: share of the test rows that have a sample among their neighbours, in features;
 - ``knn_accuracy``: of five nearest neighbours, on codes.
 
-The text of the paper gives neither its network nor its number of components.
+The text of the paper gives neither its network nor its number of components; with 24 the
+networks here reach its reconstruction errors.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ from importlib.util import find_spec
 from typing import Any
 
 from _features import trained_features
+from _pythae import PythaeModel
 from _rows import Data, Measures, Row, Table, arguments, load, reported, run, timed_fit
 
 import skotae
 from skotae.divergences import ExactDivergence
 from skotae.metrics import generation_report
 
-N_COMPONENTS = 20
+N_COMPONENTS = 24
 HIDDEN = (512, 512)
 BATCH_SIZE = 256
 N_EPOCHS = 20
+N_SAMPLES = 5000
 DECIMALS = {
     "reconstruction_error": 2,
     "frechet_distance": 1,
@@ -109,23 +112,26 @@ def measured(model: Any, data: Data, features: Any, seed: int) -> Measures:
         model,
         *(data.X_train, data.y_train, data.X_test, data.y_test),
         features=features,
+        n_samples=min(N_SAMPLES, len(data.X_test)),
         random_state=seed,
     )
     found = reported(report)
-    return {**found, "mmd_x_100": 100.0 * found["prior_gap"]}
+    if "prior_gap" in found:
+        found["mmd_x_100"] = 100.0 * found["prior_gap"]
+    return found
 
 
 def main() -> None:
     options = arguments(__doc__)
     data = load(options)
-    n_epochs = 1 if options.quick else N_EPOCHS
+    n_epochs = 1 if options.quick else data.epochs(N_EPOCHS)
     features, accuracy = trained_features(data, quick=options.quick)
     print(f"features: those of a classifier with test accuracy {accuracy:.4f}")
     settings = {
         "n_components": N_COMPONENTS,
         "hidden_layer_sizes": HIDDEN,
         "batch_size": BATCH_SIZE,
-        "n_epochs": N_EPOCHS,
+        "n_epochs": n_epochs,
     }
     common = {} if data.image_shape is None else {"cost": "bernoulli"}
 
@@ -143,8 +149,6 @@ def main() -> None:
         return {"fit_seconds": seconds, **measured(model, data, features, seed)}
 
     def peer(name: str, seed: int) -> Measures:
-        from _pythae import PythaeModel
-
         model = PythaeModel(name, N_COMPONENTS, HIDDEN, BATCH_SIZE, n_epochs, random_state=seed)
         seconds = timed_fit(model, data.X_train)
         return {"fit_seconds": seconds, **measured(model, data, features, seed)}

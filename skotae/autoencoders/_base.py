@@ -397,7 +397,7 @@ class GeneratingEstimator(GeneratingMixin, NetworkEstimator):
     def _decoder(self) -> Decoder:
         return Decoder(
             self._network("decoder", self.n_components_, self.n_features_in_),
-            self.cost_.build(self.n_features_in_, self.data_scale_),
+            self.cost_.build(self.n_features_in_, self.data_scale_, self.data_mean_),
         )
 
 

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._graph_clusters import graph_clusters
 from skotae.autoencoders._mixture_posterior import MixtureAutoencoder
 from skotae.divergences import MMD
-from skotae.training import Step
+from skotae.training import Rows, Step
 from skotae.transport._mmd import kernel_mean
 from skotae.utils._sklearn import Interval, StrOptions
 
@@ -48,6 +50,13 @@ class GMWAE(MixtureAutoencoder):
         :math:`K\, 1[k = k']\, k(z, z')`, which keeps every component in use.
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
+    init : {"prior", "clusters"}, default="prior"
+        Where :math:`q(k|x)` starts: ``"prior"`` near equal shares for every row;
+        ``"clusters"`` from K clusters of the training rows, found by spectral clustering in
+        the graph of their nearest neighbours. Over the first half of training the loss has
+        the cross-entropy to these as another term, whose weight falls from 1 to 0. Finding
+        them takes time proportional to the square of the number of rows, and memory for a
+        copy of X.
     {cost}
     {networks}
     {clip}
@@ -67,6 +76,8 @@ class GMWAE(MixtureAutoencoder):
     ----------
     .. [1] Gaujac, Feige and Barber (2018), Gaussian mixture models with Wasserstein
        distance, eq. 3 to 8.
+    .. [2] Ng, Jordan and Weiss (2001), On spectral clustering: analysis and an algorithm.
+    .. [3] Rebagliati and Verri (2011), Spectral clustering with more than K eigenvectors.
 
     Examples
     --------
@@ -84,6 +95,7 @@ class GMWAE(MixtureAutoencoder):
         "lam": [Interval(Real, 0, None, closed="left")],
         "discrepancy": [StrOptions({"marginal", "joint"})],
         "separation": [Interval(Real, 0, None, closed="neither")],
+        "init": [StrOptions({"prior", "clusters"})],
     }
 
     def __init__(
@@ -94,6 +106,7 @@ class GMWAE(MixtureAutoencoder):
         lam: float = 0.03,
         discrepancy: str = "marginal",
         separation: float = 4.0,
+        init: str = "prior",
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
         encoder: Any = None,
@@ -119,6 +132,7 @@ class GMWAE(MixtureAutoencoder):
         self.lam = lam
         self.discrepancy = discrepancy
         self.separation = separation
+        self.init = init
         self.cost = cost
         self.cost_scale = cost_scale
         self.encoder = encoder
@@ -140,15 +154,38 @@ class GMWAE(MixtureAutoencoder):
         self.verbose = verbose
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
+    _clusters: Tensor | None = None
+
+    def _build(self, X: np.ndarray) -> None:
+        super()._build(X)
+        if self.init == "clusters":
+            rows = self._standardised(X).astype(np.float32)
+            labels = graph_clusters(rows, self.n_mixtures_, self._seed)
+            self._clusters = torch.from_numpy(labels.astype(np.int64))
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         moments = self.encoder_.moments(batch)
         z, share = moments.draw(step.generator), moments.share
         cost = (share * self._component_costs(batch, z)).sum(1)
-        return {
+        terms = {
             "reconstruction": cost.mean() / self.cost_scale_,
             "penalty": self.lam * self._discrepancy(z, share / len(batch), step.generator),
         }
+        if self.init == "clusters":
+            terms["clusters"] = self._guidance(moments.logits, step)
+        return terms
+
+    def _guidance(self, logits: Tensor, step: Step) -> Tensor:
+        """Cross-entropy to the clusters, with a weight that falls to 0 halfway."""
+        weight = max(0.0, 1 - 2 * step.progress)
+        if self._clusters is None or not weight:
+            return logits.new_zeros(())
+        labels = self._clusters[step.rows].to(logits.device)
+        return weight * torch.nn.functional.cross_entropy(logits, labels)
+
+    def _after_fit(self, rows: Rows) -> None:
+        super()._after_fit(rows)
+        self._clusters = None
 
     def _discrepancy(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
         """Of codes of shape (n, K, d) with weights of shape (n, K) from the prior."""

@@ -41,7 +41,9 @@ class BernoulliCost(BaseCost):
                 f"{column} of X (row {row}). Scale X, or choose another cost."
             )
 
-    def build(self, n_features: int, scale: float = 1.0) -> CostModule:
+    def build(
+        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+    ) -> CostModule:
         return _BernoulliModule(self)
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
-from skotae.costs.base import BaseCost, pairwise_square
+from skotae.costs.base import BaseCost, CostModule, pairwise_square
+
+# Of a bounded decoder: the slope of its outputs, and how far from the bounds it starts, as a
+# share of their distance.
+STEEPNESS = 4.0
+MARGIN = 0.01
 
 
 class SquaredEuclideanCost(BaseCost):
     r"""Squared Euclidean distance, the cost of the 2-Wasserstein distance.
 
     .. math:: c(x, y) = \sum_k (x_k - y_k)^2
+
+    Parameters
+    ----------
+    bounds : pair of float, default=None
+        Least and largest value that a feature can have, such as (0, 1) for pixels. If given,
+        a sigmoid at the end of the decoder keeps its values between the two.
 
     Examples
     --------
@@ -24,11 +39,65 @@ class SquaredEuclideanCost(BaseCost):
     standardise = True
     degree = 2.0
 
+    def __init__(self, bounds: tuple[float, float] | None = None):
+        self.bounds = bounds
+
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return (x - y).square().sum(-1)
 
+    def check_data(self, X: np.ndarray) -> None:
+        if self.bounds is None:
+            return
+        low, high = self._ends()
+        outside = (X < low) | (X > high)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            raise ValueError(
+                f"{self!r} got {X[row, column]} in column {column} of X (row {row}); expected "
+                f"values in [{low:g}, {high:g}]."
+            )
+
+    def build(
+        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+    ) -> CostModule:
+        if self.bounds is None:
+            return CostModule(self)
+        low, high = self._ends()
+        start = np.broadcast_to(0.0 if mean is None else mean, n_features)
+        return _BoundedModule(self, (low - start) / scale, (high - start) / scale)
+
+    def _ends(self) -> tuple[float, float]:
+        try:
+            low, high = map(float, self.bounds)  # type: ignore[arg-type]
+            if -math.inf < low < high < math.inf:
+                return low, high
+        except (TypeError, ValueError):
+            pass
+        raise ValueError(f"bounds={self.bounds!r}; expected two finite numbers, the lower first.")
+
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         return pairwise_square(x, y)
+
+
+class _BoundedModule(CostModule):
+    """Puts raw outputs between bounds, in standardised units.
+
+    Outputs of zero stand for the mean, zero in these units, so that a new decoder starts where
+    it would without bounds.
+    """
+
+    low: Tensor
+    high: Tensor
+    offset: Tensor
+
+    def __init__(self, spec: BaseCost, low: np.ndarray, high: np.ndarray):
+        super().__init__(spec)
+        share = np.clip(-low / (high - low), MARGIN, 1 - MARGIN)
+        for name, value in {"low": low, "high": high, "offset": special.logit(share)}.items():
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float32))
+
+    def decode(self, raw: Tensor) -> Tensor:
+        return self.low.lerp(self.high, (STEEPNESS * raw + self.offset).sigmoid())
 
 
 class EuclideanCost(BaseCost):

@@ -61,7 +61,9 @@ class GaussianCost(BaseCost):
     def in_data_units(self, cost: np.ndarray, n_features: int, scale: float) -> np.ndarray:
         return cost + n_features * math.log(scale)
 
-    def build(self, n_features: int, scale: float = 1.0) -> CostModule:
+    def build(
+        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+    ) -> CostModule:
         if self.variance != "learned" and not (
             isinstance(self.variance, Real) and 0 < float(self.variance) < math.inf
         ):

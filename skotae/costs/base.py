@@ -69,8 +69,10 @@ class BaseCost(BaseEstimator):
         """Cost of rows, from the cost of the same rows divided by `scale`."""
         return cost if self.degree is None else cost * scale**self.degree
 
-    def build(self, n_features: int, scale: float = 1.0) -> CostModule:
-        """The module that a decoder is trained with, on rows divided by `scale`."""
+    def build(
+        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+    ) -> CostModule:
+        """The module that a decoder is trained with, on rows less `mean` divided by `scale`."""
         return CostModule(self)
 
 

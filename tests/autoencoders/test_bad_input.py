@@ -12,7 +12,7 @@ from torch import nn
 
 import skotae
 from skotae.autoencoders._variational import VariationalAutoencoder
-from skotae.costs import CallableCost, GaussianCost
+from skotae.costs import CallableCost, GaussianCost, SquaredEuclideanCost
 from skotae.divergences import (
     MMD,
     AdversarialDivergence,
@@ -78,6 +78,12 @@ FIT = {
         with_value(1.5),
         ValueError,
         ["cost='bernoulli'", "[0, 1]", "1.5", "column 2"],
+    ),
+    "outside of the bounds": (
+        {"cost": SquaredEuclideanCost(bounds=(0, 1))},
+        with_value(-0.5),
+        ValueError,
+        ["SquaredEuclideanCost(bounds=(0, 1))", "[0, 1]", "-0.5", "column 2"],
     ),
     "unknown cost": ({"cost": "sqeuclidian"}, None, ValueError, ["cost=", "sqeuclidean", "mean"]),
     "class of a cost": ({"cost": GaussianCost}, None, TypeError, ["cost=", "an instance"]),
@@ -344,6 +350,7 @@ FIT_ONE = {
         "too many mixtures": ({"n_mixtures": 25}, None, ValueError, ["n_mixtures=25", "24 rows"]),
         "separation": ({"separation": 0.0}, None, ValueError, ["'separation'", "(0.0, inf)"]),
         "discrepancy": ({"discrepancy": "z"}, None, ValueError, ["'discrepancy'", "joint"]),
+        "init": ({"init": "k-means++"}, None, ValueError, ["'init'", "clusters"]),
     },
     "GMVAE": {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
@@ -442,6 +449,12 @@ FIT_ONE = {
 # What those have in common that maximise a bound on the likelihood.
 FIT_VARIATIONAL = {
     "shape of a cost": ({"cost": "sqeuclidean"}, None, ValueError, ["cost=", "likelihood"]),
+    "outside of the bounds": (
+        {"cost": SquaredEuclideanCost(bounds=(0, 1))},
+        None,
+        ValueError,
+        ["cost=", "likelihood"],
+    ),
     "prior without density": (
         {"prior": AtomsPrior(np.eye(2))},
         None,

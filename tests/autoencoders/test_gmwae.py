@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_blobs
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skotae import GMWAE
+from skotae.autoencoders._graph_clusters import N_DENSE, graph_clusters
+from skotae.metrics import clustering_accuracy
 from skotae.testing import autoencoder_checks, make_data
 from skotae.transport import squared_mmd
 
@@ -46,13 +49,11 @@ def test_groups_are_found(discrepancy):
     assert adjusted_rand_score(groups, labels) > 0.5
 
 
+@pytest.mark.parametrize("params", [{"discrepancy": "joint"}, {"init": "clusters"}], ids=str)
 @pytest.mark.parametrize("check", [*autoencoder_checks()], ids=lambda check: check.__name__)
-def test_joint_passes_the_checks(check):
-    """Those of tests/test_common.py are run with the default."""
-    model = GMWAE(
-        n_mixtures=2, discrepancy="joint", hidden_layer_sizes=(16,), max_iter=3, random_state=0
-    )
-    check(model)
+def test_options_pass_the_checks(check, params):
+    """Those of tests/test_common.py are run with the defaults."""
+    check(GMWAE(n_mixtures=2, hidden_layer_sizes=(16,), max_iter=3, random_state=0, **params))
 
 
 def discrepancies(model, share, shift=0.0, n_batches=200, n=64):
@@ -138,3 +139,55 @@ def test_joint_gradients():
         return model._discrepancy(z, logits.softmax(1) / 5, torch.Generator().manual_seed(0))
 
     assert torch.autograd.gradcheck(value, (z, logits))
+
+
+@pytest.mark.parametrize("n", [N_DENSE, 2 * N_DENSE])
+@pytest.mark.parametrize(
+    "length, gap, least", [(2.0, 3.0, 0.98), (4.0, 5.0, 1.0)], ids=["one piece", "pieces"]
+)
+def test_graph_clusters_of_strips(n, length, gap, least):
+    """Longer than they are apart, with and without rows between them."""
+    groups = np.arange(n) % 4
+    data = np.random.default_rng(0).normal(size=(n, 60)) * np.r_[length, np.full(59, 0.4)]
+    data[:, 1] += gap * groups
+    assert clustering_accuracy(groups, graph_clusters(data, 4, 0)) >= least
+    by_k_means = KMeans(4, n_init=5, random_state=0).fit_predict(data)
+    assert clustering_accuracy(groups, by_k_means) < 0.7
+
+
+def test_graph_clusters_of_equal_rows():
+    assert graph_clusters(np.zeros((60, 60)), 3, 0).shape == (60,)
+
+
+@pytest.mark.parametrize("n, k", [(2, 1), (2, 2), (5, 5), (12, 3)])
+def test_graph_clusters_of_few_rows(n, k):
+    labels = graph_clusters(make_data(n), k, 0)
+    assert labels.shape == (n,)
+    assert {*labels} <= {*range(k)}
+
+
+def test_clusters_lead_the_first_half():
+    """The term is there, counts for less and less, and is nothing from halfway on."""
+    model = small(init="clusters", max_iter=4).fit(X)
+    first, second, *rest = model.history_["clusters"]
+    assert first > second > 0
+    assert rest == [0.0, 0.0]
+    model.partial_fit(X)
+    assert model.history_["clusters"][4:] == [0.0]
+
+
+def test_components_keep_to_the_clusters():
+    """When these no longer lead, nor have for half of the training; on new rows too."""
+    data, y = load_digits(n_class=5, return_X_y=True)
+    model = GMWAE(
+        n_mixtures=5,
+        discrepancy="joint",
+        init="clusters",
+        hidden_layer_sizes=(32,),
+        batch_size=64,
+        max_iter=20,
+        random_state=0,
+    ).fit(data[::2])
+    assert clustering_accuracy(y[1::2], model.predict(data[1::2])) > 0.9
+    model.set_params(init="prior").fit(data[::2])
+    assert clustering_accuracy(y[1::2], model.predict(data[1::2])) < 0.9

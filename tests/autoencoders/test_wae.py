@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.datasets import load_digits
 from torch import nn
 
 from skotae import WAEEstimator
-from skotae.costs import COSTS, CallableCost, GaussianCost
+from skotae.costs import COSTS, CallableCost, GaussianCost, SquaredEuclideanCost
 from skotae.divergences import DIVERGENCES, MMD, SinkhornDivergence
 from skotae.networks import MLP, ConvNet
 from skotae.priors import PRIORS, AtomsPrior, DistributionPrior, NormalPrior
@@ -235,6 +236,22 @@ def test_default_dimension():
     model = WAEEstimator(max_iter=1, prior=AtomsPrior(np.eye(3)), penalty="sliced").fit(X)
     assert model.n_components_ == 3
     assert WAEEstimator(max_iter=1, prior="sphere").fit(X[:, :1]).n_components_ == 2
+
+
+def test_bounded_cost_suits_pixels():
+    """Reconstructions stay in [0, 1], and come nearer to pixels that are at its ends."""
+    pixels = (load_digits().data / 16)[:600]
+
+    def reconstructions(cost):
+        model = small(cost=cost, hidden_layer_sizes=(128,), n_components=16, max_iter=30)
+        return model.fit(pixels).reconstruct(pixels)
+
+    bounded, free = (
+        reconstructions(SquaredEuclideanCost(bounds=(0, 1))),
+        reconstructions("sqeuclidean"),
+    )
+    assert free.min() < 0 <= bounded.min() <= bounded.max() <= 1 < free.max()
+    assert np.square(bounded - pixels).sum() < 0.8 * np.square(free - pixels).sum()
 
 
 @pytest.mark.parametrize("batch_size, expected", [("auto", 1), (7, 1), (47, 1), (1000, 1)])

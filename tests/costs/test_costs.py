@@ -33,7 +33,11 @@ def largest(x, y):
 
 
 EVERY = [*DISTANCES.values(), BernoulliCost(), GaussianCost(), GaussianCost(variance=0.3)]
-EVERY += [GaussianCost(per_feature=True), CallableCost(largest)]
+EVERY += [
+    GaussianCost(per_feature=True),
+    CallableCost(largest),
+    SquaredEuclideanCost(bounds=(-9, 9)),
+]
 each = pytest.mark.parametrize("cost", EVERY, ids=lambda cost: repr(cost)[:40])
 
 
@@ -170,16 +174,40 @@ def test_unit_of_constant_data_is_usable(cost):
     assert isinstance(unit, float) and 0 < unit < math.inf
 
 
-# --- Bernoulli -------------------------------------------------------------------------
+# --- values in [0, 1] ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("cost", [BernoulliCost(), SquaredEuclideanCost(bounds=(0, 1))])
 @pytest.mark.parametrize(("bad", "text"), [(-0.5, "-0.5"), (1.5, "1.5"), (255.0, "255.0")])
-def test_bernoulli_names_the_column(bad, text):
+def test_column_outside_the_unit_interval_is_named(cost, bad, text):
     X = np.full((4, 3), 0.5)
     X[2, 1] = bad
-    with pytest.raises(ValueError, match=rf"cost.*\[0, 1\].*{text} in column 1"):
-        BernoulliCost().check_data(X)
-    BernoulliCost().check_data(np.array([[0.0, 1.0]]))
+    with pytest.raises(ValueError, match=rf"{text} in column 1"):
+        cost.check_data(X)
+    cost.check_data(np.array([[0.0, 1.0]]))
+
+
+def test_bounded_decoder():
+    """In standardised units: zero is the mean, and the bounds are approached."""
+    mean, scale = np.array([0.2, 0.5]), 0.1
+    module = SquaredEuclideanCost(bounds=(0, 1)).build(2, scale, mean)
+    raw = torch.tensor([[0.0, 0.0], [1e3, -1e3], [-1e3, 1e3]])
+    decoded = module.decode(raw).numpy() * scale + mean
+    np.testing.assert_allclose(decoded, [mean, [1, 0], [0, 1]], atol=1e-6)
+    # A feature at one of the bounds in all rows must be able to leave it.
+    raw = torch.zeros(1, 1, requires_grad=True)
+    module = SquaredEuclideanCost(bounds=(0, 1)).build(1, scale, np.zeros(1))
+    module.from_raw(torch.full((1, 1), 5.0), raw).sum().backward()
+    assert raw.grad.item() < -0.1
+
+
+@pytest.mark.parametrize("bounds", [(1, 0), (0, 0), (0, math.inf), 1.0, (0, 1, 2), "01x", ()])
+def test_bad_bounds_are_named(bounds):
+    with pytest.raises(ValueError, match="bounds="):
+        SquaredEuclideanCost(bounds=bounds).check_data(np.zeros((2, 2)))
+
+
+# --- Bernoulli -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

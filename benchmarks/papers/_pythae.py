@@ -1,0 +1,198 @@
+"""Models of pythae behind the methods of an estimator, on the networks of the rows beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+# Read by tqdm, which draws the progress bars of pythae, when it is imported.
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skotae.metrics import triangle_bound
+from skotae.networks import MLP
+from skotae.utils._random import make_generator
+
+CHUNK = 4096
+MAX_SCORED_ROWS = 2048
+
+
+class PythaeModel:
+    """VAE, WAE_MMD, AAE or VAMP of pythae, with its own trainer and its defaults.
+
+    The learning rate falls along a cosine, as in the rows beside it. Decoders end in a sigmoid if
+    all values of X are in [0, 1]. VAMP has as many pseudo-inputs as
+    :class:`~skotae.VampPriorVAE`.
+
+    Parameters
+    ----------
+    name : {"VAE", "WAE_MMD", "AAE", "VAMP"}
+    n_components : int
+        Dimension of the codes.
+    hidden : tuple of int
+        Hidden layers of the encoder; those of the decoder are in reverse.
+    batch_size, n_epochs : int
+        Of the training.
+    learning_rate : float, default=0.001
+        Initial learning rate.
+    activation : str, default="relu"
+        Of the hidden layers.
+    random_state : int, default=0
+        Seed of weights, batches and draws.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        n_components: int,
+        hidden: tuple[int, ...],
+        batch_size: int,
+        n_epochs: int,
+        *,
+        learning_rate: float = 0.001,
+        activation: str = "relu",
+        random_state: int = 0,
+    ):
+        self.name = name
+        self.n_components = n_components
+        self.hidden = hidden
+        self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.learning_rate = learning_rate
+        self.activation = activation
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray) -> PythaeModel:
+        from pythae.data.datasets import BaseDataset
+
+        logging.disable(logging.INFO)
+        torch.manual_seed(self.random_state)
+        bounded = bool(X.min() >= 0 and X.max() <= 1)
+        self.model_ = self._model(X.shape[1], len(X), bounded)
+        rows = BaseDataset(torch.from_numpy(X), torch.zeros(len(X)))
+        with tempfile.TemporaryDirectory() as folder:
+            self._trainer(folder)(rows).train()
+        self.model_.eval()
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Codes: posterior means."""
+        return self._infer(lambda x: self.model_.encoder(x).embedding, X)
+
+    def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
+        return self._infer(lambda z: self.model_.decoder(z).reconstruction, Z)
+
+    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+        return self.inverse_transform(self.transform(X))
+
+    def sample_posterior(
+        self, X: np.ndarray, n_samples: int = 1, *, random_state: int = 0
+    ) -> np.ndarray:
+        generator = make_generator(random_state)
+        draws = self._infer(
+            lambda x: self._posterior_draw(x, generator), np.repeat(X, n_samples, axis=0)
+        )
+        return draws.reshape(-1, n_samples, self.n_components)
+
+    def sample(self, n_samples: int = 1, *, random_state: int = 0) -> np.ndarray:
+        codes = self._draw_codes(n_samples, make_generator(random_state), torch.float32)
+        return self.inverse_transform(codes.numpy())
+
+    def score(self, X: np.ndarray) -> float:
+        """The score of the package's estimators."""
+        samples = self.sample(min(len(X), MAX_SCORED_ROWS), random_state=self.random_state)
+        return -triangle_bound(X, self.reconstruct(X), samples, random_state=self.random_state)
+
+    @torch.no_grad()
+    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """Draws from the prior."""
+        if self.name != "VAMP":
+            return torch.randn(n, self.n_components, generator=generator, dtype=dtype)
+        inputs = self.model_.pseudo_inputs(self.model_.idle_input)
+        index = torch.randint(len(inputs), (n,), generator=generator)
+        return self._posterior_draw(inputs[index], generator).to(dtype)
+
+    def _posterior_draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        out = self.model_.encoder(x)
+        mean = out.embedding
+        if "log_covariance" not in out:
+            return mean
+        noise = torch.randn(mean.shape, generator=generator)
+        return mean + (0.5 * out.log_covariance).exp() * noise
+
+    def _infer(self, function: Callable[[Tensor], Tensor], X: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            parts = [function(part) for part in torch.from_numpy(X).float().split(CHUNK)]
+        return torch.cat(parts).numpy()
+
+    def _model(self, n_features: int, n: int, bounded: bool) -> Any:
+        from pythae import models
+
+        cls, config, options = {
+            "VAE": (models.VAE, models.VAEConfig, {}),
+            "WAE_MMD": (models.WAE_MMD, models.WAE_MMD_Config, {}),
+            "AAE": (models.Adversarial_AE, models.Adversarial_AE_Config, {}),
+            "VAMP": (models.VAMP, models.VAMPConfig, {"number_components": min(n // 2, 500)}),
+        }[self.name]
+        d = self.n_components
+        stochastic = self.name != "WAE_MMD"
+        net = MLP(self.hidden, self.activation).build(n_features, 2 * d if stochastic else d)
+        back = MLP(self.hidden[::-1], self.activation).build(d, n_features)
+        encoder, decoder = _coders(net, nn.Sequential(back, nn.Sigmoid()) if bounded else back)
+        shape = {"input_dim": (n_features,), "latent_dim": d}
+        return cls(config(**shape, **options), encoder=encoder, decoder=decoder)
+
+    def _trainer(self, folder: str) -> Callable[[Any], Any]:
+        from pythae import trainers
+
+        shared = {
+            "output_dir": folder,
+            "num_epochs": self.n_epochs,
+            "per_device_train_batch_size": self.batch_size,
+            "seed": self.random_state,
+            "no_cuda": True,
+        }
+        adversarial = self.name == "AAE"
+        names = ("autoencoder_", "discriminator_") if adversarial else ("",)
+        for name in names:
+            shared[f"{name}learning_rate"] = self.learning_rate
+            shared[f"{name}scheduler_cls"] = "CosineAnnealingLR"
+            shared[f"{name}scheduler_params"] = {"T_max": self.n_epochs}
+        kind = "Adversarial" if adversarial else "Base"
+        config = getattr(trainers, f"{kind}TrainerConfig")(**shared)
+        trainer = getattr(trainers, f"{kind}Trainer")
+        return lambda rows: trainer(self.model_, train_dataset=rows, training_config=config)
+
+
+def _coders(encoder: nn.Module, decoder: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The networks as encoder and decoder of pythae."""
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    class Encoder(BaseEncoder):
+        def __init__(self, d: int):
+            super().__init__()
+            self.net = encoder
+            self.d = d
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            out = self.net(x)
+            mean, rest = out[:, : self.d], out[:, self.d :]
+            return ModelOutput(embedding=mean, **({"log_covariance": rest} if rest.numel() else {}))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = decoder
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=self.net(z))
+
+    first = next(part for part in decoder.modules() if isinstance(part, nn.Linear))
+    return Encoder(first.in_features), Decoder()

@@ -1,0 +1,198 @@
+"""Tables 1 and 3 of the paper on symmetric Wasserstein autoencoders, on MNIST.
+
+    python benchmarks/papers/symmetric_wae.py [--quick] [--data FILE.npz] [--only TEXT ...]
+
+For each number of components, every row has the same networks, batches, epochs and learning
+rate, and is measured on the test set:
+
+- ``nn_3``, ``nn_5``, ``nn_10``: accuracy of as many nearest neighbours on codes, labels from the
+  training set;
+- ``reconstruction_error``: squared, summed over pixels;
+- ``denoising_error``: the same between images and what is decoded from them with noise of
+  standard deviation 0.3; the paper has a figure, which is made for the largest number of
+  components and the first seed;
+- ``score``: that of every estimator, higher is better.
+
+Images are decoded through a sigmoid in every row; variational rows have a Bernoulli likelihood
+of pixels. "As in the paper" stands for 4,000 pseudo-inputs that start at random rows, alpha = 1
+beside plain sums over pixels and a constant learning rate of 0.001; "linear output" leaves out
+the sigmoid. The networks are perceptrons, those of the paper convolutional.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from _pythae import PythaeModel
+from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, timed_fit
+
+import skotae
+from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.costs import SquaredEuclideanCost
+from skotae.metrics import knn_accuracy, reconstruction_error
+
+N_COMPONENTS = (8, 40, 80)
+SETTINGS: dict[str, Any] = {
+    "hidden_layer_sizes": (512, 512),
+    "activation": "gelu",
+    "batch_size": 128,
+    "learning_rate_init": 0.002,
+}
+N_EPOCHS = 10
+NOISE = 0.3
+N_SHOWN = 10
+PIXELS = SquaredEuclideanCost(bounds=(0, 1))
+DECIMALS = {
+    "nn_3": 4,
+    "nn_5": 4,
+    "nn_10": 4,
+    "reconstruction_error": 2,
+    "denoising_error": 2,
+    "score": 2,
+}
+
+PLAIN: dict[str, Any] = {
+    "n_pseudo_inputs": 4000,
+    "init": "random",
+    "alpha": 1.0,
+    "cost_scale": 1.0,
+    "learning_rate": "constant",
+    "learning_rate_init": 0.001,
+}
+# Class, parameters, and the paper's figures at 8, 40 and 80 components: accuracy of five
+# neighbours, reconstruction error.
+Paper = tuple[tuple[float, ...], tuple[float, ...]]
+HALF: Paper = ((0.97, 0.97, 0.97), (23.20, 6.93, 1.25))
+ROWS: dict[str, tuple[str, dict[str, Any], Paper]] = {
+    "SymmetricWAE(beta=0.5)": ("SymmetricWAE", {"beta": 0.5}, HALF),
+    "SymmetricWAE(beta=1)": (
+        "SymmetricWAE",
+        {"beta": 1.0},
+        ((0.96, 0.97, 0.97), (30.11, 26.29, 26.10)),
+    ),
+    "VAE": ("VAE", {}, ((0.96, 0.80, 0.60), (24.34, 18.40, 18.50))),
+    "WAE-GAN": (
+        "WAEEstimator",
+        {"penalty": "gan"},
+        ((0.87, 0.68, 0.90), (26.86, 16.06, 10.78)),
+    ),
+    "WAE-MMD": (
+        "WAEEstimator",
+        {"penalty": "mmd"},
+        ((0.97, 0.96, 0.94), (24.76, 13.78, 9.63)),
+    ),
+    "VampPriorVAE": ("VampPriorVAE", {}, ((0.97, 0.93, 0.86), (24.05, 17.32, 17.42))),
+    "MIM": ("MIM", {}, ((0.97, 0.97, 0.96), (24.04, 18.14, 17.29))),
+    "SymmetricWAE as in the paper, beta=0.5": ("SymmetricWAE", {"beta": 0.5, **PLAIN}, HALF),
+    "SymmetricWAE with linear output, beta=0.5": ("SymmetricWAE", {"cost": "sqeuclidean"}, HALF),
+}
+PEERS = {"VAE": "VAE", "WAE_MMD": "WAE-MMD", "AAE": "WAE-GAN", "VAMP": "VampPriorVAE"}
+PEERS_AT = 40
+
+
+def noisy(X: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(scale=NOISE, size=X.shape)
+    return (X + noise).clip(0, 1).astype(X.dtype)
+
+
+def measured(model: Any, data: Data) -> Measures:
+    """Those of the docstring."""
+    Z, Z_test = model.transform(data.X_train), model.transform(data.X_test)
+    found = {
+        f"nn_{k}": knn_accuracy(Z, data.y_train, Z_test, data.y_test, n_neighbors=k)
+        for k in (3, 5, 10)
+    }
+    error = reconstruction_error(data.X_test, model.reconstruct(data.X_test))
+    found |= {"reconstruction_error": error, "score": float(model.score(data.X_test))}
+    if data.image_shape is not None:
+        denoised = model.reconstruct(noisy(data.X_test))
+        found["denoising_error"] = reconstruction_error(data.X_test, denoised)
+    return found
+
+
+def draw_denoised(name: str, model: Any, data: Data) -> None:
+    """Add a row to the figure. Its images are kept in a file, as rows run at different times."""
+    kept = result_path(__file__, data.name, "-denoised.npz")
+    clean = data.X_test[:N_SHOWN]
+    lines = {"test images": clean, "with noise": noisy(clean)}
+    if kept.exists():
+        with np.load(kept) as file:
+            lines |= {key: file[key] / np.float32(255) for key in file.files if key not in lines}
+    lines[name] = model.reconstruct(lines["with noise"]).clip(0, 1)
+    pixels = {key: (255 * rows).round().astype(np.uint8) for key, rows in lines.items()}
+    np.savez_compressed(kept, **pixels)
+
+    if find_spec("matplotlib") is None:
+        return
+    import matplotlib.pyplot as plt
+
+    assert data.image_shape is not None
+    shape = data.image_shape if len(data.image_shape) == 3 else (1, *data.image_shape)
+    figure, axes = plt.subplots(len(pixels), 1, figsize=(N_SHOWN * 0.6, len(pixels) * 0.75))
+    for axis, (key, rows) in zip(axes, pixels.items(), strict=True):
+        strip = np.concatenate([*rows.reshape(-1, *shape)], axis=2)
+        axis.imshow(strip[0] if len(strip) == 1 else strip.transpose(1, 2, 0), cmap="gray")
+        axis.set_title(key, loc="left", fontsize=7, pad=2)
+        axis.axis("off")
+    figure.tight_layout(pad=0.3)
+    figure.savefig(result_path(__file__, data.name, "-denoised.png"), dpi=80)
+    plt.close(figure)
+
+
+def main() -> None:
+    options = arguments(__doc__)
+    data = load(options)
+    images = data.image_shape is not None
+    n_epochs = 1 if options.quick else data.epochs(N_EPOCHS)
+    settings = {**SETTINGS, "max_iter": n_epochs}
+    dimensions = N_COMPONENTS[:1] if options.quick else N_COMPONENTS
+
+    def fitted(name: str, d: int, seed: int) -> Measures:
+        cls_name, params, _ = ROWS[name]
+        cls = getattr(skotae, cls_name)
+        cost: Any = "bernoulli" if issubclass(cls, VariationalAutoencoder) else PIXELS
+        params = {**settings, **({"cost": cost} if images else {}), **params}
+        if "n_pseudo_inputs" in params:
+            params["n_pseudo_inputs"] = min(params["n_pseudo_inputs"], len(data.X_train) // 2)
+        model = cls(d, random_state=seed, **params)
+        seconds = timed_fit(model, data.X_train)
+        if images and d == N_COMPONENTS[-1] and seed == 0:
+            draw_denoised(name, model, data)
+        return {"fit_seconds": seconds, **measured(model, data)}
+
+    def peer(name: str, d: int, seed: int) -> Measures:
+        model = PythaeModel(
+            *(name, d, settings["hidden_layer_sizes"], settings["batch_size"], n_epochs),
+            learning_rate=settings["learning_rate_init"],
+            activation=settings["activation"],
+            random_state=seed,
+        )
+        seconds = timed_fit(model, data.X_train)
+        return {"fit_seconds": seconds, **measured(model, data)}
+
+    def paper(figures: Paper, d: int) -> dict[str, float]:
+        if data.name != "mnist":
+            return {}
+        neighbours, errors = (values[N_COMPONENTS.index(d)] for values in figures)
+        return {"nn_5": neighbours, "reconstruction_error": errors}
+
+    tables = []
+    for d in dimensions:
+        rows = {
+            name: Row(partial(fitted, name, d), paper(figures, d))
+            for name, (_, _, figures) in ROWS.items()
+            if images or "linear output" not in name
+        }
+        if find_spec("pythae") is not None and d == PEERS_AT:
+            for name, ours in PEERS.items():
+                figures = paper(ROWS[ours][2], d) if ours in ROWS else {}
+                rows[f"pythae {name}"] = Row(partial(peer, name, d), figures, one_seed=True)
+        tables.append(Table(f"{d} components", rows, DECIMALS))
+    run(__file__, data.name, tables, options, settings, "pythae")
+
+
+if __name__ == "__main__":
+    main()

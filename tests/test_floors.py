@@ -62,6 +62,7 @@ SHARED = {
     "autoencoders": [
         "_docs",
         "_inference",
+        "_importance",
         "_graph_clusters",
         "_modules",
         "_dual",

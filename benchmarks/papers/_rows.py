@@ -77,7 +77,7 @@ class Row:
     run : callable
         Takes a seed and returns the measures.
     paper : mapping
-        The paper's figures, by measure.
+        The paper's figures, by measure; shown beside MNIST only.
     one_seed : bool
         Whether other seeds would give the same, or are not worth their time.
     """
@@ -221,7 +221,7 @@ def run(
                 if options.only and not any(text in title for text in options.only):
                     continue
                 entry = found.setdefault(table.title, {}).setdefault(row_name, {"seeds": {}})
-                entry["paper"] = dict(row.paper)
+                entry["paper"] = dict(row.paper) if data == "mnist" else {}
                 if str(seed) in entry["seeds"] and not options.redo:
                     continue
                 if seed > 0 and (row.one_seed or entry["seeds"]["0"]["seconds"] > LONG_SECONDS):

@@ -174,8 +174,6 @@ def main() -> None:
         return {"fit_seconds": seconds, **measured(model, data)}
 
     def paper(figures: Paper, d: int) -> dict[str, float]:
-        if data.name != "mnist":
-            return {}
         neighbours, errors = (values[N_COMPONENTS.index(d)] for values in figures)
         return {"nn_5": neighbours, "reconstruction_error": errors}
 

@@ -238,6 +238,7 @@ def run(
         print(f"\n{table.title} (the paper's figures in brackets)")
         print_table(*as_table({k: v for k, v in entries.items() if v}, table.decimals))
     if not options.quick:
+        save_json(name, results, *packages)
         print(f"results: benchmarks/results/{name}.json")
 
 

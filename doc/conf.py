@@ -10,6 +10,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "papers"))
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -224,7 +224,9 @@ def run(
                 entry["paper"] = dict(row.paper) if data == "mnist" else {}
                 if str(seed) in entry["seeds"] and not options.redo:
                     continue
-                if seed > 0 and (row.one_seed or entry["seeds"]["0"]["seconds"] > LONG_SECONDS):
+                if seed > 0 and (
+                    row.one_seed or entry["seeds"]["0"].get("seconds", 0.0) > LONG_SECONDS
+                ):
                     continue
                 start = time.perf_counter()
                 measures = row.run(seed)

@@ -2,22 +2,18 @@
 
 The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
 each peer over all rows, and time ratios by number of points and epsilon. The directive
-``.. defaults-benchmark::`` becomes the table of all estimators on digits.
+``.. defaults-benchmark::`` becomes the table of all estimators on digits, and
+``.. papers-benchmark:: NAME`` those of the script of that name in ``benchmarks/papers``.
 """
 
 import json
-import sys
 from pathlib import Path
 from statistics import median
 
+from _rows import as_table
 from sphinx.util.docutils import SphinxDirective
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-RESULTS = BENCHMARKS / "results"
-
-sys.path.append(str(BENCHMARKS / "papers"))
-
-from _rows import as_table  # noqa: E402
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def list_table(title, header, rows):

@@ -239,10 +239,12 @@ class GeneratingMixin:
     def _decode(self, Z: np.ndarray, noise_seed: int | None = None) -> np.ndarray:
         """Means of the likelihood; draws from it, if there is a seed."""
         model = in_dtype(self, Z.dtype)
-        decode = model.decoder_
-        if noise_seed is not None:
-            generator = make_generator(noise_seed, model.device_)
-            decode = lambda z: model.decoder_.cost.draw(model.decoder_(z), generator)  # noqa: E731
+        generator = None if noise_seed is None else make_generator(noise_seed, model.device_)
+
+        def decode(z: Tensor) -> Tensor:
+            y = model.decoder_(z)
+            return y if generator is None else model.decoder_.cost.draw(y, generator)
+
         out = infer(decode, Z, model.device_)
         return out * Z.dtype.type(self.data_scale_) + self.data_mean_.astype(Z.dtype)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from skotae.costs.base import BaseCost, CostModule
+from skotae.costs.base import BaseCost, CostModule, check_within
 
 
 class BernoulliCost(BaseCost):
@@ -33,13 +33,7 @@ class BernoulliCost(BaseCost):
         return -(x * y.clamp_min(tiny).log() + (1 - x) * (1 - y).clamp_min(tiny).log()).sum(-1)
 
     def check_data(self, X: np.ndarray) -> None:
-        outside = (X < 0) | (X > 1)
-        if outside.any():
-            row, column = np.argwhere(outside)[0]
-            raise ValueError(
-                f"cost='bernoulli' expects values in [0, 1]; got {X[row, column]} in column "
-                f"{column} of X (row {row}). Scale X, or choose another cost."
-            )
+        check_within(X, 0, 1, "cost='bernoulli'")
 
     def build(
         self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 import torch
 from scipy import special
 from torch import Tensor
 
-from skotae.costs.base import BaseCost, CostModule, pairwise_square
+from skotae.costs.base import BaseCost, CostModule, check_within, pairwise_square
 
 # Of a bounded decoder: the slope of its outputs, and how far from the bounds it starts, as a
 # share of their distance.
@@ -46,16 +47,8 @@ class SquaredEuclideanCost(BaseCost):
         return (x - y).square().sum(-1)
 
     def check_data(self, X: np.ndarray) -> None:
-        if self.bounds is None:
-            return
-        low, high = self._ends()
-        outside = (X < low) | (X > high)
-        if outside.any():
-            row, column = np.argwhere(outside)[0]
-            raise ValueError(
-                f"{self!r} got {X[row, column]} in column {column} of X (row {row}); expected "
-                f"values in [{low:g}, {high:g}]."
-            )
+        if self.bounds is not None:
+            check_within(X, *self._ends(), repr(self))
 
     def build(
         self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
@@ -67,13 +60,15 @@ class SquaredEuclideanCost(BaseCost):
         return _BoundedModule(self, (low - start) / scale, (high - start) / scale)
 
     def _ends(self) -> tuple[float, float]:
-        try:
-            low, high = map(float, self.bounds)  # type: ignore[arg-type]
-            if -math.inf < low < high < math.inf:
-                return low, high
-        except (TypeError, ValueError):
-            pass
-        raise ValueError(f"bounds={self.bounds!r}; expected two finite numbers, the lower first.")
+        ends = self.bounds
+        if (
+            not isinstance(ends, tuple | list | np.ndarray)
+            or len(ends) != 2
+            or not all(isinstance(end, Real) for end in ends)
+            or not -math.inf < ends[0] < ends[1] < math.inf
+        ):
+            raise ValueError(f"bounds={ends!r}; expected two finite numbers, the lower first.")
+        return float(ends[0]), float(ends[1])
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         return pairwise_square(x, y)

@@ -147,6 +147,17 @@ class CallableCost(BaseCost):
         return cost
 
 
+def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
+    """Raise a ValueError, in the name of the cost, at a value outside of [low, high]."""
+    outside = (X < low) | (X > high)
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        raise ValueError(
+            f"{who} expects values in [{low:g}, {high:g}]; got {X[row, column]} in column "
+            f"{column} of X (row {row}). Scale X, or choose another cost."
+        )
+
+
 def pairwise_square(x: Tensor, y: Tensor) -> Tensor:
     """Squared distances of all pairs by one matrix product, about the mean of y."""
     centre = y.detach().mean(0)

@@ -17,17 +17,17 @@ BATCH_SIZE = 128
 LEARNING_RATE = 0.001
 N_EPOCHS = 5
 SMALLEST_IMAGE = 16
-QUICK_WIDTH = 50
+QUICK_HIDDEN = 50
 
 
 class Classifier(nn.Module):
     """LeNet for images, a perceptron for tables and small images; features and logits.
 
     LeNet with max-pooling and rectifiers: convolutions of 20 and 50 channels with 5 x 5
-    kernels, then `width` dense units, which are the features.
+    kernels, then `n_hidden` dense units, which are the features.
     """
 
-    def __init__(self, data: Data, width: int = 500):
+    def __init__(self, data: Data, n_hidden: int = 500):
         super().__init__()
         shape = data.image_shape
         n_features = data.X_train.shape[1]
@@ -44,10 +44,10 @@ class Classifier(nn.Module):
             ]
             n_features = 50 * height * width
         else:
-            layers += [nn.Linear(n_features, width), nn.ReLU()]
-            n_features = width
-        self.body = nn.Sequential(*layers, nn.Linear(n_features, width), nn.ReLU())
-        self.head = nn.Linear(width, data.n_classes)
+            layers += [nn.Linear(n_features, n_hidden), nn.ReLU()]
+            n_features = n_hidden
+        self.body = nn.Sequential(*layers, nn.Linear(n_features, n_hidden), nn.ReLU())
+        self.head = nn.Linear(n_hidden, data.n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
@@ -67,7 +67,7 @@ def trained_features(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if quick:
-            model = Classifier(data, width=QUICK_WIDTH)
+            model = Classifier(data, n_hidden=QUICK_HIDDEN)
             _train(model, data, n_epochs=1)
         elif path.exists():
             model = Classifier(data)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from skotae.metrics import triangle_bound
-from skotae.networks import MLP
+from skotae.networks import MLP, BaseNetwork
 from skotae.utils._random import make_generator
 
 CHUNK = 4096
@@ -43,6 +43,8 @@ class PythaeModel:
         Initial learning rate.
     activation : str, default="relu"
         Of the hidden layers.
+    encoder : BaseNetwork or None, default=None
+        The network of the encoder, if not that with the hidden layers.
     random_state : int, default=0
         Seed of weights, batches and draws.
     """
@@ -57,6 +59,7 @@ class PythaeModel:
         *,
         learning_rate: float = 0.001,
         activation: str = "relu",
+        encoder: BaseNetwork | None = None,
         random_state: int = 0,
     ):
         self.name = name
@@ -66,6 +69,7 @@ class PythaeModel:
         self.n_epochs = n_epochs
         self.learning_rate = learning_rate
         self.activation = activation
+        self.encoder = encoder
         self.random_state = random_state
 
     def fit(self, X: np.ndarray) -> PythaeModel:
@@ -142,7 +146,8 @@ class PythaeModel:
         }[self.name]
         d = self.n_components
         stochastic = self.name != "WAE_MMD"
-        net = MLP(self.hidden, self.activation).build(n_features, 2 * d if stochastic else d)
+        network = self.encoder or MLP(self.hidden, self.activation)
+        net = network.build(n_features, 2 * d if stochastic else d)
         back = MLP(self.hidden[::-1], self.activation).build(d, n_features)
         encoder, decoder = _coders(net, nn.Sequential(back, nn.Sigmoid()) if bounded else back)
         shape = {"input_dim": (n_features,), "latent_dim": d}

@@ -173,6 +173,14 @@ def result_path(script: str, data: str, suffix: str) -> Path:
     return path
 
 
+def tiled(images: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
+    """One RGB picture of images, of shape (lines, columns, features), with pixels in [0, 1]."""
+    shape = image_shape if len(image_shape) == 3 else (1, *image_shape)
+    tiles = images.reshape(*images.shape[:2], *shape).transpose(0, 3, 1, 4, 2)
+    picture = tiles.reshape(len(images) * shape[1], -1, shape[0]).clip(0.0, 1.0)
+    return np.repeat(picture, 3, axis=2) if shape[0] == 1 else picture[..., :3]
+
+
 def _stem(script: str, data: str) -> str:
     name = Path(script).stem
     return name if data == "mnist" else f"{name}-{data}"

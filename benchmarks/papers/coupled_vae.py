@@ -37,7 +37,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, timed_fit
+from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, tiled, timed_fit
 
 import skotae
 from skotae.costs import GaussianCost
@@ -147,15 +147,11 @@ def draw_figure(model: Any, data: Data, label: str, seed: int) -> None:
     """Sixteen columns: four lines of samples, four paths between test rows."""
     from matplotlib import image
 
-    samples = np.asarray(model.sample(64, random_state=seed))
+    samples = model.sample(64, random_state=seed)
     paths = model.interpolate(data.X_test[:4], data.X_test[4:8], n_steps=16)
-    pictures = np.concatenate([samples, paths.reshape(64, -1)])
-    height, width = data.image_shape[-2:]
-    tiles = pictures.reshape(8, 16, -1, height, width).transpose(0, 3, 1, 4, 2)
-    tiles = np.clip(tiles.reshape(8 * height, 16 * width, -1), 0.0, 1.0)
-    if tiles.shape[-1] == 1:
-        tiles = np.repeat(1.0 - tiles, 3, axis=-1)
-    image.imsave(result_path(__file__, data.name, f"-{label}.png"), tiles)
+    pictures = np.concatenate([samples, paths.reshape(64, -1)]).reshape(8, 16, -1)
+    path = result_path(__file__, data.name, f"-{label}.png")
+    image.imsave(path, tiled(pictures, data.image_shape))
 
 
 def on_subset(

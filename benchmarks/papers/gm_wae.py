@@ -30,7 +30,7 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, timed_fit
+from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, tiled, timed_fit
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics.cluster import contingency_matrix
@@ -124,17 +124,14 @@ def measured(model: Any, data: Data, seed: int) -> Measures:
 def save_samples(model: GMWAE, data: Data) -> None:
     """Rows of images, one for each component."""
     assert data.image_shape is not None
-    shape = data.image_shape if len(data.image_shape) == 3 else (1, *data.image_shape)
     samples = np.stack(
         [
             model.sample(SAMPLES_OF_EACH, component=k, random_state=k)
             for k in range(model.n_mixtures_)
         ]
-    ).reshape(model.n_mixtures_, SAMPLES_OF_EACH, *shape)
-    picture = np.moveaxis(samples, (0, 3, 1, 4, 2), (0, 1, 2, 3, 4))
-    picture = picture.reshape(len(samples) * shape[1], SAMPLES_OF_EACH * shape[2], shape[0])
-    picture = np.clip(np.repeat(picture, 3, axis=2) if shape[0] == 1 else picture[..., :3], 0, 1)
-    matplotlib.image.imsave(result_path(__file__, data.name, "-samples.png"), picture)
+    )
+    path = result_path(__file__, data.name, "-samples.png")
+    matplotlib.image.imsave(path, tiled(samples, data.image_shape))
 
 
 def main() -> None:

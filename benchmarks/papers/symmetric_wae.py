@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _pythae import PythaeModel
-from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, timed_fit
+from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, tiled, timed_fit
 
 import skotae
 from skotae.autoencoders._variational import VariationalAutoencoder
@@ -162,11 +162,9 @@ def draw_denoised(name: str, model: Any, data: Data) -> None:
     import matplotlib.pyplot as plt
 
     assert data.image_shape is not None
-    shape = data.image_shape if len(data.image_shape) == 3 else (1, *data.image_shape)
     figure, axes = plt.subplots(len(pixels), 1, figsize=(N_SHOWN * 0.6, len(pixels) * 0.75))
     for axis, (key, rows) in zip(axes, pixels.items(), strict=True):
-        strip = np.concatenate([*rows.reshape(-1, *shape)], axis=2)
-        axis.imshow(strip[0] if len(strip) == 1 else strip.transpose(1, 2, 0), cmap="gray")
+        axis.imshow(tiled(rows[None] / 255, data.image_shape))
         axis.set_title(key, loc="left", fontsize=7, pad=2)
         axis.axis("off")
     figure.tight_layout(pad=0.3)

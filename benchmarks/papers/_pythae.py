@@ -33,18 +33,8 @@ class PythaeModel:
     Parameters
     ----------
     name : {"VAE", "WAE_MMD", "AAE", "VAMP"}
-    n_components : int
-        Dimension of the codes.
-    hidden : tuple of int
-        Hidden layers of the encoder; those of the decoder are in reverse.
-    batch_size, n_epochs : int
-        Of the training.
-    learning_rate : float, default=0.001
-        Initial learning rate.
-    activation : str, default="relu"
-        Of the hidden layers.
-    encoder : BaseNetwork or None, default=None
-        The network of the encoder, if not that with the hidden layers.
+    n_components, hidden_layer_sizes, batch_size, max_iter, learning_rate_init, activation, encoder
+        As those of the package's estimators. Hidden layers of the decoder are in reverse.
     random_state : int, default=0
         Seed of weights, batches and draws.
     """
@@ -53,21 +43,21 @@ class PythaeModel:
         self,
         name: str,
         n_components: int,
-        hidden: tuple[int, ...],
-        batch_size: int,
-        n_epochs: int,
         *,
-        learning_rate: float = 0.001,
+        hidden_layer_sizes: tuple[int, ...],
+        batch_size: int,
+        max_iter: int,
+        learning_rate_init: float = 0.001,
         activation: str = "relu",
         encoder: BaseNetwork | None = None,
         random_state: int = 0,
     ):
         self.name = name
         self.n_components = n_components
-        self.hidden = hidden
+        self.hidden_layer_sizes = hidden_layer_sizes
         self.batch_size = batch_size
-        self.n_epochs = n_epochs
-        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
         self.activation = activation
         self.encoder = encoder
         self.random_state = random_state
@@ -146,9 +136,9 @@ class PythaeModel:
         }[self.name]
         d = self.n_components
         stochastic = self.name != "WAE_MMD"
-        network = self.encoder or MLP(self.hidden, self.activation)
+        network = self.encoder or MLP(self.hidden_layer_sizes, self.activation)
         net = network.build(n_features, 2 * d if stochastic else d)
-        back = MLP(self.hidden[::-1], self.activation).build(d, n_features)
+        back = MLP(self.hidden_layer_sizes[::-1], self.activation).build(d, n_features)
         encoder, decoder = _coders(net, nn.Sequential(back, nn.Sigmoid()) if bounded else back)
         shape = {"input_dim": (n_features,), "latent_dim": d}
         return cls(config(**shape, **options), encoder=encoder, decoder=decoder)
@@ -158,7 +148,7 @@ class PythaeModel:
 
         shared = {
             "output_dir": folder,
-            "num_epochs": self.n_epochs,
+            "num_epochs": self.max_iter,
             "per_device_train_batch_size": self.batch_size,
             "seed": self.random_state,
             "no_cuda": True,
@@ -166,9 +156,9 @@ class PythaeModel:
         adversarial = self.name == "AAE"
         names = ("autoencoder_", "discriminator_") if adversarial else ("",)
         for name in names:
-            shared[f"{name}learning_rate"] = self.learning_rate
+            shared[f"{name}learning_rate"] = self.learning_rate_init
             shared[f"{name}scheduler_cls"] = "CosineAnnealingLR"
-            shared[f"{name}scheduler_params"] = {"T_max": self.n_epochs}
+            shared[f"{name}scheduler_params"] = {"T_max": self.max_iter}
         kind = "Adversarial" if adversarial else "Base"
         config = getattr(trainers, f"{kind}TrainerConfig")(**shared)
         trainer = getattr(trainers, f"{kind}Trainer")

@@ -32,6 +32,7 @@ FOLDER = "papers"
 LONG_SECONDS = 600.0
 QUICK_ROWS = 1000
 MNIST_ROWS = 60_000
+MAX_GROWTH = 4
 Measures = dict[str, Any]
 
 
@@ -54,8 +55,9 @@ class Data(NamedTuple):
         return len(np.unique(self.y_train))
 
     def epochs(self, on_mnist: int) -> int:
-        """As many as have the steps of so many on MNIST, up to ten times the number."""
-        return max(on_mnist, min(10 * on_mnist, on_mnist * MNIST_ROWS // len(self.X_train)))
+        """As many as have the steps of so many on MNIST, up to `MAX_GROWTH` times the number."""
+        same = on_mnist * MNIST_ROWS // len(self.X_train)
+        return max(on_mnist, min(MAX_GROWTH * on_mnist, same))
 
     def subset(self, n_train: int, n_test: int | None = None, seed: int = 0) -> Data:
         """That many rows drawn without replacement, or all where there are fewer."""
@@ -78,13 +80,10 @@ class Row:
         Takes a seed and returns the measures.
     paper : mapping
         The paper's figures, by measure; shown beside MNIST only.
-    one_seed : bool
-        Whether other seeds would give the same, or are not worth their time.
     """
 
     run: Callable[[int], Measures]
     paper: Mapping[str, float] = field(default_factory=dict)
-    one_seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,9 +231,7 @@ def run(
                 entry["paper"] = dict(row.paper) if data == "mnist" else {}
                 if str(seed) in entry["seeds"] and not options.redo:
                     continue
-                if seed > 0 and (
-                    row.one_seed or entry["seeds"]["0"].get("seconds", 0.0) > LONG_SECONDS
-                ):
+                if seed > 0 and entry["seeds"]["0"].get("seconds", 0.0) > LONG_SECONDS:
                     continue
                 start = time.perf_counter()
                 measures = row.run(seed)

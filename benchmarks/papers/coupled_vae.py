@@ -181,15 +181,13 @@ def main() -> None:
 
     def grid_row(label: str, name: str, params: dict[str, Any]) -> Row:
         paper = dict(zip(GRID_DECIMALS, PAPER.get(label, ()), strict=False))
-        extra = label not in PAPER
-        return Row(partial(on_grid, name, params, options.quick), paper, one_seed=extra)
+        return Row(partial(on_grid, name, params, options.quick), paper)
 
     def subset_row(label: str, name: str, params: dict[str, Any]) -> Row:
         if label == "InfoVAE":
             params = {**params, "lam": 3.0}
         file = "".join(c if c.isalnum() else "-" for c in label.lower())
-        extra = label not in PAPER
-        return Row(partial(on_subset, file, name, params, data, options.quick), one_seed=extra)
+        return Row(partial(on_subset, file, name, params, data, options.quick))
 
     grid = {
         label: grid_row(label, *row) for label, row in {**PEERS, **COUPLED, **ABLATIONS}.items()

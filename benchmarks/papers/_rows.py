@@ -130,6 +130,8 @@ def load(options: argparse.Namespace) -> Data:
 
 
 def _from_file(path: Path) -> Data:
+    if not path.is_file():
+        raise SystemExit(f"--data {path}: there is no such file.")
     with np.load(path, allow_pickle=False) as file:
         missing = {"X_train", "y_train", "X_test", "y_test"} - {*file}
         if missing:
@@ -241,9 +243,12 @@ def run(
                 if not options.quick:
                     save_json(name, results, *packages)
     for table in tables:
-        entries = {name: found.get(table.title, {}).get(name) for name in table.rows}
-        print(f"\n{table.title} (the paper's figures in brackets)")
-        print_table(*as_table({k: v for k, v in entries.items() if v}, table.decimals))
+        entries = found.get(table.title, {})
+        entries = {name: entries[name] for name in table.rows if name in entries}
+        if entries:
+            brackets = " (the paper's figures in brackets)" if data == "mnist" else ""
+            print(f"\n{table.title}{brackets}")
+            print_table(*as_table(entries, table.decimals))
     if not options.quick:
         save_json(name, results, *packages)
         print(f"results: benchmarks/results/{name}.json")

@@ -180,25 +180,28 @@ def main() -> None:
     data = load(options)
     images = data.image_shape is not None
     dimensions = N_COMPONENTS[:1] if options.quick else N_COMPONENTS
+    sizes = {
+        d: size._replace(n_epochs=1 if options.quick else data.epochs(size.n_epochs))
+        for d, size in SIZES.items()
+    }
 
     def shared(d: int) -> dict[str, Any]:
-        n_epochs = 1 if options.quick else data.epochs(SIZES[d].n_epochs)
         encoder = None
         if data.image_shape is not None:
             encoder = ConvNet(
                 *(data.image_shape, CHANNELS),
                 activation=SETTINGS["activation"],
-                batch_norm=SIZES[d].batch_norm,
+                batch_norm=sizes[d].batch_norm,
                 hidden=N_HIDDEN,
             )
-        return {**SETTINGS, "max_iter": n_epochs, "encoder": encoder}
+        return {**SETTINGS, "max_iter": sizes[d].n_epochs, "encoder": encoder}
 
     def fitted(name: str, spec: tuple[str, dict[str, Any], Paper], d: int, seed: int) -> Measures:
         cls_name, params, _ = spec
         cls = getattr(skotae, cls_name)
         cost: Any = "bernoulli" if issubclass(cls, VariationalAutoencoder) else PIXELS
         if cls is skotae.SymmetricWAE:
-            params = {"alpha": SIZES[d].alpha, **params}
+            params = {"alpha": sizes[d].alpha, **params}
         params = {**shared(d), **({"cost": cost} if images else {}), **params}
         if "n_pseudo_inputs" in params:
             params["n_pseudo_inputs"] = min(params["n_pseudo_inputs"], len(data.X_train) // 2)
@@ -233,7 +236,7 @@ def main() -> None:
         **SETTINGS,
         "channels": CHANNELS,
         "encoder_hidden": N_HIDDEN,
-        "sizes": {d: size._asdict() for d, size in SIZES.items()},
+        "sizes": {d: size._asdict() for d, size in sizes.items()},
     }
     run(__file__, data.name, tables, options, settings, "pythae")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import tempfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from typing import Any
-
-# Read by tqdm, which draws the progress bars of pythae, when it is imported.
-os.environ.setdefault("TQDM_DISABLE", "1")
 
 import numpy as np
 import torch
@@ -70,7 +68,8 @@ class PythaeModel:
         bounded = bool(X.min() >= 0 and X.max() <= 1)
         self.model_ = self._model(X.shape[1], len(X), bounded)
         rows = BaseDataset(torch.from_numpy(X), torch.zeros(len(X)))
-        with tempfile.TemporaryDirectory() as folder:
+        # Its trainer draws progress bars there.
+        with tempfile.TemporaryDirectory() as folder, redirect_stderr(io.StringIO()):
             self._trainer(folder)(rows).train()
         self.model_.eval()
         return self

@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Read by tqdm, which draws the progress bars of pythae, when it is imported.
-os.environ.setdefault("TQDM_DISABLE", "1")
-
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

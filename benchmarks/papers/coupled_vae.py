@@ -196,6 +196,7 @@ def main() -> None:
         **PEERS,
         **COUPLED,
         "CoupledVAE, n_bank_steps=0": ABLATIONS["CoupledVAE, n_bank_steps=0"],
+        "CoupledVAE, posterior='amortised'": ("CoupledVAE", {"posterior": "amortised"}),
     }
     subset = {label: subset_row(label, *row) for label, row in rows.items()}
     tables = [Table(f"{len(data.y_train)} rows of {data.name}", subset, SUBSET_DECIMALS)]

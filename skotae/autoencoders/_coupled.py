@@ -84,8 +84,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     plan_decay : float, default=0.0
         Decay per step of a moving average of the decoder's weights, ``average_``, that the
         plan is computed with; 0 is the decoder itself. Near 1 (0.99 say) the plan is steady,
-        also for small mini-batches. The average comes to rest with the end of the cooling, the
-        table of potentials, by ever smaller steps, with that of the training.
+        also for small mini-batches; the table of potentials comes to rest, by ever smaller
+        steps, with the end of the cooling.
     init : {"random", "principal"}, default="random"
         What the decoder starts from: random weights, or the data's principal components,
         fitted in the first 2 % of the training; not with an amortised posterior or atoms.
@@ -100,10 +100,10 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         sparse; 0 is the objective above.
     n_bank : int, default=4096
         Number of draws in the bank.
-    n_bank_steps : int, default=40
-        Sinkhorn iterations, at first with a larger epsilon, that couple the bank to the training
-        rows (`n_bank` of them at most) after training with a table, so that posteriors average
-        to the prior; at 0 the potentials are those of training.
+    n_bank_steps : int, default=200
+        Most Sinkhorn iterations that couple the bank to the training rows (`n_bank` of them at
+        most) after training with a table, so that posteriors average to the prior within one
+        percent, or as closely as so many steps reach; at 0 the potentials are those of training.
     {prior}
     cost : str or cost, default="gaussian"
         The negative log-likelihood: ``"gaussian"``, ``"bernoulli"`` or an instance from
@@ -168,7 +168,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         posterior: str = "auto",
         anchor: float = 1.0,
         n_bank: int = 4096,
-        n_bank_steps: int = 40,
+        n_bank_steps: int = 200,
         prior: Any = None,
         cost: Any = "gaussian",
         encoder: Any = None,
@@ -333,7 +333,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         z, log_b = self._prior_draws(batch, step.generator)
         decoder = self.decoder_
         if self.plan_decay > 0 and step.training:
-            self._move_average(step)
+            self._move_average()
         if step.progress < self._cooling[0]:
             if self._principal is not None:
                 return self._principal_objective(z)
@@ -381,11 +381,10 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         return self._steadied(terms)
 
     @torch.no_grad()
-    def _move_average(self, step: Step) -> None:
-        """A step towards the decoder, ever smaller and none at the end of the cooling."""
-        share = (1.0 - self.plan_decay) * (1.0 - self._cooled(step.elapsed))
+    def _move_average(self) -> None:
+        """A step towards the decoder."""
         old, new = [*self.average_.parameters()], [*self.decoder_.net.parameters()]
-        torch._foreach_lerp_(old, new, share)
+        torch._foreach_lerp_(old, new, 1.0 - self.plan_decay)
 
     def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
         """Cost of decoding draws to the Gaussian with the data's principal components."""
@@ -428,7 +427,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
                 step.rows if step.training else None,
                 n_steps=self.n_dual_steps,
                 unit=self._table_unit(epsilon),
-                share=0.5 * (1.0 - (step.elapsed if self.plan_decay > 0 else 0.0)),
+                share=0.5 * (1.0 - (self._cooled(step.elapsed) if self.plan_decay > 0 else 0.0)),
             )
         return u, c_transform(u, cost, epsilon)
 
@@ -489,7 +488,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
             elif self.potential == "network":
                 v = c_transform(self.dual_.u(x, self.epsilon), cost, self.epsilon)
             elif self.n_bank_steps > 0:
-                v = balanced_potentials(cost, log_b, self.epsilon, self.n_bank_steps)
+                v = balanced_potentials(cost, log_b.exp(), self.epsilon, self.n_bank_steps)
             else:
                 u = x.new_zeros(len(x)) if self._table is None else self._table.values[some]
                 u = u.to(cost) * (self.epsilon / self._table_unit(self.epsilon))

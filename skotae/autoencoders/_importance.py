@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from skotae.autoencoders._inference import InferenceMixin, in_dtype, infer
+from skotae.exceptions import ConvergenceWarning
 from skotae.priors import AtomsPrior
-from skotae.transport import c_transform
+from skotae.transport import sinkhorn_potentials
 
 FEW_EFFECTIVE_DRAWS = 10
+BANK_TOL = 0.01
 
 
 class PosteriorBank(nn.Module):
@@ -30,33 +32,18 @@ class PosteriorBank(nn.Module):
         self.register_buffer("log_weight", log_weight.detach())
 
 
-def balanced_potentials(cost: Tensor, log_b: Tensor, epsilon: float, n_steps: int) -> Tensor:
-    """v of draws, by Sinkhorn's algorithm from a large epsilon down to the given one.
+def balanced_potentials(cost: Tensor, b: Tensor, epsilon: float, max_iter: int) -> Tensor:
+    """v of draws of weights b, from the entropic problem between rows and draws.
 
-    Parameters
-    ----------
-    cost : Tensor of shape (n, m)
-        Between rows, of equal weights, and draws.
-    log_b : Tensor of shape (m,)
-        Logarithms of the weights of the draws.
-    epsilon : float
-        Of the solution; it is reached after half of the steps.
-    n_steps : int
-        Number of iterations.
-
-    Returns
-    -------
-    v : Tensor of shape (m,)
-        With which the plan sums to the weights of the draws exactly, to those of the rows
-        after enough steps.
+    The rows of the plan, of equal weights, are exact; the draws miss `BANK_TOL` of theirs in sum,
+    or what is left after `max_iter` iterations.
     """
-    u = cost.new_zeros(len(cost))
-    hot = max(1.0, float(cost.mean() - cost.amin(1).mean()) / epsilon)
-    for step in range(n_steps):
-        warm = epsilon * hot ** max(0.0, 1.0 - 2.0 * (step + 1) / n_steps)
-        v = c_transform(u, cost, warm)
-        u = -warm * ((v - cost) / warm + log_b).logsumexp(1)
-    return c_transform(u, cost, epsilon)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, v, _ = sinkhorn_potentials(
+            cost=cost, b=b, epsilon=epsilon, relative=False, tol=BANK_TOL, max_iter=max_iter
+        )
+    return v
 
 
 class ImportancePosterior(InferenceMixin):

@@ -43,6 +43,8 @@ SMALLEST_SCALE = 0.02
 # the scale that others start from, and needs less time to cool.
 PRINCIPAL_SHARES = (0.02, 0.4)
 PRINCIPAL_SCALE = 0.4
+# Moves of the table, with `plan_decay`, before they grow smaller.
+N_HALVING = 1000
 
 
 @shared_documentation
@@ -84,8 +86,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     plan_decay : float, default=0.0
         Decay per step of a moving average of the decoder's weights, ``average_``, that the
         plan is computed with; 0 is the decoder itself. Near 1 (0.99 say) the plan is steady,
-        also for small mini-batches; the table of potentials comes to rest, by ever smaller
-        steps, with the end of the cooling.
+        also for small mini-batches; from the thousandth step on, those of the table of
+        potentials grow ever smaller.
     init : {"random", "principal"}, default="random"
         What the decoder starts from: random weights, or the data's principal components,
         fitted in the first 2 % of the training; not with an amortised posterior or atoms.
@@ -427,7 +429,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
                 step.rows if step.training else None,
                 n_steps=self.n_dual_steps,
                 unit=self._table_unit(epsilon),
-                share=0.5 * (1.0 - (self._cooled(step.elapsed) if self.plan_decay > 0 else 0.0)),
+                n_halving=N_HALVING if self.plan_decay > 0 else None,
             )
         return u, c_transform(u, cost, epsilon)
 

@@ -37,6 +37,7 @@ class DualTable:
 
     def __init__(self, n_rows: int, device: torch.device):
         self.values = torch.zeros(n_rows, device=device)
+        self._n_moves = 0
 
     def move(
         self,
@@ -46,7 +47,7 @@ class DualTable:
         *,
         n_steps: int,
         unit: float,
-        share: float = 0.5,
+        n_halving: int | None = None,
     ) -> Tensor:
         """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
 
@@ -62,8 +63,9 @@ class DualTable:
             Number of Sinkhorn iterations.
         unit : float
             What stored potentials are multiplied by.
-        share : float
-            How far of the way stored potentials go.
+        n_halving : int or None
+            Number of moves in which stored potentials go half of the way; after t moves they go
+            that over t of half the way, and so come to rest. None is always half.
 
         Returns
         -------
@@ -83,6 +85,8 @@ class DualTable:
         f = f - f.mean() + start.mean()
         if rows is None:
             return f
+        self._n_moves += 1
+        share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
         # A loss that is not finite is rolled back; so must these be.
         moved = torch.where(f.isfinite(), torch.lerp(start, f, share), start)
         self.values[rows] = moved * unit

@@ -277,18 +277,22 @@ def test_average_of_the_decoder():
         torch.testing.assert_close(two.average_.get_parameter(name), expected)
 
 
-def test_share_of_the_way():
+def test_stored_potentials_come_to_rest():
+    """They go half of the way, and a quarter with the second move after one of half."""
     log_kernel = -torch.arange(12.0).reshape(4, 3)
     log_b = torch.full((3,), 1 / 3).log()
     rows = torch.tensor([2, 0, 3, 1])
     moved = []
-    for share in (1.0, 0.25, 0.0):
+    for n_halving in (None, 1):
         table = DualTable(4, torch.device("cpu"))
-        moved.append(table.move(log_kernel, log_b, rows, n_steps=2, unit=2.0, share=share))
-        torch.testing.assert_close(table.values[rows], 2.0 * moved[-1])
-    assert moved[0].std() > 0
-    torch.testing.assert_close(moved[1], 0.25 * moved[0])
-    torch.testing.assert_close(moved[2], torch.zeros(4))
+        for _ in range(2):
+            u = table.move(log_kernel, log_b, rows, n_steps=2, unit=2.0, n_halving=n_halving)
+            torch.testing.assert_close(table.values[rows], 2.0 * u)
+            moved.append(u)
+    first, half, same, quarter = moved
+    assert first.std() > 0
+    torch.testing.assert_close(same, first)
+    torch.testing.assert_close(quarter, torch.lerp(first, half, 0.5))
 
 
 def test_posteriors_average_to_the_prior():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -23,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, print_table, save_json
 
+from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.costs import SquaredEuclideanCost
 from skotae.datasets import fetch_mnist
 
 FOLDER = "papers"
@@ -30,6 +33,7 @@ LONG_SECONDS = 600.0
 QUICK_ROWS = 1000
 MNIST_ROWS = 60_000
 MAX_GROWTH = 4
+PIXELS = SquaredEuclideanCost(bounds=(0, 1))
 Measures = dict[str, Any]
 
 
@@ -55,6 +59,12 @@ class Data(NamedTuple):
         """As many as have the steps of so many on MNIST, up to `MAX_GROWTH` times the number."""
         same = on_mnist * MNIST_ROWS // len(self.X_train)
         return max(on_mnist, min(MAX_GROWTH * on_mnist, same))
+
+    def cost_for(self, cls: type[BaseEstimator]) -> dict[str, Any]:
+        """The parameter `cost` of an estimator: for images a likelihood or squared errors."""
+        if self.image_shape is None:
+            return {}
+        return {"cost": "bernoulli" if issubclass(cls, VariationalAutoencoder) else PIXELS}
 
     def subset(self, n_train: int, n_test: int | None = None, seed: int = 0) -> Data:
         """That many rows drawn without replacement, or all where there are fewer."""

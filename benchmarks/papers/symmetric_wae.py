@@ -39,8 +39,6 @@ from _pythae import PythaeModel
 from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, tiled, timed_fit
 
 import skotae
-from skotae.autoencoders._variational import VariationalAutoencoder
-from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import knn_accuracy, reconstruction_error
 from skotae.networks import ConvNet
 
@@ -69,7 +67,6 @@ SIZES = {
 N_COMPONENTS = tuple(SIZES)
 NOISE = 0.3
 N_SHOWN = 10
-PIXELS = SquaredEuclideanCost(bounds=(0, 1))
 DECIMALS = {
     "nn_3": 4,
     "nn_5": 4,
@@ -199,10 +196,9 @@ def main() -> None:
     def fitted(name: str, spec: tuple[str, dict[str, Any], Paper], d: int, seed: int) -> Measures:
         cls_name, params, _ = spec
         cls = getattr(skotae, cls_name)
-        cost: Any = "bernoulli" if issubclass(cls, VariationalAutoencoder) else PIXELS
         if cls is skotae.SymmetricWAE:
             params = {"alpha": sizes[d].alpha, **params}
-        params = {**shared(d), **({"cost": cost} if images else {}), **params}
+        params = {**shared(d), **data.cost_for(cls), **params}
         if "n_pseudo_inputs" in params:
             params["n_pseudo_inputs"] = min(params["n_pseudo_inputs"], len(data.X_train) // 2)
         model = cls(d, random_state=seed, **params)

@@ -47,6 +47,12 @@ p : float, default=2
 sinkhorn_tol : float, default=1e-3
     Marginal violation at which Sinkhorn iterations stop."""
 
+N_MEMORY = """\
+n_memory : int, default=0
+    Number of codes of recent mini-batches, without gradients, that stand beside those of
+    the present one in the penalty. With more codes its gradient has less noise; codes that
+    are too old hold training back. Two to eight mini-batches do well."""
+
 PRIOR = """\
 prior : str or prior, default=None
     ``"normal"`` (which None stands for), ``"uniform"``, ``"sphere"``, ``"dirichlet"``,
@@ -175,6 +181,7 @@ BLOCKS = {
     "likelihood": LIKELIHOOD,
     "n_pseudo_inputs": N_PSEUDO_INPUTS,
     "init": INIT,
+    "n_memory": N_MEMORY,
     "clip": CLIP,
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skotae.autoencoders._base import BaseAutoencoder, NetworkEstimator
 from skotae.divergences import SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.training import Step
+from skotae.utils._random import make_generator
 from skotae.utils._registry import require
 from skotae.utils._sklearn import Interval, StrOptions
 
@@ -48,11 +49,43 @@ class LatentDivergence(NetworkEstimator):
         return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
 
 
+class CodeMemory(nn.Module):
+    """Codes of recent mini-batches, which stand beside those of the present one in the penalty.
+
+    Parameters
+    ----------
+    codes : Tensor of shape (n, d)
+        What is there at first. There are always as many.
+    """
+
+    codes: Tensor
+
+    def __init__(self, codes: Tensor):
+        super().__init__()
+        self.register_buffer("codes", codes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Codes and kept codes, a half of each in either half.
+
+        Gradients of a mean over all reach `z` as if all were its own.
+        """
+        share = len(z) / (len(z) + len(self.codes))
+        z = z.detach() + (z - z.detach()) / share
+        (first, second), (old, older) = z.tensor_split(2), self.codes.tensor_split(2)
+        return torch.cat([first, old, second, older])
+
+    @torch.no_grad()
+    def keep(self, z: Tensor) -> None:
+        """Put `z` in the place of the oldest."""
+        self.codes = torch.cat([z, self.codes])[: len(self.codes)]
+
+
 class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
     """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
 
-    # A subclass may have a parameter of this name.
+    # A subclass may have parameters of these names.
     posterior = "deterministic"
+    n_memory = 0
 
     @property
     @abstractmethod
@@ -63,13 +96,22 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
         super()._build(X)
         self.divergence_ = self._built_divergence()
         self.encoder_.stochastic = self.posterior == "gaussian"
+        if self.n_memory:
+            # The first steps have too many codes that are as the prior's: the penalty starts small.
+            start = self._draw_codes(self.n_memory, make_generator(self._seed), torch.float32)
+            self.code_memory_ = CodeMemory(start)
 
     def _posterior_width(self) -> int:
         return self.n_components_ * (2 if self.posterior == "gaussian" else 1)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)
-        penalty = self.divergence_(z, self._prior_draws(z, step), generator=step.generator)
+        codes, memory = z, getattr(self, "code_memory_", None)
+        if memory is not None:
+            codes = memory(z)
+            if step.training:
+                memory.keep(z)
+        penalty = self.divergence_(codes, self._prior_draws(codes, step), generator=step.generator)
         return {
             "reconstruction": self._reconstruction_cost(batch, z),
             "penalty": self._weight * penalty,

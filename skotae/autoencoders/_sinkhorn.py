@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor
@@ -33,6 +33,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     {sinkhorn}
     root : bool, default=False
         Take the p-th root of both terms (eq. 10).
+    {n_memory}
     {prior}
     {cost}
     {networks}
@@ -42,6 +43,9 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
+    code_memory_ : torch.nn.Module
+        Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
+        Only where `n_memory` is not 0.
     divergence_ : SinkhornDivergence
         The divergence in use.
 
@@ -75,6 +79,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         "beta": [Interval(Real, 0, None, closed="left")],
         **SinkhornMixin._sinkhorn_constraints,
         "root": ["boolean"],
+        "n_memory": [Interval(Integral, 0, None, closed="left")],
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
@@ -91,6 +96,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         p: float = 2,
         sinkhorn_tol: float = 0.001,
         root: bool = False,
+        n_memory: int = 0,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -121,6 +127,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         self.p = p
         self.sinkhorn_tol = sinkhorn_tol
         self.root = root
+        self.n_memory = n_memory
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

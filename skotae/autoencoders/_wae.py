@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class WAEEstimator(PenalisedAutoencoder):
         as `usual_weight`.
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         ``"gaussian"`` draws codes with a learned diagonal variance.
+    {n_memory}
     {prior}
     {cost}
     {networks}
@@ -49,6 +50,9 @@ class WAEEstimator(PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
+    code_memory_ : torch.nn.Module
+        Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
+        Only where `n_memory` is not 0.
     divergence_ : callable
         The penalty in use.
     lam_ : float
@@ -82,6 +86,7 @@ class WAEEstimator(PenalisedAutoencoder):
         "penalty": "no_validation",
         "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
+        "n_memory": [Interval(Integral, 0, None, closed="left")],
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
@@ -93,6 +98,7 @@ class WAEEstimator(PenalisedAutoencoder):
         penalty: Any = "mmd",
         lam: Any = "auto",
         posterior: str = "deterministic",
+        n_memory: int = 0,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -118,6 +124,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.penalty = penalty
         self.lam = lam
         self.posterior = posterior
+        self.n_memory = n_memory
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

@@ -86,6 +86,7 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
     # A subclass may have parameters of these names.
     posterior = "deterministic"
     n_memory = 0
+    code_memory_: CodeMemory | None = None
 
     @property
     @abstractmethod
@@ -106,7 +107,7 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)
-        codes, memory = z, getattr(self, "code_memory_", None)
+        codes, memory = z, self.code_memory_
         if memory is not None:
             codes = memory(z)
             if step.training:

@@ -43,9 +43,8 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
-    code_memory_ : torch.nn.Module
+    code_memory_ : torch.nn.Module or None
         Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
-        Only where `n_memory` is not 0.
     divergence_ : SinkhornDivergence
         The divergence in use.
 

@@ -50,9 +50,8 @@ class WAEEstimator(PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
-    code_memory_ : torch.nn.Module
+    code_memory_ : torch.nn.Module or None
         Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
-        Only where `n_memory` is not 0.
     divergence_ : callable
         The penalty in use.
     lam_ : float

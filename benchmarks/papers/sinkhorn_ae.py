@@ -21,7 +21,7 @@ The text of the paper gives neither its network nor its number of components; wi
 networks here reach its reconstruction errors. It, the weights, the activation, the rate, the
 size of batches, the kind of error and the memory were chosen in short runs of SinkhornAE,
 measured on the last 10,000 training rows, after its figures on test rows with other values had
-been seen: some thirty-five runs of it, two of VAE, three of WAE-GAN and none of the other rows,
+been seen: some forty runs of it, two of VAE, three of WAE-GAN and none of the other rows,
 which may do better with weights of their own.
 """
 
@@ -61,7 +61,7 @@ DECIMALS = {
 # error is divided by that of the mean image, and a transport cost stands for shares of the
 # prior's squared radius, which is 1 on the sphere and the dimension for a normal prior.
 SPHERE_WEIGHT = 0.6
-NORMAL_WEIGHT = 1.0
+NORMAL_WEIGHT = 0.5
 NORMAL_TRANSPORT_WEIGHT = NORMAL_WEIGHT / N_COMPONENTS
 # A critic's gradients are of another size; of two values that were tried, 1 and 0.2, the better.
 ADVERSARIAL_WEIGHT = 0.2

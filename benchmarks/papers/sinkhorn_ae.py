@@ -15,7 +15,7 @@ Every row has the same networks, epochs and number of components, and is measure
 
 Reconstruction errors are squared (pixels between 0 and 1 by a sigmoid), those of variational rows
 a Bernoulli likelihood. SinkhornAE's divergence has 256 codes of the last batches beside those of
-the present one (`n_memory`); one row does without.
+the present one (`n_memory`); two rows do without.
 
 The text of the paper gives neither its network nor its number of components; with 13 the
 networks here reach its reconstruction errors. It, the weights, the activation, the rate, the
@@ -76,6 +76,7 @@ ROWS: dict[str, Spec] = {
     "SinkhornAE without memory, sphere": ("SinkhornAE", {"beta": SPHERE_WEIGHT, **SPHERE}, ()),
     "VAE, normal": ("VAE", {}, (12.22, 11.4, 0.28)),
     "SinkhornAE, normal": ("SinkhornAE", {"beta": NORMAL_TRANSPORT_WEIGHT, **MEMORY}, ()),
+    "SinkhornAE without memory, normal": ("SinkhornAE", {"beta": NORMAL_TRANSPORT_WEIGHT}, ()),
     "WAE-GAN, normal": ("WAEEstimator", {"penalty": "gan", "lam": ADVERSARIAL_WEIGHT}, ()),
     "WAE, sphere": (
         "WAEEstimator",

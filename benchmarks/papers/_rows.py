@@ -294,7 +294,7 @@ def _is_due(entry: Mapping[str, Any] | None, seed: int, redo: bool) -> bool:
     seeds = {} if entry is None else entry["seeds"]
     if str(seed) in seeds and not redo:
         return False
-    return seed == 0 or seeds["0"]["seconds"] <= LONG_SECONDS
+    return seed == 0 or seeds["0"].get("seconds", 0.0) <= LONG_SECONDS
 
 
 def _measured(i: int, row: Row, seed: int) -> tuple[int, Measures]:

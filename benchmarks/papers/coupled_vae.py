@@ -69,7 +69,7 @@ COUPLED: dict[str, tuple[str, dict[str, Any]]] = {
     "CoupledVAE": ("CoupledVAE", OURS),
     "CoupledVAE, potential network": (
         "CoupledVAE",
-        {"potential": "network", "n_bank": N_BANK},
+        {"potential": "network", "plan_decay": 0.0, "n_bank": N_BANK},
     ),
 }
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -196,7 +196,10 @@ def main() -> None:
         **PEERS,
         **COUPLED,
         "CoupledVAE, n_bank_steps=0": ABLATIONS["CoupledVAE, n_bank_steps=0"],
-        "CoupledVAE, posterior='amortised'": ("CoupledVAE", {"posterior": "amortised"}),
+        "CoupledVAE, posterior='amortised'": (
+            "CoupledVAE",
+            {"posterior": "amortised", "plan_decay": 0.0},
+        ),
     }
     subset = {label: subset_row(label, *row) for label, row in rows.items()}
     tables = [Table(f"{len(data.y_train)} rows of {data.name}", subset, SUBSET_DECIMALS)]

@@ -83,11 +83,11 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         ``potential="network"``.
     n_dual_steps : int, default=3
         Steps on the potentials for each step on the decoder.
-    plan_decay : float, default=0.0
+    plan_decay : float, default=0.99
         Decay per step of a moving average of the decoder's weights, ``average_``, that the
-        plan is computed with; 0 is the decoder itself. Near 1 (0.99 say) the plan is steady,
-        also for small mini-batches; from the thousandth step on, those of the table of
-        potentials grow ever smaller.
+        plan is computed with, so that it is steady, also for small mini-batches; from the
+        thousandth step on, those of the table of potentials grow ever smaller. 0 is the
+        decoder itself, as in the paper: of few rows the decoder then often loses modes.
     init : {"random", "principal"}, default="random"
         What the decoder starts from: random weights, or the data's principal components,
         fitted in the first 2 % of the training; not with an amortised posterior or atoms.
@@ -165,7 +165,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         potential: str = "table",
         dual: str = "semi",
         n_dual_steps: int = 3,
-        plan_decay: float = 0.0,
+        plan_decay: float = 0.99,
         init: str = "random",
         posterior: str = "auto",
         anchor: float = 1.0,
@@ -346,7 +346,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         with torch.no_grad():
             fixed = cost.detach()
             if self.plan_decay > 0:
-                fixed = decoder.cost.pairwise_from_raw(batch, self.average_(z))
+                fixed = decoder.cost.pairwise_from_raw(batch, self._plan_net(z))
             u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
             log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
             # Prop. 3.2 has each draw's column normalised, q(z|x) each row.
@@ -381,6 +381,11 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
             "posterior": unit * MMD()(code, z),
         }
         return self._steadied(terms)
+
+    @property
+    def _plan_net(self) -> torch.nn.Module:
+        """What the plan decodes draws with."""
+        return self.average_ if self.plan_decay > 0 else self.decoder_.net
 
     @torch.no_grad()
     def _move_average(self) -> None:
@@ -460,11 +465,15 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         epsilon = self._temper(step.progress)
         with torch.no_grad():
             z, log_b = self._prior_draws(batch, step.generator)
-            cost = self.decoder_.cost.pairwise_from_raw(batch, self.decoder_.net(z))
+            cost = self.decoder_.cost.pairwise_from_raw(batch, self._plan_net(z))
         u = self.dual_.u(batch, epsilon)
         if self.dual == "full":
             v = self.dual_.v(z, epsilon)
-            mass = ((u[:, None] + v - cost) / epsilon + log_b).exp().mean(0).sum()
+            # The plan has at most n times the density of independence. Straight on from there,
+            # the value keeps its maximum, and does not overflow far from it.
+            ratio = (u[:, None] + v - cost) / epsilon
+            likely = ratio.clamp_max(math.log(step.n_rows))
+            mass = ((likely + log_b).exp() * (1.0 + ratio - likely)).mean(0).sum()
             value = u.mean() + (log_b.exp() * v).sum() - epsilon * (mass - 1.0)
         else:
             value = u.mean() + (log_b.exp() * c_transform(u, cost, epsilon)).sum()

@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skotae import CoupledVAE
 from skotae.autoencoders._dual import DualTable
 from skotae.costs import GaussianCost
+from skotae.metrics import density_coverage
 from skotae.priors import AtomsPrior
 from skotae.testing import linear_gaussian, make_data
 
@@ -27,6 +29,11 @@ def small(**params):
         "random_state": 0,
     }
     return CoupledVAE(**{**defaults, **params})
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return StandardScaler().fit_transform(load_wine().data)
 
 
 COMBINATIONS = [("table", "semi"), ("network", "semi"), ("network", "full")]
@@ -275,6 +282,26 @@ def test_average_of_the_decoder():
         assert not torch.equal(weight, before[name])
         expected = torch.lerp(before[name], weight, 0.25)
         torch.testing.assert_close(two.average_.get_parameter(name), expected)
+
+
+def test_plan_of_few_rows(wine):
+    """With plans of the decoder itself it loses most of the data: coverage 0.03 to 0.25."""
+    model = CoupledVAE(2, max_iter=100, random_state=0).fit(wine)
+    samples = model.sample(len(wine), random_state=0)
+    assert density_coverage(wine, samples)[1] > 0.7
+
+
+def test_full_dual_does_not_overflow(wine):
+    """A sharp likelihood puts the potential networks of many rows far from their solution."""
+    model = CoupledVAE(
+        2,
+        potential="network",
+        dual="full",
+        hidden_layer_sizes=(64, 64),
+        max_iter=100,
+        random_state=0,
+    ).fit(wine)
+    assert np.isfinite(model.history_["loss"]).all()
 
 
 def test_stored_potentials_come_to_rest():

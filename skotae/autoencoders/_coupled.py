@@ -18,7 +18,9 @@ from skotae.autoencoders._dual import (
     DualNetworks,
     DualTable,
     PrincipalDraws,
+    full_dual,
     log_shares,
+    move_towards,
     plan_residual,
 )
 from skotae.autoencoders._importance import (
@@ -123,6 +125,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         Standard deviation of the Gaussian likelihood, in the units of the data.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
+    average_ : torch.nn.Module
+        The decoder's moving average, with a `plan_decay` above 0.
 
     References
     ----------
@@ -335,7 +339,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         z, log_b = self._prior_draws(batch, step.generator)
         decoder = self.decoder_
         if self.plan_decay > 0 and step.training:
-            self._move_average()
+            move_towards(self.average_, decoder.net, 1.0 - self.plan_decay)
         if step.progress < self._cooling[0]:
             if self._principal is not None:
                 return self._principal_objective(z)
@@ -386,12 +390,6 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
     def _plan_net(self) -> torch.nn.Module:
         """What the plan decodes draws with."""
         return self.average_ if self.plan_decay > 0 else self.decoder_.net
-
-    @torch.no_grad()
-    def _move_average(self) -> None:
-        """A step towards the decoder."""
-        old, new = [*self.average_.parameters()], [*self.decoder_.net.parameters()]
-        torch._foreach_lerp_(old, new, 1.0 - self.plan_decay)
 
     def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
         """Cost of decoding draws to the Gaussian with the data's principal components."""
@@ -468,13 +466,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
             cost = self.decoder_.cost.pairwise_from_raw(batch, self._plan_net(z))
         u = self.dual_.u(batch, epsilon)
         if self.dual == "full":
-            v = self.dual_.v(z, epsilon)
-            # The plan has at most n times the density of independence. Straight on from there,
-            # the value keeps its maximum, and does not overflow far from it.
-            ratio = (u[:, None] + v - cost) / epsilon
-            likely = ratio.clamp_max(math.log(step.n_rows))
-            mass = ((likely + log_b).exp() * (1.0 + ratio - likely)).mean(0).sum()
-            value = u.mean() + (log_b.exp() * v).sum() - epsilon * (mass - 1.0)
+            value = full_dual(u, self.dual_.v(z, epsilon), cost, log_b, epsilon, step.n_rows)
         else:
             value = u.mean() + (log_b.exp() * c_transform(u, cost, epsilon)).sum()
         return {"dual": -value / self._hot}

@@ -115,7 +115,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="FILE.npz", type=Path, help="other data than MNIST")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of a row under ten minutes")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="rows beside each other, one thread for each"
+        "--jobs", type=int, default=1, help="rows beside each other; they share the cores"
     )
     parser.add_argument(
         "--only",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
@@ -20,7 +21,6 @@ from skotae.autoencoders._dual import (
     PrincipalDraws,
     full_dual,
     log_shares,
-    move_towards,
     plan_residual,
 )
 from skotae.autoencoders._importance import (
@@ -339,7 +339,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         z, log_b = self._prior_draws(batch, step.generator)
         decoder = self.decoder_
         if self.plan_decay > 0 and step.training:
-            move_towards(self.average_, decoder.net, 1.0 - self.plan_decay)
+            move = get_ema_multi_avg_fn(self.plan_decay)
+            move([*self.average_.parameters()], [*decoder.net.parameters()], None)
         if step.progress < self._cooling[0]:
             if self._principal is not None:
                 return self._principal_objective(z)
@@ -350,7 +351,7 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         with torch.no_grad():
             fixed = cost.detach()
             if self.plan_decay > 0:
-                fixed = decoder.cost.pairwise_from_raw(batch, self._plan_net(z))
+                fixed = decoder.cost.pairwise_from_raw(batch, self.average_(z))
             u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
             log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
             # Prop. 3.2 has each draw's column normalised, q(z|x) each row.
@@ -385,11 +386,6 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
             "posterior": unit * MMD()(code, z),
         }
         return self._steadied(terms)
-
-    @property
-    def _plan_net(self) -> torch.nn.Module:
-        """What the plan decodes draws with."""
-        return self.average_ if self.plan_decay > 0 else self.decoder_.net
 
     def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
         """Cost of decoding draws to the Gaussian with the data's principal components."""
@@ -463,7 +459,8 @@ class CoupledVAE(ImportancePosterior, BaseAutoencoder):
         epsilon = self._temper(step.progress)
         with torch.no_grad():
             z, log_b = self._prior_draws(batch, step.generator)
-            cost = self.decoder_.cost.pairwise_from_raw(batch, self._plan_net(z))
+            net = self.average_ if self.plan_decay > 0 else self.decoder_.net
+            cost = self.decoder_.cost.pairwise_from_raw(batch, net(z))
         u = self.dual_.u(batch, epsilon)
         if self.dual == "full":
             value = full_dual(u, self.dual_.v(z, epsilon), cost, log_b, epsilon, step.n_rows)

@@ -133,16 +133,10 @@ class PrincipalDraws:
 def full_dual(
     u: Tensor, v: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, n_rows: int
 ) -> Tensor:
-    """Value of the dual with both potentials, of a mini-batch of `n_rows` rows."""
-    # The plan has at most n times the density of independence. Straight on from there, the
-    # value keeps its maximum, and does not overflow far from it.
+    """Value of the dual with both potentials, from a mini-batch of the `n_rows` training rows."""
+    # With n training rows the plan has at most n times the density of independence. Straight on
+    # from there, the value keeps its maximum, and does not overflow far from it.
     ratio = (u[:, None] + v - cost) / epsilon
     likely = ratio.clamp_max(math.log(n_rows))
     mass = ((likely + log_b).exp() * (1.0 + ratio - likely)).mean(0).sum()
     return u.mean() + (log_b.exp() * v).sum() - epsilon * (mass - 1.0)
-
-
-@torch.no_grad()
-def move_towards(average: nn.Module, net: nn.Module, share: float) -> None:
-    """Move the weights of `average` that share of the way to those of `net`."""
-    torch._foreach_lerp_([*average.parameters()], [*net.parameters()], share)

@@ -264,8 +264,10 @@ def run(
                 save_json(name, results, *packages)
     for table in tables:
         entries = found.get(table.title, {})
-        entries = {name: entries[name] for name in table.rows if name in entries}
+        # In the table's order, which is not the one that they were run in.
+        entries = {name: entries[name] for name in table.rows if name in entries} | entries
         if entries:
+            found[table.title] = entries
             brackets = " (the paper's figures in brackets)" if data == "mnist" else ""
             print(f"\n{table.title}{brackets}")
             print_table(*as_table(entries, table.decimals))

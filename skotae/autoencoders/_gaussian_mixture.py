@@ -42,7 +42,7 @@ class GMWAE(MixtureAutoencoder):
     {n_components}
     n_mixtures : int, default=10
         Number K of components.
-    lam : float, default=0.03
+    lam : float, default=0.05
         Weight :math:`\lambda` of the maximum mean discrepancy.
     discrepancy : {"marginal", "joint"}, default="marginal"
         Of what: ``"marginal"`` of :math:`z`, as above, which leaves the shares of the
@@ -103,7 +103,7 @@ class GMWAE(MixtureAutoencoder):
         n_components: int | None = None,
         *,
         n_mixtures: int = 10,
-        lam: float = 0.03,
+        lam: float = 0.05,
         discrepancy: str = "marginal",
         separation: float = 4.0,
         init: str = "prior",

@@ -51,7 +51,8 @@ N_MEMORY = """\
 n_memory : int, default=0
     Number of codes of recent mini-batches, without gradients, that stand beside those of
     the present one in the penalty. With more codes its gradient has less noise; codes that
-    are too old hold training back. On MNIST three to seven mini-batches of them do well."""
+    are too old hold training back. On MNIST three to seven mini-batches of them do well in
+    8 epochs, sixteen in 20; with some thousand rows more than a few do harm."""
 
 PRIOR = """\
 prior : str or prior, default=None

@@ -68,9 +68,9 @@ NORMAL_TRANSPORT_WEIGHT = NORMAL_WEIGHT / N_COMPONENTS
 ADVERSARIAL_WEIGHT = 0.2
 SPHERE: dict[str, Any] = {"prior": "sphere"}
 MEMORY: dict[str, Any] = {"n_memory": 1024, "epsilon": 0.02}
-# Kept codes are too old if they are many beside the rows: a fiftieth, or 256 where that is more.
+# Kept codes are too old if they are many beside the rows: no more than a fiftieth, or than 256.
 LEAST_MEMORY = 256
-MEMORY_SHARE = 50
+ROWS_PER_KEPT_CODE = 50
 PAPER: dict[str, Any] = {"debias": "paired", "sharp": True, "relative": False}
 
 # Class, parameters, and the paper's figures: reconstruction error, FID and MMD x 100.
@@ -152,13 +152,14 @@ def main() -> None:
     features, accuracy = trained_features(data, quick=options.quick)
     print(f"features: those of a classifier with test accuracy {accuracy:.4f}")
     settings = {"n_components": N_COMPONENTS, **SETTINGS, "max_iter": n_epochs}
-    record = {**settings, "classifier_accuracy": accuracy}
+    n_memory = max(LEAST_MEMORY, len(data.X_train) // ROWS_PER_KEPT_CODE)
+    n_memory = min(MEMORY["n_memory"], n_memory)
+    record = {**settings, "n_memory": n_memory, "classifier_accuracy": accuracy}
 
     def fitted(name: str, params: dict[str, Any], seed: int) -> Measures:
         cls = getattr(skotae, name)
         if "n_memory" in params:
-            fit_for = max(LEAST_MEMORY, len(data.X_train) // MEMORY_SHARE)
-            params = {**params, "n_memory": min(params["n_memory"], fit_for)}
+            params = {**params, "n_memory": n_memory}
         model = cls(**settings, **data.cost_for(cls), **params, random_state=seed)
         seconds = timed_fit(model, data.X_train)
         return {"fit_seconds": seconds, **measured(model, data, features, seed)}

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("skotae", "numpy", "scipy", "scikit-learn", "torch", "POT")
@@ -98,3 +101,35 @@ def write_json(name: str, results: Mapping[str, Any], *packages: str) -> None:
     """Write ``results/<name>.json`` and say so."""
     path = save_json(name, results, *packages)
     print(f"written: {path.parent.name}/{path.name}")
+
+
+def pythae_coders(encoder: nn.Module, decoder: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """The networks as encoder and decoder of pythae.
+
+    Of what the encoder gives beyond the components it takes the logarithm of variances.
+    """
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from torch import Tensor, nn
+
+    class Encoder(BaseEncoder):
+        def __init__(self, d: int):
+            super().__init__()
+            self.net = encoder
+            self.d = d
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            out = self.net(x)
+            mean, rest = out[:, : self.d], out[:, self.d :]
+            return ModelOutput(embedding=mean, **({"log_covariance": rest} if rest.numel() else {}))
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = decoder
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=self.net(z))
+
+    first = next(part for part in decoder.modules() if isinstance(part, nn.Linear))
+    return Encoder(first.in_features), Decoder()

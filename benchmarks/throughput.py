@@ -32,7 +32,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import numpy as np
 import torch
-from _common import in_turn, median_ratio, print_table, timing, write_json
+from _common import in_turn, median_ratio, print_table, pythae_coders, timing, write_json
 from torch import nn
 
 from skotae import WAEEstimator
@@ -125,31 +125,13 @@ def fit_pythae(X: np.ndarray, n_epochs: int) -> None:
     """WAE_MMD with its own trainer; the seven kernel scales are the default of both."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import WAE_MMD, WAE_MMD_Config
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
-    class Encoder(BaseEncoder):
-        def __init__(self, net: nn.Module):
-            super().__init__()
-            self.net = net
-
-        def forward(self, x: torch.Tensor) -> ModelOutput:
-            return ModelOutput(embedding=self.net(x))
-
-    class Decoder(BaseDecoder):
-        def __init__(self, net: nn.Module):
-            super().__init__()
-            self.net = net
-
-        def forward(self, z: torch.Tensor) -> ModelOutput:
-            return ModelOutput(reconstruction=self.net(z))
-
-    encoder, decoder = make_networks(X.shape[1])
+    encoder, decoder = pythae_coders(*make_networks(X.shape[1]))
     model = WAE_MMD(
         WAE_MMD_Config(input_dim=(X.shape[1],), latent_dim=N_COMPONENTS),
-        encoder=Encoder(encoder),
-        decoder=Decoder(decoder),
+        encoder=encoder,
+        decoder=decoder,
     )
     data = BaseDataset(torch.from_numpy(X), torch.zeros(len(X)))
     with tempfile.TemporaryDirectory() as folder:

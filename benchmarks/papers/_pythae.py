@@ -125,6 +125,7 @@ class PythaeModel:
         return torch.cat(parts).numpy()
 
     def _model(self, n_features: int, n: int, bounded: bool) -> Any:
+        from _common import pythae_coders
         from pythae import models
 
         cls, config, options = {
@@ -138,7 +139,9 @@ class PythaeModel:
         network = self.encoder or MLP(self.hidden_layer_sizes, self.activation)
         net = network.build(n_features, 2 * d if stochastic else d)
         back = MLP(self.hidden_layer_sizes[::-1], self.activation).build(d, n_features)
-        encoder, decoder = _coders(net, nn.Sequential(back, nn.Sigmoid()) if bounded else back)
+        encoder, decoder = pythae_coders(
+            net, nn.Sequential(back, nn.Sigmoid()) if bounded else back
+        )
         shape = {"input_dim": (n_features,), "latent_dim": d}
         return cls(config(**shape, **options), encoder=encoder, decoder=decoder)
 
@@ -162,31 +165,3 @@ class PythaeModel:
         config = getattr(trainers, f"{kind}TrainerConfig")(**shared)
         trainer = getattr(trainers, f"{kind}Trainer")
         return lambda rows: trainer(self.model_, train_dataset=rows, training_config=config)
-
-
-def _coders(encoder: nn.Module, decoder: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """The networks as encoder and decoder of pythae."""
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-
-    class Encoder(BaseEncoder):
-        def __init__(self, d: int):
-            super().__init__()
-            self.net = encoder
-            self.d = d
-
-        def forward(self, x: Tensor) -> ModelOutput:
-            out = self.net(x)
-            mean, rest = out[:, : self.d], out[:, self.d :]
-            return ModelOutput(embedding=mean, **({"log_covariance": rest} if rest.numel() else {}))
-
-    class Decoder(BaseDecoder):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = decoder
-
-        def forward(self, z: Tensor) -> ModelOutput:
-            return ModelOutput(reconstruction=self.net(z))
-
-    first = next(part for part in decoder.modules() if isinstance(part, nn.Linear))
-    return Encoder(first.in_features), Decoder()

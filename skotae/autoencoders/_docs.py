@@ -47,12 +47,12 @@ p : float, default=2
 sinkhorn_tol : float, default=1e-3
     Marginal violation at which Sinkhorn iterations stop."""
 
-N_MEMORY = """\
-n_memory : int, default=0
-    Number of codes of recent mini-batches, without gradients, that stand beside those of
-    the present one in the penalty. With more codes its gradient has less noise; codes that
-    are too old hold training back. On MNIST three to seven mini-batches of them do well in
-    8 epochs, sixteen in 20; with some thousand rows more than a few do harm."""
+PENALTY_BATCH_SIZE = """\
+penalty_batch_size : int or None, default=None
+    Number of rows that the penalty is taken of: the mini-batch and those before it in the
+    epoch, all encoded anew. It is then taken once for every quarter as many rows, with as many
+    times the weight, and at the end of an epoch. More rows show finer differences
+    between codes and prior; a row is encoded four more times. None is the mini-batch."""
 
 PRIOR = """\
 prior : str or prior, default=None
@@ -182,7 +182,7 @@ BLOCKS = {
     "likelihood": LIKELIHOOD,
     "n_pseudo_inputs": N_PSEUDO_INPUTS,
     "init": INIT,
-    "n_memory": N_MEMORY,
+    "penalty_batch_size": PENALTY_BATCH_SIZE,
     "clip": CLIP,
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),

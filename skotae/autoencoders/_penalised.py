@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder, NetworkEstimator
 from skotae.divergences import SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.training import Step
-from skotae.utils._random import make_generator
 from skotae.utils._registry import require
 from skotae.utils._sklearn import Interval, StrOptions
+
+# Penalties that a row takes part in, where there is a `penalty_batch_size`.
+N_PENALTIES = 4
+PENALTY_BATCH_SIZE = [Interval(Integral, 2, None, closed="left"), None]
 
 
 class LatentDivergence(NetworkEstimator):
@@ -49,35 +52,31 @@ class LatentDivergence(NetworkEstimator):
         return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
 
 
-class CodeMemory(nn.Module):
-    """Codes of recent mini-batches, which stand beside those of the present one in the penalty.
+class RecentRows:
+    """The latest mini-batches of an epoch, of which the penalty is taken once in a while."""
 
-    Parameters
-    ----------
-    codes : Tensor of shape (n, d)
-        What is there at first. There are always as many.
-    """
+    def __init__(self) -> None:
+        self._batches: list[Tensor] = []
+        self._n_waiting = 0
 
-    codes: Tensor
+    def add(self, batch: Tensor, step: Step, n: int) -> tuple[float, list[Tensor]]:
+        """Weight of the penalty in this step, and what it is taken of beside `batch`.
 
-    def __init__(self, codes: Tensor):
-        super().__init__()
-        self.register_buffer("codes", codes)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Codes and kept codes, a half of each in either half.
-
-        Gradients of a mean over all reach `z` as if all were its own.
+        That is no more than `n` rows with it. The weight is 0 where no penalty is due, and
+        over the rows of an epoch 1 on average.
         """
-        share = len(z) / (len(z) + len(self.codes))
-        z = z.detach() + (z - z.detach()) / share
-        (first, second), (old, older) = z.tensor_split(2), self.codes.tensor_split(2)
-        return torch.cat([first, old, second, older])
-
-    @torch.no_grad()
-    def keep(self, z: Tensor) -> None:
-        """Put `z` in the place of the oldest."""
-        self.codes = torch.cat([z, self.codes])[: len(self.codes)]
+        if step.batch == 0:
+            self._batches, self._n_waiting = [], 0
+        while self._batches and sum(map(len, self._batches)) + len(batch) > n:
+            del self._batches[0]
+        older = [*self._batches]
+        last = step.batch + 1 == step.n_batches
+        self._batches = [] if last else [*older, batch]
+        self._n_waiting += len(batch)
+        if not last and N_PENALTIES * self._n_waiting < n:
+            return 0.0, []
+        weight, self._n_waiting = self._n_waiting / len(batch), 0
+        return weight, older
 
 
 class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
@@ -85,8 +84,7 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
 
     # A subclass may have parameters of these names.
     posterior = "deterministic"
-    n_memory = 0
-    code_memory_: CodeMemory | None = None
+    penalty_batch_size: int | None = None
 
     @property
     @abstractmethod
@@ -97,26 +95,29 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
         super()._build(X)
         self.divergence_ = self._built_divergence()
         self.encoder_.stochastic = self.posterior == "gaussian"
-        if self.n_memory:
-            # The first steps have too many codes that are as the prior's: the penalty starts small.
-            start = self._draw_codes(self.n_memory, make_generator(self._seed), torch.float32)
-            self.code_memory_ = CodeMemory(start)
+        self._recent = RecentRows()
 
     def _posterior_width(self) -> int:
         return self.n_components_ * (2 if self.posterior == "gaussian" else 1)
 
     def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z = self.encoder_.sample(batch, step.generator)
-        codes, memory = z, self.code_memory_
-        if memory is not None:
-            codes = memory(z)
-            if step.training:
-                memory.keep(z)
-        penalty = self.divergence_(codes, self._prior_draws(codes, step), generator=step.generator)
         return {
             "reconstruction": self._reconstruction_cost(batch, z),
-            "penalty": self._weight * penalty,
+            "penalty": self._penalty(batch, z, step),
         }
+
+    def _penalty(self, batch: Tensor, z: Tensor, step: Step) -> Tensor:
+        """Weighted divergence of `z`, the codes of `batch`, and those of rows before it."""
+        weight = 1.0
+        if self.penalty_batch_size is not None and step.training:
+            weight, older = self._recent.add(batch, step, self.penalty_batch_size)
+            if weight == 0:
+                return z.new_zeros(())
+            if older:
+                z = torch.cat([z, self.encoder_.sample(torch.cat(older), step.generator)])
+        penalty = self.divergence_(z, self._prior_draws(z, step), generator=step.generator)
+        return weight * self._weight * penalty
 
     def _adversary(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         with torch.no_grad():

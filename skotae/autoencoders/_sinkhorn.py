@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PenalisedAutoencoder, SinkhornMixin
+from skotae.autoencoders._penalised import (
+    PENALTY_BATCH_SIZE,
+    PenalisedAutoencoder,
+    SinkhornMixin,
+)
 from skotae.divergences._sinkhorn import root_of
 from skotae.utils._sklearn import Interval
 
@@ -33,7 +37,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     {sinkhorn}
     root : bool, default=False
         Take the p-th root of both terms (eq. 10).
-    {n_memory}
+    {penalty_batch_size}
     {prior}
     {cost}
     {networks}
@@ -43,8 +47,6 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
-    code_memory_ : torch.nn.Module or None
-        Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
     divergence_ : SinkhornDivergence
         The divergence in use.
 
@@ -78,7 +80,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         "beta": [Interval(Real, 0, None, closed="left")],
         **SinkhornMixin._sinkhorn_constraints,
         "root": ["boolean"],
-        "n_memory": [Interval(Integral, 0, None, closed="left")],
+        "penalty_batch_size": PENALTY_BATCH_SIZE,
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
@@ -95,7 +97,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         p: float = 2,
         sinkhorn_tol: float = 0.001,
         root: bool = False,
-        n_memory: int = 0,
+        penalty_batch_size: int | None = None,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -126,7 +128,7 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         self.p = p
         self.sinkhorn_tol = sinkhorn_tol
         self.root = root
-        self.n_memory = n_memory
+        self.penalty_batch_size = penalty_batch_size
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PenalisedAutoencoder
+from skotae.autoencoders._penalised import PENALTY_BATCH_SIZE, PenalisedAutoencoder
 from skotae.divergences import DIVERGENCES
 from skotae.divergences.base import BaseDivergence
 from skotae.utils._registry import resolve_part
@@ -40,7 +40,7 @@ class WAEEstimator(PenalisedAutoencoder):
         as `usual_weight`.
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         ``"gaussian"`` draws codes with a learned diagonal variance.
-    {n_memory}
+    {penalty_batch_size}
     {prior}
     {cost}
     {networks}
@@ -50,8 +50,6 @@ class WAEEstimator(PenalisedAutoencoder):
     Attributes
     ----------
     {attributes}
-    code_memory_ : torch.nn.Module or None
-        Its ``codes``, of shape (n_memory, n_components), are those that the penalty keeps.
     divergence_ : callable
         The penalty in use.
     lam_ : float
@@ -85,7 +83,7 @@ class WAEEstimator(PenalisedAutoencoder):
         "penalty": "no_validation",
         "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
-        "n_memory": [Interval(Integral, 0, None, closed="left")],
+        "penalty_batch_size": PENALTY_BATCH_SIZE,
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
@@ -97,7 +95,7 @@ class WAEEstimator(PenalisedAutoencoder):
         penalty: Any = "mmd",
         lam: Any = "auto",
         posterior: str = "deterministic",
-        n_memory: int = 0,
+        penalty_batch_size: int | None = None,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -123,7 +121,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.penalty = penalty
         self.lam = lam
         self.posterior = posterior
-        self.n_memory = n_memory
+        self.penalty_batch_size = penalty_batch_size
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

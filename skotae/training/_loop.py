@@ -194,7 +194,14 @@ class Trainer:
         for i, index in enumerate(batches):
             progress = (epoch + i / len(batches)) / n_epochs
             factor = schedule_factor(self.learning_rate, progress) * self._guard.step_factor
-            step = Step(self._generator, index, len(self.rows), progress if self.fresh else 1.0)
+            step = Step(
+                self._generator,
+                index,
+                len(self.rows),
+                progress if self.fresh else 1.0,
+                batch=i,
+                n_batches=len(batches),
+            )
             batch = self.rows[index]
             if self.inner_objective is not None and self._inner_optimiser is not None:
                 set_learning_rate(self._inner_optimiser, self.inner_learning_rate * factor)

@@ -26,6 +26,10 @@ class Step:
         from an earlier fit.
     training : bool
         False on the validation split.
+    batch : int
+        Number of the mini-batch in the epoch, from 0.
+    n_batches : int
+        Number of mini-batches in the epoch.
     """
 
     generator: torch.Generator
@@ -33,6 +37,8 @@ class Step:
     n_rows: int
     progress: float = 0.0
     training: bool = True
+    batch: int = 0
+    n_batches: int = 1
 
     @property
     def elapsed(self) -> float:

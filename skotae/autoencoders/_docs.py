@@ -52,7 +52,7 @@ penalty_batch_size : int or None, default=None
     Number of rows that the penalty is taken of: the mini-batch and those before it in the
     epoch, all encoded anew. It is then taken once for every quarter as many rows, with as many
     times the weight, and at the end of an epoch. More rows show finer differences
-    between codes and prior; a row is encoded four more times. None is the mini-batch."""
+    between codes and prior; most rows are encoded four more times. None is the mini-batch."""
 
 PRIOR = """\
 prior : str or prior, default=None

@@ -14,7 +14,7 @@ from torch import Tensor
 from skotae.autoencoders._base import BaseAutoencoder, NetworkEstimator
 from skotae.divergences import SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
-from skotae.training import Step
+from skotae.training import Rows, Step
 from skotae.utils._registry import require
 from skotae.utils._sklearn import Interval, StrOptions
 
@@ -95,6 +95,11 @@ class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
         super()._build(X)
         self.divergence_ = self._built_divergence()
         self.encoder_.stochastic = self.posterior == "gaussian"
+        self._recent = RecentRows()
+
+    def _after_fit(self, rows: Rows) -> None:
+        super()._after_fit(rows)
+        # An epoch that was interrupted leaves rows there.
         self._recent = RecentRows()
 
     def _posterior_width(self) -> int:

@@ -109,10 +109,27 @@ def test_codes_spread_as_the_prior_does():
     assert error(64) < min(0.2, 0.6 * error(None))
 
 
-def test_rows_of_the_last_epoch_are_not_kept():
-    model = small(penalty_batch_size=32, batch_size=4)
-    plain = small(batch_size=4).fit(X)
-    assert len(pickle.dumps(model.fit(X))) < len(pickle.dumps(plain)) + 200
+class Interrupts(MMD):
+    """As if the user pressed a key in the second epoch."""
+
+    def build(self, prior, n_components):
+        self.n_calls = 0
+        return self
+
+    def __call__(self, z, prior_draws, **kwargs):
+        self.n_calls += z.requires_grad
+        if self.n_calls == 9:  # of six in an epoch
+            raise KeyboardInterrupt
+        return super().__call__(z, prior_draws, **kwargs)
+
+
+@pytest.mark.filterwarnings("ignore:Training interrupted")
+@pytest.mark.parametrize(("penalty", "n_iter"), [(MMD(), 2), (Interrupts(), 1)])
+def test_rows_are_not_kept_after_training(penalty, n_iter):
+    model = small(WAEEstimator, penalty=penalty, penalty_batch_size=32, batch_size=4).fit(X)
+    assert model.n_iter_ == n_iter
+    without = small(WAEEstimator, batch_size=4).fit(X)
+    assert len(pickle.dumps(model)) < len(pickle.dumps(without)) + X[:4].nbytes
 
 
 def test_it_may_change_where_training_goes_on():

@@ -201,6 +201,7 @@ def main() -> None:
         cls = getattr(skotae, cls_name)
         if cls is skotae.SymmetricWAE:
             params = {"alpha": sizes[d].alpha, **params}
+        # Not in `shared`: PythaeModel takes no decoder; where its rows are, all have perceptrons.
         decoder = network(sizes[d].decoder_channels)
         params = {**shared(d), "decoder": decoder, **data.cost_for(cls), **params}
         if "n_pseudo_inputs" in params:

@@ -31,24 +31,6 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
-    "transport": [
-        "_arrays",
-        "_cost",
-        "_shards",
-        "_log_domain",
-        "_clouds",
-        "_log_kernel",
-        "_kernel",
-        "_scaling",
-        "_newton",
-        "_solve",
-        "_sharp",
-        "_problems",
-        "_relaxed",
-        "base",
-        "_solutions",
-        "_terms",
-    ],
     "metrics": [
         "base",
         "_intervals",
@@ -73,6 +55,26 @@ SHARED = {
         "_mixture_posterior",
     ],
     "testing": ["base", "generators", "estimator_checks"],
+}
+# Folders within a folder, with all their files from the bottom up. A file of a room imports those
+# before it and the ``base`` of the folder around it; the other files there may import any of it.
+ROOMS = {
+    "transport.entropic": [
+        "arrays",
+        "shards",
+        "log_domain",
+        "clouds",
+        "log_kernel",
+        "kernel",
+        "scaling",
+        "newton",
+        "solve",
+        "sharp",
+        "balanced",
+        "relaxed",
+        "debiased",
+        "solutions",
+    ],
 }
 # Files directly under skotae/, beside ``exceptions``, that nothing else imports.
 TOP = {"__init__", "_show_versions"}
@@ -110,6 +112,13 @@ def targets(path):
         yield line, inner if inner in MODULES else below
 
 
+def shared_files(folder):
+    """Files of a folder that others in it may import, from the bottom up; rooms lie above them."""
+    rooms = {room: files for room, files in ROOMS.items() if room.split(".")[0] == folder}
+    inside = [f"{room.partition('.')[2]}.{file}" for room, files in rooms.items() for file in files]
+    return [*SHARED.get(folder, ["base"]), *inside]
+
+
 def violations(path):
     own = name_of(path)
     folder, is_init = own.split(".")[0], path.name == "__init__.py"
@@ -126,7 +135,7 @@ def violations(path):
                     f"{where} imports {target} (floor {FLOORS[there]}) from floor {FLOORS[folder]}"
                 )
         elif not is_init:
-            shared = SHARED.get(folder, ["base"])
+            shared = shared_files(folder)
             file = target.partition(".")[2]
             if file not in shared:
                 yield f"{where} imports its sibling {target}"
@@ -154,6 +163,23 @@ def test_shared_files_exist():
         if f"{folder}.{file}" not in MODULES
     ]
     assert not missing, f"SHARED lists files that are not there: {missing}"
+
+
+def test_rooms_list_their_files():
+    found = {name: path for name, path in zip(map(name_of, FILES), FILES, strict=True)}
+    rooms = {".".join(name.split(".")[:2]) for name in found if name.count(".") > 1}
+    assert rooms == ROOMS.keys()
+    for room, files in ROOMS.items():
+        inside = [name.removeprefix(f"{room}.") for name in found if name.startswith(f"{room}.")]
+        assert sorted(inside) == sorted(files), f"ROOMS does not list the files of {room}"
+        assert not [*imports(found[room])], f"{room} itself imports something"
+
+
+def test_transport_is_of_tensors_alone():
+    for path in FILES:
+        if name_of(path).split(".")[0] == "transport":
+            found = {module.split(".")[0] for _, module, _ in imports(path)}
+            assert "sklearn" not in found, f"{path.relative_to(ROOT)} imports scikit-learn"
 
 
 def test_private_sklearn_has_one_door():

@@ -19,7 +19,7 @@ from skotae.autoencoders._variational import (
 )
 from skotae.costs.base import BLOCK_ELEMENTS
 from skotae.priors import NormalPrior
-from skotae.transport._arrays import widest
+from skotae.transport.base import widest
 from skotae.utils._sklearn import Interval, StrOptions
 from skotae.utils._torch import on_cpu
 

@@ -8,10 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._problems import Options
-from skotae.transport._shards import Alone
-from skotae.transport._sharp import sharp_sensitivity
-from skotae.transport._solutions import of_cost
 from skotae.transport.base import (
     SinkhornInfo,
     check_cost,
@@ -21,6 +17,10 @@ from skotae.transport.base import (
     full_precision,
     warn_unless_converged,
 )
+from skotae.transport.entropic.balanced import Options
+from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.sharp import sharp_sensitivity
+from skotae.transport.entropic.solutions import of_cost
 
 _SHARP_TOL = 1e-8  # the plan itself is differentiated
 

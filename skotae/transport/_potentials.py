@@ -7,9 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from skotae.transport._problems import Options
-from skotae.transport._shards import Alone
-from skotae.transport._solutions import Solution, of_clouds, of_cost
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
@@ -20,6 +17,9 @@ from skotae.transport.base import (
     full_precision,
     warn_unless_converged,
 )
+from skotae.transport.entropic.balanced import Options
+from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.solutions import Solution, of_clouds, of_cost
 
 
 def sinkhorn_potentials(

@@ -7,9 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from skotae.transport._problems import Options
-from skotae.transport._shards import Alone, Group
-from skotae.transport._terms import EnvelopeFunction, evaluate, evaluate_shared
 from skotae.transport.base import (
     DEBIAS,
     SinkhornInfo,
@@ -20,6 +17,9 @@ from skotae.transport.base import (
     debias_terms,
     warn_unless_converged,
 )
+from skotae.transport.entropic.balanced import Options
+from skotae.transport.entropic.debiased import EnvelopeFunction, evaluate, evaluate_shared
+from skotae.transport.entropic.shards import Alone, Group
 
 
 def sinkhorn_divergence(

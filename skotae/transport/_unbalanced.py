@@ -11,10 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import as_array, as_tensor, filled, widest
-from skotae.transport._clouds import Cloud, mean_cost
-from skotae.transport._relaxed import Options, Side, Term
-from skotae.transport._terms import EnvelopeFunction, Outcome
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
@@ -22,7 +18,12 @@ from skotae.transport.base import (
     check_solver,
     check_weights,
     warn_unless_converged,
+    widest,
 )
+from skotae.transport.entropic.arrays import as_array, as_tensor, filled
+from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.debiased import EnvelopeFunction, Outcome
+from skotae.transport.entropic.relaxed import Options, Side, Term
 
 _MASSES = {"x": "a", "y": "b"}
 

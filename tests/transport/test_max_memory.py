@@ -25,7 +25,7 @@ def _solved(max_memory, **options):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Many blocks also for clouds that are quickly solved."""
-    monkeypatch.setattr("skotae.transport._kernel._BLOCK", 2**12)
+    monkeypatch.setattr("skotae.transport.entropic.kernel._BLOCK", 2**12)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ def _clouds(dtype):
 
 @pytest.fixture
 def arrays_in_torch(monkeypatch):
-    for module in ("_arrays", "_kernel", "_scaling"):
-        monkeypatch.setattr(f"skotae.transport.{module}.namespace", lambda device: torch)
+    for module in ("arrays", "kernel", "scaling"):
+        monkeypatch.setattr(f"skotae.transport.entropic.{module}.namespace", lambda device: torch)
 
 
 OPTIONS = [

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import (
+from skotae.transport.base import widest
+from skotae.transport.entropic.arrays import (
     SMALL,
     Array,
     as_array,
@@ -27,11 +28,10 @@ from skotae.transport._arrays import (
     namespace,
     onto,
     times,
-    widest,
 )
-from skotae.transport._log_domain import log2_sum_exp2
-from skotae.transport._log_kernel import LogKernel
-from skotae.transport._shards import Alone
+from skotae.transport.entropic.log_domain import log2_sum_exp2
+from skotae.transport.entropic.log_kernel import LogKernel
+from skotae.transport.entropic.shards import Alone
 
 # Bits: kernel entries below the floor are raised to it, unless they are known to be normal
 # numbers; others are slow. Beyond the reach, potentials are absorbed, so that a raised entry weighs

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import SMALL, Array, as_tensor, concatenated, empty
-from skotae.transport._clouds import Cloud, cost_between
+from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenated, empty
+from skotae.transport.entropic.clouds import Cloud, cost_between
 
 
 class LogKernel(ABC):

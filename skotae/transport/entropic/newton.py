@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skotae.transport._log_domain import column_update, log2_sum_exp2, row_update
+from skotae.transport.entropic.log_domain import column_update, log2_sum_exp2, row_update
 
 _LN2 = math.log(2.0)
 

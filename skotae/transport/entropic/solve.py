@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_array, as_tensor, widest
-from skotae.transport._kernel import Kernel
-from skotae.transport._log_kernel import LogKernel
-from skotae.transport._newton import newton
-from skotae.transport._scaling import Scaling, anneal, iterate, levels, scale
-from skotae.transport._shards import Alone
+from skotae.transport.base import widest
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.kernel import Kernel
+from skotae.transport.entropic.log_kernel import LogKernel
+from skotae.transport.entropic.newton import newton
+from skotae.transport.entropic.scaling import Scaling, anneal, iterate, levels, scale
+from skotae.transport.entropic.shards import Alone
 
 _DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
 _HOLLOW = 64.0  # bits from which some rows are far from every column

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_tensor, cast, filled
-from skotae.transport._cost import pairwise_cost
+from skotae.transport.base import pairwise_cost
+from skotae.transport.entropic.arrays import Array, as_tensor, cast, filled
 
 _BLOCK = 2**20  # elements of a block of costs
 # What rounding leaves of equal points, as a share of the squared distance of their means from the

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import as_array, as_tensor, widest
-from skotae.transport._clouds import Cloud, mean_cost
-from skotae.transport._log_kernel import Matrix
-from skotae.transport._problems import LN2, Options, Problems
-from skotae.transport._solve import Scaling, kernel_dtype, solve
-from skotae.transport.base import SinkhornInfo, normalised_weights
+from skotae.transport.base import SinkhornInfo, normalised_weights, widest
+from skotae.transport.entropic.arrays import as_array, as_tensor
+from skotae.transport.entropic.balanced import LN2, Options, Problems
+from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.log_kernel import Matrix
+from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
 
 _NOTHING = SinkhornInfo(0, 0.0, True)
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_array, as_tensor, concatenated, widest
-from skotae.transport._clouds import Cloud, cost_between, mean_cost
-from skotae.transport._cost import cost_gradients, pairwise_cost
-from skotae.transport._log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
-from skotae.transport._shards import Alone
-from skotae.transport._sharp import sharp_sensitivity
-from skotae.transport._solve import solve
+from skotae.transport.base import cost_gradients, pairwise_cost, widest
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated
+from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
+from skotae.transport.entropic.log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
+from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.sharp import sharp_sensitivity
+from skotae.transport.entropic.solve import solve
 
 LN2 = math.log(2.0)
 

@@ -11,10 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport._arrays import Array, as_array, as_tensor, widest
-from skotae.transport._clouds import Cloud, mean_cost
-from skotae.transport._problems import LN2, Options, Problems
-from skotae.transport._solve import kernel_dtype
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
@@ -22,7 +18,12 @@ from skotae.transport.base import (
     debias_terms,
     first_order_only,
     full_precision,
+    widest,
 )
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.balanced import LN2, Options, Problems
+from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.solve import kernel_dtype
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once

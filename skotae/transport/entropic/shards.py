@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from skotae.transport._arrays import Array, as_tensor, empty, log2
+from skotae.transport.entropic.arrays import Array, as_tensor, empty, log2
 
 
 class Alone:

@@ -124,8 +124,3 @@ def concatenated(parts: list[Array], axis: int = -1) -> Array:
         return parts[0]
     join = np.concatenate if isinstance(parts[0], np.ndarray) else torch.cat
     return join(parts, axis)
-
-
-def widest(holder: Any) -> torch.dtype:
-    """Return float64, or float32 where the device of `holder` has no float64 (MPS)."""
-    return torch.float32 if holder.device.type == "mps" else torch.float64

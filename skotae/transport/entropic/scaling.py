@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from skotae.transport._arrays import (
+from skotae.transport.entropic.arrays import (
     Array,
     as_tensor,
     cast,
@@ -21,7 +21,7 @@ from skotae.transport._arrays import (
     log2,
     namespace,
 )
-from skotae.transport._kernel import Kernel
+from skotae.transport.entropic.kernel import Kernel
 
 _WINDOW = 5  # plain iterations between two extrapolations
 _NEAR = 30.0  # times the tolerance: from there on every iteration may be the last

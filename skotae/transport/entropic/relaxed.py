@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from skotae.transport._arrays import (
+from skotae.transport.base import cost_gradients, widest
+from skotae.transport.entropic.arrays import (
     Array,
     as_array,
     as_tensor,
@@ -18,14 +19,12 @@ from skotae.transport._arrays import (
     filled,
     log2,
     times,
-    widest,
 )
-from skotae.transport._clouds import Cloud, mean_cost
-from skotae.transport._cost import cost_gradients
-from skotae.transport._kernel import Kernel
-from skotae.transport._log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
-from skotae.transport._scaling import extrapolated, levels
-from skotae.transport._shards import Alone
+from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.kernel import Kernel
+from skotae.transport.entropic.log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
+from skotae.transport.entropic.scaling import extrapolated, levels
+from skotae.transport.entropic.shards import Alone
 
 _LN2 = math.log(2.0)
 _WINDOW = 5  # plain iterations between two extrapolations

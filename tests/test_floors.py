@@ -61,8 +61,9 @@ SHARED = {
 ROOMS = {
     "transport.entropic": [
         "arrays",
-        "shards",
         "log_domain",
+        "shards",
+        "options",
         "clouds",
         "log_kernel",
         "kernel",
@@ -71,6 +72,8 @@ ROOMS = {
         "solve",
         "sharp",
         "balanced",
+        "damped",
+        "envelope",
         "relaxed",
         "debiased",
         "solutions",

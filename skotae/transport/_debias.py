@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, debias_terms
+from skotae.transport.base import DEBIASING, check_clouds, parts
 
 Cost = Callable[[Tensor, Tensor], Tensor]
 
@@ -93,10 +93,9 @@ def debias_independent(ot: Cost, x: Tensor, y: Tensor) -> Tensor:
 
 def _debias(mode: str, ot: Cost, x: Tensor, y: Tensor) -> Tensor:
     check_clouds(x, y)
-    tensors = {"x": x, "y": y}
-    clouds, terms = debias_terms(mode, len(x), len(y))
-    parts = [tensors[name][rows] for name, rows in clouds]
+    rows = parts(mode, len(x), len(y))
+    clouds = {name: (x if name[0] == "x" else y)[rows[name]] for name in rows}
     value = x.new_zeros(())
-    for i, j, coefficient in terms:
-        value = value + coefficient * ot(parts[i], parts[j])
+    for left, right, weight in DEBIASING[mode]:
+        value = value + weight * ot(clouds[left], clouds[right])
     return value

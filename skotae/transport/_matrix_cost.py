@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from functools import partial
 
-import torch
 from torch import Tensor
 
 from skotae.transport.base import (
@@ -13,60 +11,33 @@ from skotae.transport.base import (
     check_cost,
     check_solver,
     check_weights,
-    first_order_only,
-    full_precision,
     warn_unless_converged,
 )
-from skotae.transport.entropic.balanced import Options
-from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.envelope import Outcome, differentiable
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.sharp import sharp_sensitivity
 from skotae.transport.entropic.solutions import of_cost
 
-_SHARP_TOL = 1e-8  # the plan itself is differentiated
 
-
-class _CostFunction(torch.autograd.Function):
-    """The plan is the gradient with respect to the costs, by the envelope theorem."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        cost: Tensor,
-        a: Tensor | None,
-        b: Tensor | None,
-        epsilon: float,
-        relative: bool,
-        options: Options,
-        report: list[SinkhornInfo],
-    ) -> Tensor:
-        with full_precision(cost.device):
-            solution = of_cost(cost, a, b, epsilon, relative, options)
-            plan = solution.plan()
-            slope = plan
-            value = solution.a @ solution.f + solution.b @ solution.g
-            if options.sharp:
-                costs = cost.to(plan.dtype)
-                value = (plan * costs).sum()
-                if solution.epsilon > 0:
-                    slope = sharp_sensitivity(plan, costs, solution.epsilon)
-        gradients: list[Tensor | None] = [slope.to(cost.dtype)]
-        sides = ((a, solution.a, solution.f), (b, solution.b, solution.g))
-        for raw, weights, potential in sides:
+def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
+    """Return the value and its gradients: with respect to the costs the plan, by the envelope."""
+    cost = inputs["cost"]
+    solution = of_cost(cost, inputs.get("a"), inputs.get("b"), options)
+    plan = solution.plan()
+    value, slope = solution.a @ solution.f + solution.b @ solution.g, plan
+    if options.sharp:
+        costs = cost.to(plan.dtype)
+        value = (plan * costs).sum()
+        if solution.epsilon > 0 and "cost" in wanted:
+            slope = sharp_sensitivity(plan, costs, solution.epsilon)
+    gradients = {"cost": slope.to(cost.dtype)}
+    sides = (("a", solution.a, solution.f), ("b", solution.b, solution.g))
+    for name, weights, potential in sides:
+        if name in wanted:
             # Weights are divided by their sum, so that only differences count.
-            gradients.append(
-                None
-                if raw is None
-                else ((potential - weights @ potential) / raw.sum()).to(raw.dtype)
-            )
-        report.append(solution.info)
-        ctx.save_for_backward(cost, a, b, *gradients)
-        return value.to(cost.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        saved = ctx.saved_tensors
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved[3:]]
-        return (*first_order_only("sinkhorn_cost", gradients, saved[:3]), *[None] * 4)
+            change = (potential - weights @ potential) / inputs[name].sum()
+            gradients[name] = change.to(inputs[name].dtype)
+    return Outcome(value.item(), gradients, solution.info)
 
 
 def sinkhorn_cost(
@@ -156,9 +127,8 @@ def sinkhorn_cost(
     check_weights("b", b, cost.shape[1])
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
-    goal = min(tol, _SHARP_TOL) if sharp else tol
-    options = Options(goal, max_iter, 2.0, sharp, math.inf, Alone())
-    report: list[SinkhornInfo] = []
-    value = _CostFunction.apply(cost, a, b, float(epsilon), relative, options, report)
-    warn_unless_converged(report[0], goal, max_iter)
-    return (value, report[0]) if return_info else value
+    options = Options(float(epsilon), relative, tol, max_iter, sharp=sharp)
+    problem = partial(_evaluate, options=options)
+    value, info = differentiable("sinkhorn_cost", problem, cost=cost, a=a, b=b)
+    warn_unless_converged(info, options.goal, max_iter)
+    return (value, info) if return_info else value

@@ -17,8 +17,7 @@ from skotae.transport.base import (
     full_precision,
     warn_unless_converged,
 )
-from skotae.transport.entropic.balanced import Options
-from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solutions import Solution, of_clouds, of_cost
 
 
@@ -152,9 +151,10 @@ def _solve(
     b: Tensor | None,
     max_memory: float,
 ) -> tuple[Solution, torch.dtype]:
-    check_solver(epsilon, tol, max_iter)
-    check_positive("p", p, minimum=1.0)
-    options = Options(tol, max_iter, float(p), False, max_memory * 2.0**20, Alone())
+    check_solver(epsilon, tol, max_iter, p)
+    options = Options(
+        float(epsilon), relative, tol, max_iter, float(p), max_bytes=max_memory * 2.0**20
+    )
     if cost is None:
         if x is None:
             raise ValueError("Either x or cost must be given, got neither.")
@@ -170,8 +170,8 @@ def _solve(
     check_weights("b", b, m)
     with full_precision(given.device):
         if cost is None:
-            solution = of_clouds(given, other, a, b, float(epsilon), relative, options)
+            solution = of_clouds(given, other, a, b, options)
         else:
-            solution = of_cost(cost, a, b, float(epsilon), relative, options)
+            solution = of_cost(cost, a, b, options)
     warn_unless_converged(solution.info, tol, max_iter)
     return solution, given.dtype

@@ -8,17 +8,19 @@ from typing import Any
 from torch import Tensor
 
 from skotae.transport.base import (
-    DEBIAS,
+    DEBIASING,
     SinkhornInfo,
     check_clouds,
+    check_debias,
     check_positive,
     check_solver,
     check_weights,
-    debias_terms,
+    parts,
     warn_unless_converged,
 )
-from skotae.transport.entropic.balanced import Options
-from skotae.transport.entropic.debiased import EnvelopeFunction, evaluate, evaluate_shared
+from skotae.transport.entropic.debiased import evaluate, evaluate_shared
+from skotae.transport.entropic.envelope import differentiable
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.shards import Alone, Group
 
 
@@ -127,39 +129,39 @@ def sinkhorn_divergence(
     """
     shards = Alone() if group is None else Group(group)
     check_clouds(x, y, may_be_empty=not shards.alone)
-    check_solver(epsilon, tol, max_iter)
-    check_positive("p", p, minimum=1.0)
+    check_solver(epsilon, tol, max_iter, p)
     if shards.alone:
         check_weights("a", a, len(x))
         check_weights("b", b, len(y))
-    if debias not in DEBIAS:
-        raise ValueError(f"debias must be one of {', '.join(map(repr, DEBIAS))}, got {debias!r}.")
+    check_debias(debias)
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     check_positive("max_memory", max_memory)
     if sharp:
         _check_sharp(debias, len(x), len(y), max_memory, shards)
-    options = Options(tol, max_iter, float(p), sharp, max_memory * 2.0**20, shards)
-    report: list[SinkhornInfo] = []
-    problem = partial(
-        evaluate if shards.alone else evaluate_shared,
-        epsilon=float(epsilon),
-        relative=relative,
+    options = Options(
+        float(epsilon),
+        relative,
+        tol,
+        max_iter,
+        float(p),
         debias=debias,
-        options=options,
+        sharp=sharp,
+        max_bytes=max_memory * 2.0**20,
+        shards=shards,
     )
-    value = EnvelopeFunction.apply(x, y, a, b, problem, report, "sinkhorn_divergence")
-    warn_unless_converged(report[0], tol, max_iter)
-    return (value, report[0]) if return_info else value
+    problem = partial(evaluate if shards.alone else evaluate_shared, options=options)
+    value, info = differentiable("sinkhorn_divergence", problem, x=x, y=y, a=a, b=b)
+    warn_unless_converged(info, tol, max_iter)
+    return (value, info) if return_info else value
 
 
 def _check_sharp(debias: str, n: int, m: int, max_memory: float, shards: Alone) -> None:
     """Raise ValueError unless the plans, which a sharp value needs whole, are here and fit."""
     if not shards.alone:
         raise ValueError("sharp=True needs whole plans, got a group: pass group=None.")
-    clouds, terms = debias_terms(debias, n, m)
-    sizes = [rows.stop - rows.start for _, rows in clouds]
-    needed = max(8 * sizes[i] * sizes[j] for i, j, _ in terms) / 2**20
+    sizes = {part: rows.stop - rows.start for part, rows in parts(debias, n, m).items()}
+    needed = max(8 * sizes[i] * sizes[j] for i, j, _ in DEBIASING[debias]) / 2**20
     if needed > max_memory:
         raise ValueError(
             f"sharp=True needs plans of {needed:.0f} MiB in memory for {n} and {m} points, got "

@@ -2,83 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from functools import partial
-from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
+    check_debias,
     check_positive,
     check_solver,
     check_weights,
     warn_unless_converged,
-    widest,
 )
-from skotae.transport.entropic.arrays import as_array, as_tensor, filled
-from skotae.transport.entropic.clouds import Cloud, mean_cost
-from skotae.transport.entropic.debiased import EnvelopeFunction, Outcome
-from skotae.transport.entropic.relaxed import Options, Side, Term
-
-_MASSES = {"x": "a", "y": "b"}
-
-
-@np.errstate(all="ignore")
-def _evaluate(
-    inputs: dict[str, Any], wanted: set[str], *, relative: bool, paired: bool, options: Options
-) -> Outcome:
-    """Return the value and its gradients for the `wanted` inputs, in their dtypes."""
-    wide = widest(inputs["x"])
-    points = {name: as_array(inputs[name].detach().to(wide)) for name in "xy"}
-    masses = {
-        name: filled((len(points[name]),), 1.0 / len(points[name]), like=points[name])
-        if inputs[_MASSES[name]] is None
-        else as_array(inputs[_MASSES[name]].detach().to(wide))
-        for name in "xy"
-    }
-    sides = {name: Side(points[name], masses[name]) for name in "xy"}
-    x, y = sides["x"], sides["y"]
-    gradients = {name: torch.zeros_like(inputs[name], dtype=wide) for name in wanted}
-    clouds = [Cloud(points[name], masses[name]) for name in "xy"]
-    mean = mean_cost(clouds[0], clouds[1], options.p)
-    value, n_iter, violation = 0.0, 0, 0.0
-    if not math.isfinite(mean):
-        value = violation = math.nan
-        gradients = {name: gradient + math.nan for name, gradient in gradients.items()}
-    elif mean > 0.0 or not relative:
-        unit = mean if relative else 1.0
-        # Below 1e-12 of a usual cost float64 cannot tell the plan from an unregularised one.
-        bulk = mean_cost(x.whole, y.whole, options.p)
-        epsilon = max(options.epsilon * unit, 1e-12 * bulk)
-        options = replace(options, epsilon=epsilon, rho=options.rho * unit)
-        # The products of masses, which the terms leave out, cancel in a paired value.
-        value = 0.0 if paired else epsilon * x.total * y.total
-        for name, other in () if paired else (("a", y), ("b", x)):
-            if name in wanted:
-                gradients[name] += epsilon * other.total
-        pairs = [("x", "y", 1.0), ("x", "x", -0.5), ("y", "y", -0.5)]
-        for left, right, coefficient in pairs if paired else pairs[:1]:
-            term = Term(sides[left], sides[right], options)
-            value += coefficient * term.value()
-            n_iter = max(n_iter, term.n_iter)
-            violation = max(violation, term.solution.violation)
-            if wanted & {_MASSES[left], _MASSES[right]}:
-                for name, gradient in zip((left, right), term.mass_gradients(), strict=True):
-                    if _MASSES[name] in wanted:
-                        gradients[_MASSES[name]] += coefficient * as_tensor(gradient)
-            if wanted & {left, right}:
-                for name, gradient in zip((left, right), term.point_gradients(), strict=True):
-                    if name in wanted:
-                        rows = sides[name].rows
-                        rows = rows if sides[name].full else as_tensor(rows)
-                        gradients[name][rows] += coefficient * as_tensor(gradient)
-    tensors = {name: gradient.to(inputs[name].dtype) for name, gradient in gradients.items()}
-    return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))
+from skotae.transport.entropic.envelope import differentiable
+from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.relaxed import evaluate_relaxed
 
 
 def unbalanced_sinkhorn_divergence(
@@ -183,9 +122,8 @@ def unbalanced_sinkhorn_divergence(
     5.05
     """
     check_clouds(x, y)
-    check_solver(epsilon, tol, max_iter)
+    check_solver(epsilon, tol, max_iter, p)
     check_positive("rho", rho)
-    check_positive("p", p, minimum=1.0)
     check_weights("a", a, len(x))
     check_weights("b", b, len(y))
     if debias == "independent":
@@ -193,12 +131,19 @@ def unbalanced_sinkhorn_divergence(
             "debias='independent' is not for unbalanced transport: it compares halves of the "
             "clouds, whose masses differ from those of the whole. Use 'paired' or 'none'."
         )
-    if debias not in ("paired", "none"):
-        raise ValueError(f"debias must be one of 'paired', 'none', got {debias!r}.")
+    check_debias(debias, known=("paired", "none"))
     check_positive("max_memory", max_memory)
-    options = Options(float(epsilon), float(rho), tol, max_iter, float(p), max_memory * 2.0**20)
-    report: list[SinkhornInfo] = []
-    problem = partial(_evaluate, relative=relative, paired=debias == "paired", options=options)
-    value = EnvelopeFunction.apply(x, y, a, b, problem, report, "unbalanced_sinkhorn_divergence")
-    warn_unless_converged(report[0], tol, max_iter)
-    return (value, report[0]) if return_info else value
+    options = Options(
+        float(epsilon),
+        relative,
+        tol,
+        max_iter,
+        float(p),
+        debias=debias,
+        rho=float(rho),
+        max_bytes=max_memory * 2.0**20,
+    )
+    problem = partial(evaluate_relaxed, options=options)
+    value, info = differentiable("unbalanced_sinkhorn_divergence", problem, x=x, y=y, a=a, b=b)
+    warn_unless_converged(info, tol, max_iter)
+    return (value, info) if return_info else value

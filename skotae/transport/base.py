@@ -1,10 +1,10 @@
-"""What the transport functions share: checks, costs, debiasing terms, the Sinkhorn solver."""
+"""What the transport functions share: checks, costs, debiasing, gradients."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,25 +15,39 @@ from torch import Tensor
 from skotae.exceptions import ConvergenceWarning
 
 __all__ = [
-    "DEBIAS",
+    "DEBIASING",
+    "WEIGHTS",
     "SinkhornInfo",
     "check_clouds",
     "check_cost",
+    "check_debias",
     "check_positive",
     "check_solver",
     "check_weights",
     "cost_gradients",
-    "debias_terms",
     "first_order_only",
     "full_precision",
-    "halves",
     "normalised_weights",
     "pairwise_cost",
+    "parts",
     "warn_unless_converged",
     "widest",
 ]
 
-DEBIAS = ("none", "paired", "independent")
+# What a debiased value is the sum of: pairs of clouds, or of their halves, each with its weight.
+DEBIASING: dict[str, tuple[tuple[str, str, float], ...]] = {
+    "none": (("x", "y", 1.0),),
+    "paired": (("x", "y", 1.0), ("x", "x", -0.5), ("y", "y", -0.5)),
+    "independent": (
+        ("x0", "y0", 0.25),
+        ("x0", "y1", 0.25),
+        ("x1", "y0", 0.25),
+        ("x1", "y1", 0.25),
+        ("x0", "x1", -0.5),
+        ("y0", "y1", -0.5),
+    ),
+}
+WEIGHTS = {"x": "a", "y": "b"}  # names of the clouds and of their weights
 
 _BLOCK = 2**22  # elements of a (rows, m, d) block of differences
 
@@ -119,11 +133,17 @@ def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None
         )
 
 
-def check_solver(epsilon: float, tol: float, max_iter: int) -> None:
+def check_solver(epsilon: float, tol: float, max_iter: int, p: float = 2) -> None:
     check_positive("epsilon", epsilon)
     check_positive("tol", tol)
     if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
         raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
+    check_positive("p", p, minimum=1.0)
+
+
+def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:
+    if debias not in (known := tuple(known)):
+        raise ValueError(f"debias must be one of {', '.join(map(repr, known))}, got {debias!r}.")
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -167,42 +187,19 @@ def first_order_only(
     )
 
 
-def halves(points: int) -> tuple[slice, slice]:
-    """Return the two halves of a cloud; a single point is its own second half."""
-    if points == 1:
-        return slice(0, 1), slice(0, 1)
-    return slice(0, points // 2), slice(points // 2, points)
+def parts(debias: str, n: int, m: int) -> dict[str, slice]:
+    """Return the rows of the clouds, or halves, that a debiased value compares, by their names.
 
-
-def debias_terms(
-    debias: str, n: int, m: int
-) -> tuple[list[tuple[str, slice]], list[tuple[int, int, float]]]:
-    """Return the sub-clouds and the terms (i, j, coefficient) of a debiased value.
-
-    Parameters
-    ----------
-    debias : {"none", "paired", "independent"}
-    n, m : int
-        Points of `x` and of `y`.
-
-    Returns
-    -------
-    clouds : list of ("x" or "y", slice)
-    terms : list of (int, int, float)
-        Indices into `clouds`.
+    A single point is its own second half.
     """
-    if debias not in DEBIAS:
-        raise ValueError(f"debias must be one of {', '.join(map(repr, DEBIAS))}, got {debias!r}.")
-    if debias == "independent":
-        (x0, x1), (y0, y1) = halves(n), halves(m)
-        cross = [(0, 2, 0.25), (0, 3, 0.25), (1, 2, 0.25), (1, 3, 0.25)]
-        clouds = [("x", x0), ("x", x1), ("y", y0), ("y", y1)]
-        return clouds, [*cross, (0, 1, -0.5), (2, 3, -0.5)]
-    clouds = [("x", slice(0, n)), ("y", slice(0, m))]
-    terms = [(0, 1, 1.0)]
-    if debias == "paired":
-        terms += [(0, 0, -0.5), (1, 1, -0.5)]
-    return clouds, terms
+    rows: dict[str, slice] = {}
+    for cloud, points in (("x", n), ("y", m)):
+        half = points // 2
+        if debias == "independent":
+            rows |= {f"{cloud}0": slice(0, max(half, 1)), f"{cloud}1": slice(half, points)}
+        else:
+            rows[cloud] = slice(0, points)
+    return rows
 
 
 def normalised_weights(weights: Tensor | None, points: int, like: Tensor) -> Tensor:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skotae.transport.base import cost_gradients, pairwise_cost, widest
+from skotae.transport.base import cost_gradients, pairwise_cost
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated
-from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
-from skotae.transport.entropic.log_kernel import LogKernel, Matrix, PowerDistances, SquaredDistances
-from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.clouds import Cloud, cost_between
+from skotae.transport.entropic.log_kernel import SquaredDistances, between
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.sharp import sharp_sensitivity
 from skotae.transport.entropic.solve import solve
-
-LN2 = math.log(2.0)
-
-
-class Options(NamedTuple):
-    """How entropic problems are solved."""
-
-    tol: float
-    max_iter: int
-    p: float
-    sharp: bool
-    max_bytes: float
-    shards: Alone
 
 
 class Problems:
@@ -38,59 +23,31 @@ class Problems:
     ----------
     x, y : list of Cloud
         Problem `k` is between ``x[k]`` and ``y[k]``.
-    epsilon : float
-        Regularisation, in units of the cost.
     dtype : torch.dtype
         Of the kernel, to begin with.
     options : Options
+        With an absolute epsilon.
     """
 
-    def __init__(
-        self,
-        x: list[Cloud],
-        y: list[Cloud],
-        epsilon: float,
-        dtype: torch.dtype,
-        options: Options,
-    ):
-        self.x, self.y, self.epsilon, self.options = x, y, epsilon, options
+    def __init__(self, x: list[Cloud], y: list[Cloud], dtype: torch.dtype, options: Options):
+        self.x, self.y, self.options = x, y, options
         self._pairs = list(zip(x, y, strict=True))
         self._same = [u is v for u, v in self._pairs]
-        self._bit = epsilon * LN2
-        self._unit = math.sqrt(2.0 / self._bit)
+        # Centring changes the potentials only: the shift returns in values and gradients.
+        self._squared = options.p == 2
+        log_kernel, depth = between(x, y, dtype, options)
         a = concatenated([u.weights[None, None] for u in x], 0)
         b = concatenated([v.weights[None, None] for v in y], 0)
-        self._squared = options.p == 2
-        if self._squared:
-            # Centring changes the potentials only: the shift returns in values and gradients.
-            depth = max(u.spread + v.spread for u, v in self._pairs) / self._bit
-            log_kernel: LogKernel = SquaredDistances(x, y, self._unit, dtype)
-        else:
-            depth = max(mean_cost(u, v, options.p) for u, v in self._pairs) / self._bit
-            log_kernel = PowerDistances(x, y, options.p, 1 / self._bit, dtype)
-            wide = widest(log_kernel)
-            if math.prod(log_kernel.shape) * wide.itemsize <= options.max_bytes:
-                log_kernel = Matrix(log_kernel.astype(wide).block(), dtype)
-        self.result = solve(
-            log_kernel,
-            a,
-            b,
-            tol=min(options.tol, 1e-8) if options.sharp else options.tol,
-            max_iter=options.max_iter,
-            depth=depth,
-            symmetric=self._same,
-            max_bytes=options.max_bytes,
-            shards=options.shards,
-        )
+        self.result = solve(log_kernel, a, b, options, depth=depth, symmetric=self._same)
 
     def values(self) -> list[float]:
         """Return the costs: of the dual problem, or of the plan where `sharp`."""
-        result = self.result
+        result, bit = self.result, self.options.bit
         if self.options.sharp:
             values = (self._plans * self._costs).sum((1, 2)).tolist()
         else:
             values = [
-                self._bit * float(u.weights @ result.f[k, 0] + v.weights @ result.g[k, 0])
+                bit * float(u.weights @ result.f[k, 0] + v.weights @ result.g[k, 0])
                 for k, (u, v) in enumerate(self._pairs)
             ]
         if self._squared:
@@ -100,9 +57,9 @@ class Problems:
 
     def potentials(self) -> list[tuple[Array, Array]]:
         """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are."""
-        found = []
+        found, bit = [], self.options.bit
         for k, (u, v) in enumerate(self._pairs):
-            f, g = self.result.f[k, 0] * self._bit, self.result.g[k, 0] * self._bit
+            f, g = self.result.f[k, 0] * bit, self.result.g[k, 0] * bit
             if self._squared:
                 shift = u.centre - v.centre
                 f, g = f + 2 * (u.points @ shift) + shift @ shift, g - 2 * (v.points @ shift)
@@ -131,7 +88,9 @@ class Problems:
     def _squared_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
         """``2 a_i (x_i - sum_j P_ij y_j / a_i)``, and the same for y, from normalised plans."""
         result, kernel = self.result, self.result.kernel
-        left, right = kernel.log_kernel.clouds()  # type: ignore[attr-defined]
+        log_kernel = kernel.log_kernel
+        assert isinstance(log_kernel, SquaredDistances)
+        (left, right), unit = log_kernel.clouds(), log_kernel.unit
         # Of the first problems, up to the last that is wanted.
         n_x, n_y = (
             max((k + 1 for k, w in enumerate(want) if w), default=0) for want in (want_x, want_y)
@@ -144,24 +103,24 @@ class Problems:
         for k, (u, v) in enumerate(self._pairs):
             shift = u.centre - v.centre
             if want_x[k]:
-                mean = above[k] / (result.rows[k].T * self._unit)
+                mean = above[k] / (result.rows[k].T * unit)
                 pairs[k][0] = (2 * u.weights)[:, None] * (u.points + shift - mean)
             if want_y[k]:
-                mean = below[k] / (result.columns[k].T * self._unit)
+                mean = below[k] / (result.columns[k].T * unit)
                 pairs[k][1] = (2 * v.weights)[:, None] * (v.points - shift - mean)
         return pairs
 
     def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
         """The gradients of ``sum_ij P_ij C_ij``, block by block, for any power."""
-        p, result = self.options.p, self.result
-        kernel = result.kernel
+        p, epsilon = self.options.p, self.options.epsilon
+        result, kernel = self.result, self.result.kernel
         pairs: list[list[Array]] = []
         left, right = as_tensor(kernel.a / result.rows), as_tensor(result.w)
         exact = as_tensor(kernel.b / result.columns)
         for k, (u, v) in enumerate(self._pairs):
             x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
             if self.options.sharp:
-                sensitivity = sharp_sensitivity(self._plans[k], self._costs[k], self.epsilon)
+                sensitivity = sharp_sensitivity(self._plans[k], self._costs[k], epsilon)
                 grad_x, grad_y = cost_gradients(sensitivity, x, y, p)
                 if self._same[k]:
                     grad_x = (grad_x + grad_y) / 2

@@ -31,7 +31,7 @@ from skotae.transport.entropic.arrays import (
 )
 from skotae.transport.entropic.log_domain import log2_sum_exp2
 from skotae.transport.entropic.log_kernel import LogKernel
-from skotae.transport.entropic.shards import Alone
+from skotae.transport.entropic.options import Options
 
 # Bits: kernel entries below the floor are raised to it, unless they are known to be normal
 # numbers; others are slow. Beyond the reach, potentials are absorbed, so that a raised entry weighs
@@ -69,12 +69,9 @@ class Kernel:
     log_kernel : LogKernel
     a, b : array of shape (B, 1, n) and (B, 1, m)
         Weights, each row of sum one; zeros are allowed.
+    options : Options
     symmetric : list of bool
         For each problem, whether it is of a cloud against itself.
-    max_bytes : float
-        A larger kernel is not stored, but made anew, block by block, in every pass.
-    shards : Alone or Group
-        The ranks that share out the rows.
     """
 
     def __init__(
@@ -82,29 +79,27 @@ class Kernel:
         log_kernel: LogKernel,
         a: Array,
         b: Array,
-        *,
+        options: Options,
         symmetric: list[bool],
-        max_bytes: float,
-        shards: Alone,
     ):
-        self.log_kernel, self.shards, self.max_bytes = log_kernel, shards, max_bytes
-        self.symmetric = symmetric
+        self.log_kernel, self.options, self.symmetric = log_kernel, options, symmetric
+        self.shards = options.shards
         self._any_symmetric = any(symmetric)
         self._others = [k for k, is_symmetric in enumerate(symmetric) if not is_symmetric]
         self.dtype, self.device, self.shape = log_kernel.dtype, log_kernel.device, log_kernel.shape
         self.weights = a, b
         self.a, self.b = cast(a, self.dtype), cast(b, self.dtype)
         n_problems, n, m = self.shape
-        start, stop = shards.part(n)
+        start, stop = self.shards.part(n)
         columns = n_problems * m
-        self.stored = columns * (stop - start) * self.dtype.itemsize <= max_bytes
+        self.stored = columns * (stop - start) * self.dtype.itemsize <= options.max_bytes
         size = stop - start if self.stored else min(stop - start, _BLOCK // columns)
         starts = range(start, stop, max(1, size)) or [start]
         self._slices = [slice(i, min(i + max(1, size), stop)) for i in starts]
         self._buffer: Tensor | None = None
         self._matrix: Array = None
         self._turned: Array = None
-        self._whole = self.stored and shards.alone  # one block is all
+        self._whole = self.stored and self.shards.alone  # one block is all
         self.f: Array | None = None
         self.g: Array | None = None
         self.wide = widest(self)
@@ -112,13 +107,7 @@ class Kernel:
 
     def of(self, log_kernel: LogKernel) -> Kernel:
         """Return the kernel of another log kernel with the same weights."""
-        return Kernel(
-            log_kernel,
-            *self.weights,
-            symmetric=self.symmetric,
-            max_bytes=self.max_bytes,
-            shards=self.shards,
-        )
+        return Kernel(log_kernel, *self.weights, self.options, self.symmetric)
 
     def absorb(self, f: Array | None, g: Array | None) -> None:
         """Make the kernel ``exp2(L + f + g)`` from now on."""

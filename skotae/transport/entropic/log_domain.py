@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+LN2 = math.log(2.0)  # nats in a bit
 _FLOOR = -120.0  # bits below the largest term, where exp2 would become slow
 
 

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skotae.transport.base import widest
 from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenated, empty
-from skotae.transport.entropic.clouds import Cloud, cost_between
+from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
+from skotae.transport.entropic.options import Options
 
 
 class LogKernel(ABC):
@@ -184,3 +186,19 @@ class PowerDistances(_Elementwise):
 
     def astype(self, dtype: torch.dtype) -> PowerDistances:
         return PowerDistances(self.x, self.y, self._p, self._factor, dtype)
+
+
+def between(
+    x: list[Cloud], y: list[Cloud], dtype: torch.dtype, options: Options
+) -> tuple[LogKernel, float]:
+    """Return the log kernel of clouds, about their means if squared, and its mean exponent."""
+    pairs, bit = list(zip(x, y, strict=True)), options.bit
+    if options.p == 2:
+        depth = max(u.spread + v.spread for u, v in pairs) / bit
+        return SquaredDistances(x, y, math.sqrt(2.0 / bit), dtype), depth
+    depth = max(mean_cost(u, v, options.p) for u, v in pairs) / bit
+    log_kernel = PowerDistances(x, y, options.p, 1 / bit, dtype)
+    wide = widest(log_kernel)
+    if math.prod(log_kernel.shape) * wide.itemsize <= options.max_bytes:
+        return Matrix(log_kernel.astype(wide).block(), dtype), depth
+    return log_kernel, depth

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from skotae.transport.entropic.log_domain import column_update, log2_sum_exp2, row_update
-
-_LN2 = math.log(2.0)
+from skotae.transport.entropic.log_domain import LN2, column_update, log2_sum_exp2, row_update
 
 
 @dataclass
@@ -73,7 +70,7 @@ def newton(
         diagonal = a * (best.ratio + damping) + floor
         hessian.diagonal(dim1=1, dim2=2).add_(diagonal.squeeze(1))
         factor, failed = torch.linalg.cholesky_ex(hessian)
-        step = torch.cholesky_solve((a * (1 - best.ratio)).mT, factor).mT / _LN2
+        step = torch.cholesky_solve((a * (1 - best.ratio)).mT, factor).mT / LN2
         usable = step.isfinite().all(2, keepdim=True) & (failed == 0).view(-1, 1, 1)
         trial = _evaluate(log_kernel, a, b, torch.where(usable, best.f + step, best.f))
         n_iter += 1

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from skotae.transport.base import SinkhornInfo, normalised_weights, widest
 from skotae.transport.entropic.arrays import as_array, as_tensor
-from skotae.transport.entropic.balanced import LN2, Options, Problems
+from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.log_kernel import Matrix
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
 
 _NOTHING = SinkhornInfo(0, 0.0, True)
@@ -53,8 +54,6 @@ def of_clouds(
     y: Tensor,
     a: Tensor | None,
     b: Tensor | None,
-    epsilon: float,
-    relative: bool,
     options: Options,
 ) -> Solution:
     """Solve the problem of two clouds.
@@ -73,22 +72,20 @@ def of_clouds(
     if not math.isfinite(mean):
         raise ValueError("x or y must be finite, got NaN or infinite values.")
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
-    epsilon = max(epsilon * (mean if relative else 1.0), 1e-12 * mean)
-    if epsilon == 0.0:  # all points are equal
+    options = options.absolute(mean, mean)
+    if options.epsilon == 0.0:  # all points are equal
         zeros = torch.zeros_like(row), torch.zeros_like(column)
         return Solution(*zeros, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING)
-    dtype = kernel_dtype(x, options.tol, mean / (epsilon * LN2))
-    problems = Problems([clouds[0]], [clouds[1]], epsilon, dtype, options)
+    dtype = kernel_dtype(x, options.goal, mean / options.bit)
+    problems = Problems([clouds[0]], [clouds[1]], dtype, options)
     f, g = (as_tensor(potential) for potential in problems.potentials()[0])
-    return _solution(f, g, row, column, problems.result, epsilon, options.tol)
+    return _solution(f, g, row, column, problems.result, options)
 
 
 def of_cost(
     cost: Tensor,
     a: Tensor | None,
     b: Tensor | None,
-    epsilon: float,
-    relative: bool,
     options: Options,
 ) -> Solution:
     """Solve the problem of a cost matrix.
@@ -108,38 +105,30 @@ def of_cost(
     offset_f = matrix.amin(1)
     offset_g = (matrix - offset_f[:, None]).amin(0)
     reduced = matrix - offset_f[:, None] - offset_g
-    if relative:
-        mean = (row @ matrix @ column).item()
-        if mean < 0:
-            raise ValueError(
-                f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
-                "pass relative=False and an absolute epsilon."
-            )
-        epsilon = epsilon * mean
+    mean = (row @ matrix @ column).item() if options.relative else math.nan
+    if mean < 0:
+        raise ValueError(
+            f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
+            "pass relative=False and an absolute epsilon."
+        )
     reduced_mean = reduced.mean().item()
-    epsilon = max(epsilon, 1e-12 * reduced_mean)
-    if epsilon == 0.0:  # all costs are equal
+    options = options.absolute(mean, reduced_mean)
+    if options.epsilon == 0.0:  # all costs are equal
         return Solution(
             offset_f, offset_g, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING
         )
-    bit = epsilon * LN2
+    bit = options.bit
     depth = reduced_mean / bit
-    result = solve(
-        Matrix((reduced / -bit)[None], kernel_dtype(cost, options.tol, depth)),
-        as_array(row[None, None]),
-        as_array(column[None, None]),
-        tol=options.tol,
-        max_iter=options.max_iter,
-        depth=depth,
-        max_bytes=options.max_bytes,
-    )
+    log_kernel = Matrix((reduced / -bit)[None], kernel_dtype(cost, options.goal, depth))
+    a, b = as_array(row[None, None]), as_array(column[None, None])
+    result = solve(log_kernel, a, b, options, depth=depth)
     f = as_tensor(result.f)[0, 0] * bit + offset_f
     g = as_tensor(result.g)[0, 0] * bit + offset_g
-    return _solution(f, g, row, column, result, epsilon, options.tol)
+    return _solution(f, g, row, column, result, options)
 
 
 def _solution(
-    f: Tensor, g: Tensor, a: Tensor, b: Tensor, result: Scaling, epsilon: float, tol: float
+    f: Tensor, g: Tensor, a: Tensor, b: Tensor, result: Scaling, options: Options
 ) -> Solution:
-    info = SinkhornInfo(result.n_iter, result.violation, result.violation <= tol)
-    return Solution(f, g, a, b, lambda: result.plan()[0], epsilon, info)
+    info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
+    return Solution(f, g, a, b, lambda: result.plan()[0], options.epsilon, info)

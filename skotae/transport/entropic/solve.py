@@ -13,13 +13,12 @@ from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_kernel import LogKernel
 from skotae.transport.entropic.newton import newton
+from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling, anneal, iterate, levels, scale
-from skotae.transport.entropic.shards import Alone
 
 _DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
 _HOLLOW = 64.0  # bits from which some rows are far from every column
 _SINGLE_TOL = 2e-5  # marginal violation that float32 reaches
-MAX_BYTES = 256 * 2.0**20  # of a kernel that is stored
 _SINGLE_STEPS = 200  # float32 iterations before float64 takes over
 _PATIENCE = 100  # iterations before Newton steps, or as many as there are points
 _NEWTON_ORDER = 1024  # largest dense Newton system
@@ -33,17 +32,15 @@ def kernel_dtype(inputs: Tensor, tol: float, depth: float) -> torch.dtype:
     return widest(inputs) if precise else torch.float32
 
 
+@np.errstate(all="ignore")
 def solve(
     log_kernel: LogKernel,
     a: Array,
     b: Array,
+    options: Options,
     *,
-    tol: float,
-    max_iter: int,
     depth: float,
     symmetric: list[bool] | None = None,
-    max_bytes: float = MAX_BYTES,
-    shards: Alone | None = None,
 ) -> Scaling:
     """Solve a batch of entropic problems, falling back to slower arithmetic where needed.
 
@@ -53,34 +50,18 @@ def solve(
         ``-cost / epsilon * log2(e)``, of shape (B, n, m).
     a, b : array of shape (B, 1, n) and (B, 1, m)
         Weights of sum one, in the widest dtype.
-    tol : float
-        L1 marginal violation to reach.
-    max_iter : int
+    options : Options
     depth : float
         Mean of ``-log_kernel``.
     symmetric : list of bool, optional
         Which problems are of a cloud against itself; none by default.
-    max_bytes : float
-        Of a kernel that is stored.
-    shards : Alone or Group, optional
 
     Returns
     -------
     Scaling
     """
-    with np.errstate(all="ignore"):
-        kernel = Kernel(
-            log_kernel,
-            a,
-            b,
-            symmetric=symmetric or [False] * len(a),
-            max_bytes=max_bytes,
-            shards=shards or Alone(),
-        )
-        return _solve(kernel, tol=tol, max_iter=max_iter, depth=depth)
-
-
-def _solve(kernel: Kernel, *, tol: float, max_iter: int, depth: float) -> Scaling:
+    tol, max_iter = options.goal, options.max_iter
+    kernel = Kernel(log_kernel, a, b, options, symmetric or [False] * len(a))
     wide = widest(kernel)
     spent, f, g = 0, None, None
 
@@ -166,6 +147,3 @@ def _settled(kernel: Kernel, f: Array, g: Array) -> Scaling:
     rows, columns = kernel.step(kernel.b)
     violation = float(abs(kernel.b * columns - kernel.b).sum(-1).max())
     return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violation, 0)
-
-
-__all__ = ["MAX_BYTES", "Scaling", "kernel_dtype", "solve"]

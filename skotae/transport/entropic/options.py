@@ -1,0 +1,65 @@
+"""What a solver of entropic problems is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from skotae.transport.entropic.log_domain import LN2
+from skotae.transport.entropic.shards import Alone
+
+_SHARP_TOL = 1e-8  # where the plan itself is differentiated
+
+
+@dataclass(frozen=True)
+class Options:
+    """How entropic problems are posed and solved.
+
+    Attributes
+    ----------
+    epsilon : float
+        Regularisation, in units of the mean cost (`relative`) or of the cost.
+    relative : bool
+    tol : float
+        L1 marginal violation at which to stop.
+    max_iter : int
+    p : float
+        Power of the cost.
+    debias : {"none", "paired", "independent"}
+    sharp : bool
+        Whether the entropy is left out of the values.
+    rho : float
+        Price of mass created or destroyed, in the units of `epsilon`; infinite if there is none.
+    max_bytes : float
+        Of a kernel that is stored; a larger one is made in blocks.
+    shards : Alone or Group
+        The processes that share out the rows.
+    """
+
+    epsilon: float
+    relative: bool
+    tol: float
+    max_iter: int
+    p: float = 2.0
+    debias: str = "none"
+    sharp: bool = False
+    rho: float = math.inf
+    max_bytes: float = math.inf
+    shards: Alone = Alone()
+
+    @property
+    def goal(self) -> float:
+        """Marginal violation to reach."""
+        return min(self.tol, _SHARP_TOL) if self.sharp else self.tol
+
+    @property
+    def bit(self) -> float:
+        """The cost of one bit, of an absolute `epsilon`."""
+        return self.epsilon * LN2
+
+    def absolute(self, mean: float, usual: float) -> Options:
+        """Return the options in units of the cost, with its mean and what it usually is."""
+        unit = mean if self.relative else 1.0
+        # Below 1e-12 of a usual cost float64 cannot tell the plan from an unregularised one.
+        epsilon = max(self.epsilon * unit, 1e-12 * usual)
+        return replace(self, epsilon=epsilon, rho=self.rho * unit, relative=False)

@@ -21,21 +21,21 @@ from skotae.transport.entropic.solutions import of_cost
 
 def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the value and its gradients: with respect to the costs the plan, by the envelope."""
-    cost = inputs["cost"]
-    solution = of_cost(cost, inputs.get("a"), inputs.get("b"), options)
-    plan = solution.plan()
-    value, slope = solution.a @ solution.f + solution.b @ solution.g, plan
-    if options.sharp:
-        costs = cost.to(plan.dtype)
-        value = (plan * costs).sum()
-        if solution.epsilon > 0 and "cost" in wanted:
-            slope = sharp_sensitivity(plan, costs, solution.epsilon)
-    gradients = {"cost": slope.to(cost.dtype)}
+    cost, wants_cost = inputs["cost"], "cost" in wanted
+    weights = inputs.get("a"), inputs.get("b")
+    solution = of_cost(cost, *weights, options, plan=options.sharp or wants_cost)
+    value, slope = solution.a @ solution.f + solution.b @ solution.g, solution.plan
+    if options.sharp and slope is not None:
+        costs = cost.to(slope.dtype)
+        value = (slope * costs).sum()
+        if wants_cost and solution.epsilon > 0:
+            slope = sharp_sensitivity(slope, costs, solution.epsilon)
+    gradients = {} if slope is None else {"cost": slope.to(cost.dtype)}
     sides = (("a", solution.a, solution.f), ("b", solution.b, solution.g))
-    for name, weights, potential in sides:
+    for name, shares, potential in sides:
         if name in wanted:
             # Weights are divided by their sum, so that only differences count.
-            change = (potential - weights @ potential) / inputs[name].sum()
+            change = (potential - shares @ potential) / inputs[name].sum()
             gradients[name] = change.to(inputs[name].dtype)
     return Outcome(value.item(), gradients, solution.info)
 

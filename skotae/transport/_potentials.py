@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -86,7 +84,12 @@ def sinkhorn_potentials(
     ([0.0, 0.0], [0.0, 0.0, 0.0], True)
     """
     check_positive("max_memory", max_memory)
-    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, max_memory)
+    check_solver(epsilon, tol, max_iter, p)
+    options = Options(
+        float(epsilon), relative, tol, max_iter, float(p), max_bytes=max_memory * 2.0**20
+    )
+    solution, dtype = _solve(x, y, cost, a, b, options)
+    warn_unless_converged(solution.info, tol, max_iter)
     return solution.f.to(dtype), solution.g.to(dtype), solution.info
 
 
@@ -133,8 +136,12 @@ def sinkhorn_plan(
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    solution, dtype = _solve(x, y, cost, epsilon, relative, tol, max_iter, p, a, b, math.inf)
-    return solution.plan().to(dtype)
+    check_solver(epsilon, tol, max_iter, p)
+    options = Options(float(epsilon), relative, tol, max_iter, float(p))
+    solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
+    warn_unless_converged(solution.info, tol, max_iter)
+    assert solution.plan is not None
+    return solution.plan.to(dtype)
 
 
 @torch.no_grad()
@@ -142,19 +149,13 @@ def _solve(
     x: Tensor | None,
     y: Tensor | None,
     cost: Tensor | None,
-    epsilon: float,
-    relative: bool,
-    tol: float,
-    max_iter: int,
-    p: float,
     a: Tensor | None,
     b: Tensor | None,
-    max_memory: float,
+    options: Options,
+    *,
+    plan: bool = False,
 ) -> tuple[Solution, torch.dtype]:
-    check_solver(epsilon, tol, max_iter, p)
-    options = Options(
-        float(epsilon), relative, tol, max_iter, float(p), max_bytes=max_memory * 2.0**20
-    )
+    """Return the solution, and the dtype of the inputs."""
     if cost is None:
         if x is None:
             raise ValueError("Either x or cost must be given, got neither.")
@@ -170,8 +171,5 @@ def _solve(
     check_weights("b", b, m)
     with full_precision(given.device):
         if cost is None:
-            solution = of_clouds(given, other, a, b, options)
-        else:
-            solution = of_cost(cost, a, b, options)
-    warn_unless_converged(solution.info, tol, max_iter)
-    return solution, given.dtype
+            return of_clouds(given, other, a, b, options, plan=plan), given.dtype
+        return of_cost(cost, a, b, options, plan=plan), given.dtype

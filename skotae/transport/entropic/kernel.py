@@ -41,28 +41,26 @@ _NORMAL = {torch.float32: -120.0, torch.float64: -1000.0}
 _REACH = {torch.float32: 40.0, torch.float64: 300.0}
 _BLOCK = 2**20  # elements of a block where the kernel is not stored
 _KEPT = 2**26  # bytes, at most, that a thread keeps for its next kernel
-_thread = threading.local()
 
 
-def _memory(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return uninitialised memory; on the CPU what the thread's last kernel left.
+class _Pages(threading.local):
+    """Memory in which the kernels of a thread take turns.
 
     Fresh pages cost as much as the exponential of what is written to them.
     """
-    size = math.prod(shape) * dtype.itemsize
-    if device.type != "cpu" or size > _KEPT:
-        return torch.empty(shape, dtype=dtype, device=device)
-    kept = getattr(_thread, "kept", None)
-    if kept is None or kept.nbytes < size:
-        kept = _thread.kept = np.empty(size, np.uint8)
-    return torch.from_numpy(kept[:size]).view(dtype).view(shape)
+
+    kept = np.empty(0, np.uint8)
+    turn: object = None  # of whoever has written to it last
+
+
+_pages = _Pages()
 
 
 class Kernel:
     """``exp2(L + f + g)`` of a log kernel and absorbed potentials, in bits.
 
-    Kernels of a thread take turns in one memory: what was stored is there until potentials are
-    absorbed into another kernel.
+    Kernels of a thread take turns in one memory: one that is used after its turn, or in another
+    thread, makes itself again.
 
     Parameters
     ----------
@@ -96,7 +94,8 @@ class Kernel:
         size = stop - start if self.stored else min(stop - start, _BLOCK // columns)
         starts = range(start, stop, max(1, size)) or [start]
         self._slices = [slice(i, min(i + max(1, size), stop)) for i in starts]
-        self._buffer: Tensor | None = None
+        self._own: Tensor | None = None  # what is too large to be kept for the next kernel
+        self._turn: object = None
         self._matrix: Array = None
         self._turned: Array = None
         self._whole = self.stored and self.shards.alone  # one block is all
@@ -119,25 +118,42 @@ class Kernel:
             self._turned = self._matrix.mT
 
     def _made(self, rows: slice) -> Tensor:
-        n_rows, (n_problems, _, m) = rows.stop - rows.start, self.shape
-        out = None
-        if n_rows * m > SMALL:
-            if self._buffer is None:
-                self._buffer = _memory((n_problems, n_rows, m), self.dtype, self.device)
-            out = self._buffer[:, :n_rows]
+        n_rows = rows.stop - rows.start
+        out = self._memory()[:, :n_rows] if n_rows * self.shape[2] > SMALL else None
         block = self.log_kernel.block(rows, self.f, self.g, out)
         if self.f is not None or self.log_kernel.floor < _NORMAL[self.dtype]:
             block.clamp_min_(_FLOOR[self.dtype])
         return block.exp2_()
 
+    def _memory(self) -> Tensor:
+        """Return uninitialised memory for a block; the thread's, where it is not too large."""
+        n_problems, _, m = self.shape
+        shape = n_problems, self._slices[0].stop - self._slices[0].start, m
+        size = math.prod(shape) * self.dtype.itemsize
+        if self.device.type != "cpu" or size > _KEPT:
+            if self._own is None:
+                self._own = torch.empty(shape, dtype=self.dtype, device=self.device)
+            return self._own
+        if _pages.kept.nbytes < size:
+            _pages.kept = np.empty(size, np.uint8)
+        self._turn = _pages.turn = object()
+        return torch.from_numpy(_pages.kept[:size]).view(self.dtype).view(shape)
+
+    def _take_turn(self) -> None:
+        """Make the stored kernel again if another one may have been written over it."""
+        if self._turn is not None and self._turn is not _pages.turn:
+            self.absorb(self.f, self.g)
+
     def blocks(self) -> Iterator[tuple[slice, Array]]:
-        """Yield the rows that are computed here, and the kernel there."""
+        """Yield the rows that are computed here, and the kernel there, until the next one."""
+        self._take_turn()
         for rows in self._slices:
             yield rows, self._matrix if self.stored else self._made(rows)
 
     def step(self, w: Array) -> tuple[Array, Array]:
         """Return ``r = K w`` for the rows here, and ``K^T(a / r)``, in one pass."""
         if self._whole:
+            self._take_turn()
             r = times(w, self._turned)
             return r, times(self.a / r, self._matrix)
         parts, sums = [], None
@@ -171,6 +187,7 @@ class Kernel:
         For a smaller B: of the first problems of the batch.
         """
         if self._whole:
+            self._take_turn()
             return (
                 None if right is None else onto(self._matrix[: len(right)], right),
                 None if left is None else onto(self._turned[: len(left)], left),

@@ -52,8 +52,6 @@ class Term:
             limit = max(1, min(_LEVEL_STEPS, options.max_iter - spent))
             start = solve(problem.eased(factor), g, tol=_LEVEL_TOL, max_iter=limit)
             spent, g = spent + start.n_iter, 2.0 * start.g
-        if easier:
-            kernel.absorb(None, None)  # the levels have used its memory
         left = max(1, options.max_iter - spent)
         self.problem, self.solution = problem, solve(problem, g, tol=options.tol, max_iter=left)
         self.n_iter = spent + self.solution.n_iter

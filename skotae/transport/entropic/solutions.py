@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,20 +16,20 @@ from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
 
-_NOTHING = SinkhornInfo(0, 0.0, True)
 
-
-@dataclass
+@dataclass(frozen=True)
 class Solution:
     """Potentials of equal means, and the plan, in the widest dtype; how the solve ended.
+
+    All is its own: nothing of it is in memory that the next problem uses again.
 
     Attributes
     ----------
     f, g : Tensor of shape (n,) and (m,)
     a, b : Tensor of shape (n,) and (m,)
         Weights of sum one.
-    plan : callable
-        Returns the plan, a tensor of shape (n, m), with exact rows.
+    plan : Tensor of shape (n, m), or None
+        With exact rows; None where it was not asked for.
     epsilon : float
         In units of the cost.
     info : SinkhornInfo
@@ -40,13 +39,9 @@ class Solution:
     g: Tensor
     a: Tensor
     b: Tensor
-    plan: Callable[[], Tensor]
+    plan: Tensor | None
     epsilon: float
     info: SinkhornInfo
-
-    def __post_init__(self) -> None:
-        shift = (self.a @ self.f - self.b @ self.g) / 2
-        self.f, self.g = self.f - shift, self.g + shift
 
 
 def of_clouds(
@@ -55,8 +50,10 @@ def of_clouds(
     a: Tensor | None,
     b: Tensor | None,
     options: Options,
+    *,
+    plan: bool = False,
 ) -> Solution:
-    """Solve the problem of two clouds.
+    """Solve the problem of two clouds, and return its `plan` where it is wanted.
 
     Raises
     ------
@@ -75,11 +72,11 @@ def of_clouds(
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal
         zeros = torch.zeros_like(row), torch.zeros_like(column)
-        return Solution(*zeros, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING)
+        return _solution(*zeros, row, column, None, options, plan)
     dtype = kernel_dtype(x, options.goal, mean / options.bit)
     problems = Problems([clouds[0]], [clouds[1]], dtype, options)
     f, g = (as_tensor(potential) for potential in problems.potentials()[0])
-    return _solution(f, g, row, column, problems.result, options)
+    return _solution(f, g, row, column, problems.result, options, plan)
 
 
 def of_cost(
@@ -87,8 +84,10 @@ def of_cost(
     a: Tensor | None,
     b: Tensor | None,
     options: Options,
+    *,
+    plan: bool = False,
 ) -> Solution:
-    """Solve the problem of a cost matrix.
+    """Solve the problem of a cost matrix, and return its `plan` where it is wanted.
 
     Raises
     ------
@@ -114,21 +113,30 @@ def of_cost(
     reduced_mean = reduced.mean().item()
     options = options.absolute(mean, reduced_mean)
     if options.epsilon == 0.0:  # all costs are equal
-        return Solution(
-            offset_f, offset_g, row, column, lambda: torch.outer(row, column), 0.0, _NOTHING
-        )
+        return _solution(offset_f, offset_g, row, column, None, options, plan)
     bit = options.bit
     depth = reduced_mean / bit
     log_kernel = Matrix((reduced / -bit)[None], kernel_dtype(cost, options.goal, depth))
-    a, b = as_array(row[None, None]), as_array(column[None, None])
-    result = solve(log_kernel, a, b, options, depth=depth)
+    weights = as_array(row[None, None]), as_array(column[None, None])
+    result = solve(log_kernel, *weights, options, depth=depth)
     f = as_tensor(result.f)[0, 0] * bit + offset_f
     g = as_tensor(result.g)[0, 0] * bit + offset_g
-    return _solution(f, g, row, column, result, options)
+    return _solution(f, g, row, column, result, options, plan)
 
 
 def _solution(
-    f: Tensor, g: Tensor, a: Tensor, b: Tensor, result: Scaling, options: Options
+    f: Tensor,
+    g: Tensor,
+    a: Tensor,
+    b: Tensor,
+    result: Scaling | None,
+    options: Options,
+    wants_plan: bool,
 ) -> Solution:
-    info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
-    return Solution(f, g, a, b, lambda: result.plan()[0], options.epsilon, info)
+    """Return a solution; that of equal costs if there is no result."""
+    shift, plan, info = (a @ f - b @ g) / 2, None, SinkhornInfo(0, 0.0, True)
+    if wants_plan:
+        plan = torch.outer(a, b) if result is None else result.plan()[0]
+    if result is not None:
+        info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
+    return Solution(f - shift, g + shift, a, b, plan, options.epsilon, info)

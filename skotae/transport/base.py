@@ -14,28 +14,10 @@ from torch import Tensor
 
 from skotae.exceptions import ConvergenceWarning
 
-__all__ = [
-    "DEBIASING",
-    "WEIGHTS",
-    "SinkhornInfo",
-    "check_clouds",
-    "check_cost",
-    "check_debias",
-    "check_positive",
-    "check_solver",
-    "check_weights",
-    "cost_gradients",
-    "first_order_only",
-    "full_precision",
-    "normalised_weights",
-    "pairwise_cost",
-    "parts",
-    "warn_unless_converged",
-    "widest",
-]
+WeightedPair = tuple[str, str, float]
 
 # What a debiased value is the sum of: pairs of clouds, or of their halves, each with its weight.
-DEBIASING: dict[str, tuple[tuple[str, str, float], ...]] = {
+DEBIASING: dict[str, tuple[WeightedPair, ...]] = {
     "none": (("x", "y", 1.0),),
     "paired": (("x", "y", 1.0), ("x", "x", -0.5), ("y", "y", -0.5)),
     "independent": (

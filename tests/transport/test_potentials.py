@@ -5,7 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skotae.transport import sinkhorn_plan, sinkhorn_potentials
+from skotae.exceptions import ConvergenceWarning
+from skotae.transport import (
+    sinkhorn_cost,
+    sinkhorn_divergence,
+    sinkhorn_plan,
+    sinkhorn_potentials,
+    unbalanced_sinkhorn_divergence,
+)
 
 
 def _cost(n, m, spread, seed=0, dtype=torch.float64):
@@ -83,3 +90,20 @@ def test_no_gradient_is_attached():
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
         sinkhorn_plan(**arguments)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        sinkhorn_divergence,
+        unbalanced_sinkhorn_divergence,
+        sinkhorn_plan,
+        sinkhorn_potentials,
+        lambda x, y, **options: sinkhorn_cost(torch.cdist(x, y), **options),
+    ],
+)
+def test_the_warning_names_the_line_of_the_caller(function):
+    x, y = _cost(12, 3, 1.0), _cost(9, 3, 1.0, seed=1)
+    with pytest.warns(ConvergenceWarning, match="Increase `max_iter`") as caught:
+        function(x, y, epsilon=0.01, max_iter=1, tol=1e-9)
+    assert [warning.filename for warning in caught] == [__file__]

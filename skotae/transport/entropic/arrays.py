@@ -6,16 +6,16 @@ memory is shared. What is as large as a kernel is made by torch, which has the f
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from types import EllipsisType, ModuleType
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from scipy.linalg.lapack import dposv
 from torch import Tensor
 
-# numpy.ndarray on the CPU, Tensor elsewhere.
-Array = Any
+Array: TypeAlias = np.ndarray | Tensor
+Index: TypeAlias = tuple[int | slice | EllipsisType, ...]
 
 SMALL = 2**16  # elements of a matrix that is not worth torch's threads
 _RIDGE, _TINY = 1e-10, 1e-60  # relative and absolute, so that zeros have a solution too
@@ -122,5 +122,29 @@ def concatenated(parts: list[Array], axis: int = -1) -> Array:
     """Return the parts joined along an axis."""
     if len(parts) == 1:
         return parts[0]
-    join = np.concatenate if isinstance(parts[0], np.ndarray) else torch.cat
-    return join(parts, axis)
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis)
+    return torch.cat([as_tensor(part) for part in parts], axis)
+
+
+def put(array: Array, where: Index, values: Array | float) -> None:
+    """Write `values`, of the kind of the array, into a part of it."""
+    if isinstance(array, np.ndarray):
+        array[where] = values
+    else:
+        array[where] = values if isinstance(values, float) else as_tensor(values)
+
+
+def added(total: Array | None, part: Array) -> Array:
+    """Return the sum, of which there may be nothing yet."""
+    return part if total is None else total + part
+
+
+def magnitude(array: Array) -> Array:
+    """Return the absolute values."""
+    return np.abs(array) if isinstance(array, np.ndarray) else array.abs()
+
+
+def largest(array: Array) -> float:
+    """Return the largest absolute value."""
+    return float(magnitude(array).max())

@@ -15,6 +15,8 @@ from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.sharp import sharp_sensitivity
 from skotae.transport.entropic.solve import solve
 
+Gradients = list[Array | None]  # with respect to x and y, those that are wanted
+
 
 class Problems:
     """Entropic problems of one shape, solved together.
@@ -30,7 +32,7 @@ class Problems:
     """
 
     def __init__(self, x: list[Cloud], y: list[Cloud], dtype: torch.dtype, options: Options):
-        self.x, self.y, self.options = x, y, options
+        self.options = options
         self._pairs = list(zip(x, y, strict=True))
         self._same = [u is v for u, v in self._pairs]
         # Centring changes the potentials only: the shift returns in values and gradients.
@@ -66,7 +68,7 @@ class Problems:
             found.append((f, g))
         return found
 
-    def gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+    def gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
         """Return the gradients (n, d) and (m, d) of each problem, those that are wanted.
 
         Those of a cloud against itself are halves of one gradient, and equal.
@@ -85,7 +87,7 @@ class Problems:
                 pair[1] = pair[0]
         return pairs
 
-    def _squared_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+    def _squared_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
         """``2 a_i (x_i - sum_j P_ij y_j / a_i)``, and the same for y, from normalised plans."""
         result, kernel = self.result, self.result.kernel
         log_kernel = kernel.log_kernel
@@ -99,22 +101,22 @@ class Problems:
             result.w[:n_x].mT * right[:n_x] if n_x else None,
             (kernel.a[:n_y] / result.rows[:n_y]).mT * left[:n_y] if n_y else None,
         )
-        pairs: list[list[Array]] = [[None, None] for _ in self._pairs]
+        pairs: list[Gradients] = [[None, None] for _ in self._pairs]
         for k, (u, v) in enumerate(self._pairs):
             shift = u.centre - v.centre
-            if want_x[k]:
+            if want_x[k] and above is not None:
                 mean = above[k] / (result.rows[k].T * unit)
                 pairs[k][0] = (2 * u.weights)[:, None] * (u.points + shift - mean)
-            if want_y[k]:
+            if want_y[k] and below is not None:
                 mean = below[k] / (result.columns[k].T * unit)
                 pairs[k][1] = (2 * v.weights)[:, None] * (v.points - shift - mean)
         return pairs
 
-    def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[list[Array]]:
+    def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
         """The gradients of ``sum_ij P_ij C_ij``, block by block, for any power."""
         p, epsilon = self.options.p, self.options.epsilon
         result, kernel = self.result, self.result.kernel
-        pairs: list[list[Array]] = []
+        pairs: list[Gradients] = []
         left, right = as_tensor(kernel.a / result.rows), as_tensor(result.w)
         exact = as_tensor(kernel.b / result.columns)
         for k, (u, v) in enumerate(self._pairs):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -46,7 +44,7 @@ class Cloud:
         self.points = points - self.centre
         self.squares = (self.points * self.points).sum(1)
         self.spread = float(self.weights @ self.squares)
-        self._scaled: tuple[Any, Array] | None = None
+        self._scaled: tuple[tuple[float, torch.dtype], Array] | None = None
 
     def scaled(self, unit: float, dtype: torch.dtype) -> Array:
         """Return the points (n, d) in `dtype`, multiplied by `unit`; the last result is kept."""

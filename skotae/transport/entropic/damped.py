@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 import torch
 
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, log2, times
+from skotae.transport.entropic.arrays import (
+    Array,
+    added,
+    as_array,
+    as_tensor,
+    concatenated,
+    largest,
+    log2,
+    magnitude,
+    times,
+)
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.scaling import extrapolated
@@ -79,20 +89,20 @@ class Problem:
         kernel, limit = self.kernel, self.kernel.reach
         f0 = 0.0 * self.alpha if kernel.f is None else kernel.f
         g0 = 0.0 * g if kernel.g is None else kernel.g
-        if not _largest(g - g0) <= limit:
+        if not largest(g - g0) <= limit:
             return None
         w, parts, sums = kernel.b * 2.0 ** (g - g0), [], None
         for rows, matrix in kernel.blocks():
             softmin = -log2(times(w, matrix.mT), kernel.wide)
             f = self.damped(f0[..., rows] + softmin, self.alpha[..., rows])
             u = f - f0[..., rows]
-            if not max(_largest(softmin), _largest(u)) <= limit:
+            if not max(largest(softmin), largest(u)) <= limit:
                 return None
-            part = times(kernel.a[..., rows] * 2.0**u, matrix)
-            sums = part if sums is None else sums + part
+            sums = added(sums, times(kernel.a[..., rows] * 2.0**u, matrix))
             parts.append(f)
+        assert sums is not None
         softmin = -log2(sums, kernel.wide)
-        return (concatenated(parts), g0 + softmin) if _largest(softmin) <= limit else None
+        return (concatenated(parts), g0 + softmin) if largest(softmin) <= limit else None
 
     def newton(self, f: Array, g: Array, softmin: Array, damping: float) -> Array:
         """Return `g` after a Newton step on the dual, `f` eliminated, damped as by Levenberg."""
@@ -143,7 +153,7 @@ def solve(problem: Problem, g: Array, *, tol: float, max_iter: int) -> Solved:
         f, softmin = problem.step(g)
         n_iter += 1
         residual = 2.0 ** (g - softmin) - problem.kept(g + problem.beta)
-        violation = float((kernel.b * abs(residual)).sum()) / unit
+        violation = float((kernel.b * magnitude(residual)).sum()) / unit
         if n_iter >= max_iter or not violation > tol:
             return Solved(f, g, softmin, violation, n_iter)
         if problem.symmetric:
@@ -165,7 +175,3 @@ def solve(problem: Problem, g: Array, *, tol: float, max_iter: int) -> Solved:
             trial = violation, g
             g = extrapolated(concatenated(window, 1), kernel.b)
             window = [g]
-
-
-def _largest(bits: Array) -> float:
-    return float(abs(bits).max())

@@ -13,6 +13,7 @@ from skotae.transport.base import (
     DEBIASING,
     WEIGHTS,
     SinkhornInfo,
+    WeightedPair,
     check_clouds,
     check_weights,
     parts,
@@ -24,8 +25,6 @@ from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import kernel_dtype
-
-Term = tuple[str, str, float]
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
@@ -102,7 +101,7 @@ def _together(depth: float) -> int:
 @lru_cache(maxsize=64)
 def _plan(
     debias: str, n: int, m: int, together: int
-) -> tuple[dict[str, slice], tuple[tuple[Term, ...], ...]]:
+) -> tuple[dict[str, slice], tuple[tuple[WeightedPair, ...], ...]]:
     """Return the rows of the parts of a debiased value, and its terms in groups to solve together.
 
     Small problems wait for each other, which saves calls, unless one of them needs many more
@@ -110,7 +109,7 @@ def _plan(
     """
     rows = parts(debias, n, m)
     sizes = {part: some.stop - some.start for part, some in rows.items()}
-    groups: dict[tuple[int, ...], list[Term]] = {}
+    groups: dict[tuple[int, ...], list[WeightedPair]] = {}
     for k, (i, j, coefficient) in enumerate(DEBIASING[debias]):
         elements = sizes[i] * sizes[j]
         kind = -1 if i != j or elements <= together else -2
@@ -130,7 +129,7 @@ def _part(cloud: Cloud, part: str, rows: dict[str, slice], arrays: dict[str, Arr
 def _accumulate(
     gradients: dict[str, Array],
     problems: Problems,
-    terms: tuple[Term, ...],
+    terms: tuple[WeightedPair, ...],
     rows: dict[str, slice],
     arrays: dict[str, Array],
 ) -> None:
@@ -142,15 +141,15 @@ def _accumulate(
         )
         for (*names, coefficient), pair in zip(terms, pairs, strict=True):
             for part, gradient in zip(names, pair, strict=True):
-                if part[0] in gradients:
-                    gradients[part[0]][rows[part]] += coefficient * gradient
+                if part[0] in gradients and gradient is not None:
+                    total = gradients[part[0]][rows[part]]
+                    total += coefficient * gradient
     if "a" in gradients or "b" in gradients:
         for (*names, coefficient), potentials in zip(terms, problems.potentials(), strict=True):
             for part, potential in zip(names, potentials, strict=True):
                 name = WEIGHTS[part[0]]
                 if name in gradients:
                     # Weights are divided by their sum, so that only differences count.
-                    weights = arrays[name][rows[part]]
-                    total = weights.sum()
-                    change = (potential - weights @ potential / total) / total
-                    gradients[name][rows[part]] += coefficient * change
+                    weights, total = arrays[name][rows[part]], gradients[name][rows[part]]
+                    mass = weights.sum()
+                    total += coefficient * ((potential - weights @ potential / mass) / mass)

@@ -19,6 +19,7 @@ from skotae.transport.base import widest
 from skotae.transport.entropic.arrays import (
     SMALL,
     Array,
+    added,
     as_array,
     as_tensor,
     cast,
@@ -72,6 +73,9 @@ class Kernel:
         For each problem, whether it is of a cloud against itself.
     """
 
+    _matrix: Array  # once potentials are absorbed
+    _turned: Array
+
     def __init__(
         self,
         log_kernel: LogKernel,
@@ -96,8 +100,6 @@ class Kernel:
         self._slices = [slice(i, min(i + max(1, size), stop)) for i in starts]
         self._own: Tensor | None = None  # what is too large to be kept for the next kernel
         self._turn: object = None
-        self._matrix: Array = None
-        self._turned: Array = None
         self._whole = self.stored and self.shards.alone  # one block is all
         self.f: Array | None = None
         self.g: Array | None = None
@@ -159,9 +161,9 @@ class Kernel:
         parts, sums = [], None
         for rows, kernel in self.blocks():
             r = times(w, kernel.mT)
-            part = times(self.a[..., rows] / r, kernel)
-            sums = part if sums is None else sums + part
+            sums = added(sums, times(self.a[..., rows] / r, kernel))
             parts.append(r)
+        assert sums is not None
         return concatenated(parts), self.shards.sum(sums)
 
     def following(self, rows: Array, columns: Array) -> Array:
@@ -181,7 +183,7 @@ class Kernel:
         """Return a row vector of all rows from that of the rows here."""
         return self.shards.joined(parts, self.shape[1])
 
-    def moments(self, right: Array | None = None, left: Array | None = None) -> tuple[Array, Array]:
+    def moments(self, right: Array | None, left: Array | None) -> tuple[Array | None, Array | None]:
         """Return ``K right`` for (B, m, k) and ``K^T left`` for (B, n, k), in one pass.
 
         For a smaller B: of the first problems of the batch.
@@ -197,11 +199,10 @@ class Kernel:
             if right is not None:
                 above.append(onto(kernel[: len(right)], right).mT)
             if left is not None:
-                part = onto(kernel[: len(left)].mT, left[:, rows])
-                below = part if below is None else below + part
+                below = added(below, onto(kernel[: len(left)].mT, left[:, rows]))
         return (
             None if right is None else self.joined(concatenated(above)).mT,
-            None if left is None else self.shards.sum(below),
+            None if below is None else self.shards.sum(below),
         )
 
     def log_rows(self, g: Array) -> Array:

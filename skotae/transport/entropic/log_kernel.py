@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skotae.transport.base import widest
-from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenated, empty
+from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenated, empty, put
 from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
 from skotae.transport.entropic.options import Options
 
@@ -93,8 +93,8 @@ class SquaredDistances(LogKernel):
         n, d = clouds[0].points.shape
         extended = empty((len(clouds), n, d + 2), self.dtype, like=clouds[0].points)
         for k, cloud in enumerate(clouds):
-            extended[k, :, :d] = cloud.scaled(self.unit, self.dtype)
-        extended[..., d + ones] = 1.0
+            put(extended, (k, slice(None), slice(d)), cloud.scaled(self.unit, self.dtype))
+        put(extended, (..., d + ones), 1.0)
         squares = concatenated([cloud.squares[None] for cloud in clouds], 0)
         return extended, squares * (self.unit**2 / -2)
 
@@ -106,8 +106,8 @@ class SquaredDistances(LogKernel):
         out: Tensor | None = None,
     ) -> Tensor:
         # In the widest dtype: potentials and half squares are large where their sum is small.
-        self._left[..., -2] = self._half_x if f is None else self._half_x + f[:, 0]
-        self._right[..., -1] = self._half_y if g is None else self._half_y + g[:, 0]
+        put(self._left, (..., -2), self._half_x if f is None else self._half_x + f[:, 0])
+        put(self._right, (..., -1), self._half_y if g is None else self._half_y + g[:, 0])
         left, right = self._left[:, rows], self._right.mT
         if out is None and isinstance(left, np.ndarray) and left.shape[1] * right.shape[2] <= SMALL:
             return torch.from_numpy(left @ right)

@@ -28,7 +28,7 @@ class Side:
     def __init__(self, points: Array, masses: Array):
         self.masses, self.total = masses, float(masses.sum())
         self.full = bool((masses > 0).all())
-        self.rows = slice(None) if self.full else masses > 0
+        self.rows: slice | Array = slice(None) if self.full else masses > 0
         self.kept = masses[self.rows]
         # About the bulk of the points: about the mean, an outlier would cost them their digits.
         found = as_tensor(points[self.rows])
@@ -153,7 +153,7 @@ def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Op
                 for name, gradient in zip(pair, term.point_gradients(), strict=True):
                     if name in wanted:
                         rows = sides[name].rows
-                        rows = rows if sides[name].full else as_tensor(rows)
+                        rows = rows if isinstance(rows, slice) else as_tensor(rows)
                         gradients[name][rows] += coefficient * as_tensor(gradient)
     tensors = {name: gradient.to(inputs[name].dtype) for name, gradient in gradients.items()}
     return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))

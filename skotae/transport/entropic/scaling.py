@@ -14,11 +14,14 @@ from torch import Tensor
 
 from skotae.transport.entropic.arrays import (
     Array,
+    added,
     as_tensor,
     cast,
     concatenated,
+    largest,
     least_mixture,
     log2,
+    magnitude,
     namespace,
 )
 from skotae.transport.entropic.kernel import Kernel
@@ -117,7 +120,7 @@ def scale(
         n_iter += 1
         last = n_iter >= max_iter
         if near or last or trial is not None or len(window) == _WINDOW - 1:
-            violation = abs(w * columns - b).sum(-1)
+            violation = magnitude(w * columns - b).sum(-1)
             worst = max(violation[:, 0].tolist())
             if not math.isfinite(worst):
                 return None
@@ -127,10 +130,10 @@ def scale(
                     bits = -log2(window[-1], wide)
                 rows = kernel.joined(rows)
                 bits_rows = log2(rows, wide)
-                reach = max(_largest(bits_rows), _largest(bits))
+                reach = max(largest(bits_rows), largest(bits))
                 if not math.isfinite(reach):
                     return None
-                f, g = _sum(kernel.f, -bits_rows), _sum(kernel.g, bits)
+                f, g = added(kernel.f, -bits_rows), added(kernel.g, bits)
                 if reach <= limit or last:
                     return Scaling(kernel, w, rows, columns, f, g, worst, n_iter)
                 kernel.absorb(f, g)
@@ -141,7 +144,7 @@ def scale(
             worse = (violation > trial.violation) & (violation > tol)
             if worse.any():
                 # Extrapolation was wrong for some problems: they go on from where they were.
-                g = _sum(kernel.g, -log2(inverse, wide))
+                g = added(kernel.g, -log2(inverse, wide))
                 g = xp.where(worse[..., None], trial.g, g)
                 w, bits = _placed(kernel, rows, g)
                 window, trial = [], None
@@ -152,27 +155,19 @@ def scale(
             w = b / inverse
             continue
         iterates = concatenated([bits, -log2(concatenated(window, 1), wide)], 1)
-        trial = _Trial(violation, _sum(kernel.g, iterates[:, -1:]))
-        g = _sum(kernel.g, extrapolated(iterates, kernel.weights[1]))
+        trial = _Trial(violation, added(kernel.g, iterates[:, -1:]))
+        g = added(kernel.g, extrapolated(iterates, kernel.weights[1]))
         w, bits = _placed(kernel, rows, g)
         window = []
-
-
-def _sum(absorbed: Array | None, bits: Array) -> Array:
-    return bits if absorbed is None else absorbed + bits
-
-
-def _largest(bits: Array) -> float:
-    return float(abs(bits).max())
 
 
 def _placed(kernel: Kernel, rows: Array, g: Array) -> tuple[Array, Array]:
     """Return the column scalings that bring the potentials to `g`; absorb what is out of reach."""
     bits = g if kernel.g is None else g - kernel.g
-    far = _largest(bits)
+    far = largest(bits)
     if not far <= kernel.reach:
         if far <= 2 * kernel.reach:  # the next step corrects the rows
-            f = _sum(kernel.f, -log2(kernel.joined(rows), kernel.wide))
+            f = added(kernel.f, -log2(kernel.joined(rows), kernel.wide))
         else:
             f = kernel.log_rows(g)
         kernel.absorb(f, g)
@@ -230,7 +225,7 @@ def iterate(kernel: Kernel, f: Array, *, tol: float, max_iter: int) -> tuple[Arr
     while True:
         g = kernel.log_columns(f)
         previous, f = f, kernel.log_rows(g)
-        violation = (kernel.weights[0] * abs(2.0 ** (previous - f) - 1.0)).sum(-1)
+        violation = (kernel.weights[0] * magnitude(2.0 ** (previous - f) - 1.0)).sum(-1)
         n_iter += 1
         if n_iter >= max_iter or not float(violation.max()) > tol:
             return f, g, n_iter

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from skotae.transport.entropic.arrays import Array, as_tensor, empty, log2
+from skotae.transport.entropic.arrays import Array, as_tensor, filled, log2, put
 
 
 class Alone:
@@ -45,7 +45,7 @@ class Group(Alone):
 
     alone = False
 
-    def __init__(self, group: Any):
+    def __init__(self, group: distributed.ProcessGroup):
         self._group = group
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
 
@@ -69,17 +69,16 @@ class Group(Alone):
 
     def joined(self, array: Array, n: int) -> Array:
         start, stop = self.part(n)
-        whole = empty((*array.shape[:-1], n), as_tensor(array).dtype, like=array)
-        whole[...] = 0.0
-        whole[..., start:stop] = array
+        whole = filled((*array.shape[:-1], n), 0.0, like=array)
+        put(whole, (..., slice(start, stop)), array)
         return self.sum(whole)
 
     def points(self, cloud: Tensor) -> tuple[Tensor, slice]:
         counts = torch.zeros(self.size, dtype=torch.int64, device=cloud.device)
         counts[self.rank] = len(cloud)
-        counts = self.sum(counts)
+        counts = as_tensor(self.sum(counts))
         start = int(counts[: self.rank].sum())
         whole = cloud.new_zeros((int(counts.sum()), *cloud.shape[1:]))
         here = slice(start, start + len(cloud))
         whole[here] = cloud
-        return self.sum(whole), here
+        return as_tensor(self.sum(whole)), here

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skotae.transport.base import widest
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, magnitude
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_kernel import LogKernel
 from skotae.transport.entropic.newton import newton
@@ -145,5 +145,5 @@ def _settled(kernel: Kernel, f: Array, g: Array) -> Scaling:
     """Return the scaling of given potentials, for whatever they are worth."""
     kernel.absorb(kernel.log_rows(g), g)
     rows, columns = kernel.step(kernel.b)
-    violation = float(abs(kernel.b * columns - kernel.b).sum(-1).max())
+    violation = float(magnitude(kernel.b * columns - kernel.b).sum(-1).max())
     return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violation, 0)

@@ -62,7 +62,7 @@ def solve(
     """
     tol, max_iter = options.goal, options.max_iter
     kernel = Kernel(log_kernel, a, b, options, symmetric or [False] * len(a))
-    wide = widest(kernel)
+    wide = kernel.wide
     spent, f, g = 0, None, None
 
     def scaled(limit: int) -> Scaling | None:

@@ -6,16 +6,21 @@ memory is shared. What is as large as a kernel is made by torch, which has the f
 
 from __future__ import annotations
 
+import operator
+import typing
+from collections.abc import Callable
 from types import EllipsisType, ModuleType
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from scipy.linalg.lapack import dposv
 from torch import Tensor
 
-Array: TypeAlias = np.ndarray | Tensor
-Index: TypeAlias = tuple[int | slice | EllipsisType, ...]
+Array: typing.TypeAlias = np.ndarray | Tensor
+Index: typing.TypeAlias = tuple[int | slice | EllipsisType, ...]
+# Operators that each of the classes has, but mypy does not see in their union.
+magnitude = typing.cast(Callable[[Array], Array], abs)
+put = typing.cast(Callable[[Array, Index, Array | float], None], operator.setitem)
 
 SMALL = 2**16  # elements of a matrix that is not worth torch's threads
 _RIDGE, _TINY = 1e-10, 1e-60  # relative and absolute, so that zeros have a solution too
@@ -127,22 +132,9 @@ def concatenated(parts: list[Array], axis: int = -1) -> Array:
     return torch.cat([as_tensor(part) for part in parts], axis)
 
 
-def put(array: Array, where: Index, values: Array | float) -> None:
-    """Write `values`, of the kind of the array, into a part of it."""
-    if isinstance(array, np.ndarray):
-        array[where] = values
-    else:
-        array[where] = values if isinstance(values, float) else as_tensor(values)
-
-
 def added(total: Array | None, part: Array) -> Array:
     """Return the sum, of which there may be nothing yet."""
     return part if total is None else total + part
-
-
-def magnitude(array: Array) -> Array:
-    """Return the absolute values."""
-    return np.abs(array) if isinstance(array, np.ndarray) else array.abs()
 
 
 def largest(array: Array) -> float:

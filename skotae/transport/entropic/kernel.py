@@ -99,7 +99,7 @@ class Kernel:
         starts = range(start, stop, max(1, size)) or [start]
         self._slices = [slice(i, min(i + max(1, size), stop)) for i in starts]
         self._own: Tensor | None = None  # what is too large to be kept for the next kernel
-        self._turn: object = None
+        self._turn: object = None  # in the thread's memory; none in its own
         self._whole = self.stored and self.shards.alone  # one block is all
         self.f: Array | None = None
         self.g: Array | None = None
@@ -143,19 +143,21 @@ class Kernel:
 
     def _take_turn(self) -> None:
         """Make the stored kernel again if another one may have been written over it."""
-        if self._turn is not None and self._turn is not _pages.turn:
+        if self._turn is not _pages.turn:
             self.absorb(self.f, self.g)
 
     def blocks(self) -> Iterator[tuple[slice, Array]]:
         """Yield the rows that are computed here, and the kernel there, until the next one."""
-        self._take_turn()
+        if self._turn is not None:
+            self._take_turn()
         for rows in self._slices:
             yield rows, self._matrix if self.stored else self._made(rows)
 
     def step(self, w: Array) -> tuple[Array, Array]:
         """Return ``r = K w`` for the rows here, and ``K^T(a / r)``, in one pass."""
         if self._whole:
-            self._take_turn()
+            if self._turn is not None:
+                self._take_turn()
             r = times(w, self._turned)
             return r, times(self.a / r, self._matrix)
         parts, sums = [], None
@@ -189,7 +191,8 @@ class Kernel:
         For a smaller B: of the first problems of the batch.
         """
         if self._whole:
-            self._take_turn()
+            if self._turn is not None:
+                self._take_turn()
             return (
                 None if right is None else onto(self._matrix[: len(right)], right),
                 None if left is None else onto(self._turned[: len(left)], left),

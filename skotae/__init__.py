@@ -21,6 +21,7 @@ from skotae.autoencoders import (
     VampPriorVAE,
     WAEEstimator,
 )
+from skotae.persistence import load
 
 __version__ = version("skotae")
 
@@ -42,5 +43,6 @@ __all__ = [
     "VampPriorVAE",
     "WAEEstimator",
     "__version__",
+    "load",
     "show_versions",
 ]

@@ -6,7 +6,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("skotae", "torch", "scikit-learn", "numpy", "scipy", "POT", "joblib")
+PACKAGES = ("skotae", "torch", "scikit-learn", "numpy", "scipy", "POT", "joblib", "safetensors")
 
 
 def show_versions() -> None:

@@ -2,7 +2,18 @@
 
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-__all__ = ["ConvergenceWarning", "NonFiniteLossError", "NotFittedError"]
+__all__ = [
+    "CheckpointError",
+    "ConvergenceWarning",
+    "CorruptFileError",
+    "InconsistentVersionWarning",
+    "NonFiniteLossError",
+    "NotFittedError",
+    "PersistenceError",
+    "UnsavableError",
+    "UntrustedError",
+    "VersionError",
+]
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -33,3 +44,58 @@ class NonFiniteLossError(FloatingPointError):
 
     def __reduce__(self):
         return type(self), (self.term, self.epoch, self.advice)
+
+
+class InconsistentVersionWarning(UserWarning):
+    """An estimator was pickled by another version of skotae.
+
+    Parameters
+    ----------
+    name : str
+        Name of the estimator's class.
+    written_by : str or None
+        Version that pickled it; None for one from before versions were recorded.
+    read_by : str
+        Version that unpickles it.
+    """
+
+    def __init__(self, name: str, written_by: str | None, read_by: str):
+        self.name = name
+        self.written_by = written_by
+        self.read_by = read_by
+        super().__init__(
+            f"This {name} was pickled by skotae {written_by or '(unknown)'} and is read by "
+            f"{read_by}: results may differ. Fit it again, or save it with its save method, "
+            "whose files later versions read."
+        )
+
+    def __reduce__(self):
+        return type(self), (self.name, self.written_by, self.read_by)
+
+
+class PersistenceError(ValueError):
+    """An estimator could not be saved, or a file could not be loaded.
+
+    The subclasses tell why; catching this one catches them all. What goes wrong with the
+    disk itself (no such folder, no right to write, no space) is an :class:`OSError`.
+    """
+
+
+class UnsavableError(PersistenceError):
+    """A value that a file without code cannot hold; the message names it and a way out."""
+
+
+class CorruptFileError(PersistenceError):
+    """The file is damaged, cut short, not by skotae, or asks for what no estimator needs."""
+
+
+class UntrustedError(PersistenceError):
+    """The file names code of the user's own that `trusted` does not list."""
+
+
+class VersionError(PersistenceError):
+    """The file has a layout that this version of skotae does not read."""
+
+
+class CheckpointError(ValueError):
+    """The checkpoints in a folder are of another fit; the message names what differs."""

@@ -9,12 +9,16 @@ import pytest
 from sklearn.base import BaseEstimator
 
 import skotae
+import skotae.base
+from skotae.autoencoders._fitted import ModelPart
 
 MODULES = [
     "skotae",
     *(
         f"skotae.{name}"
         for name in (
+            "base",
+            "callbacks",
             "costs",
             "datasets",
             "divergences",
@@ -162,7 +166,8 @@ def test_classes_and_functions(value):
 
 @pytest.mark.parametrize("value", OBJECTS)
 def test_examples(value):
-    abstract = inspect.isclass(value) and value.__name__.startswith("Base")
+    # The pages on adding an autoencoder and a divergence are the examples of the bases.
+    abstract = inspect.isclass(value) and value.__name__ in skotae.base.__all__
     plain = inspect.isclass(value) and not issubclass(value, BaseEstimator)
     if abstract or plain:
         return
@@ -193,5 +198,7 @@ def test_attributes(cls):
     documented = set(names_of(sections_of(cls.__doc__)["Attributes"]))
     for name in documented:
         assert hasattr(model, name), f"{cls.__name__} documents {name}, which is not there"
+    views = {name for name, part in inspect.getmembers(cls) if isinstance(part, ModelPart)}
     fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    fitted |= {name for name in views if hasattr(model, name)}
     assert fitted <= documented, f"{cls.__name__} does not document {sorted(fitted - documented)}"

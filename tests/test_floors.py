@@ -9,7 +9,7 @@ import skotae
 
 ROOT = Path(skotae.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-MAX_LINES = 500
+MAX_LINES = 400
 
 FLOORS = {
     "exceptions": 0,
@@ -22,42 +22,53 @@ FLOORS = {
     "divergences": 2,
     "metrics": 2,
     "training": 2,
-    "autoencoders": 3,
-    "persistence": 4,
-    "displays": 4,
-    "testing": 4,
+    "persistence": 3,
+    "autoencoders": 4,
+    "callbacks": 5,
+    "displays": 5,
+    "testing": 5,
+    "base": 6,
 }
 
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
-    "metrics": [
-        "base",
-        "_intervals",
-        "_clustering",
-        "_codes",
-        "_frechet",
-        "_grid",
-        "_neighbours",
-    ],
-    "training": ["base", "_optim", "_batches", "_guard"],
+    "metrics": ["base", "_intervals"],
+    "training": ["base", "_state"],
     "autoencoders": [
         "_docs",
-        "_inference",
-        "_importance",
         "_graph_clusters",
+        "_units",
+        "_snapshot",
+        "_inference",
         "_modules",
-        "_dual",
+        "_model",
+        "_fitted",
         "_base",
+        "_autoencoder",
         "_penalised",
         "_variational",
         "_pseudo_inputs",
         "_mixture_posterior",
     ],
-    "testing": ["base", "generators", "estimator_checks"],
+    "persistence": [
+        "base",
+        "_json",
+        "_tensors",
+        "_arrays",
+        "_distributions",
+        "_parts",
+        "_codec",
+        "_file",
+        "_document",
+        "_bounds",
+    ],
+    "testing": ["base", "generators"],
 }
+# Files that put their siblings together: they import any of them, and none imports them.
+ASSEMBLIES = {"metrics._report", "training._loop"}
 # Folders within a folder, with all their files from the bottom up. A file of a room imports those
-# before it and the ``base`` of the folder around it; the other files there may import any of it.
+# before it and what is shared in the folder around it. Its private files are for it alone.
 ROOMS = {
     "transport.entropic": [
         "arrays",
@@ -78,6 +89,7 @@ ROOMS = {
         "debiased",
         "solutions",
     ],
+    "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],
 }
 # Files directly under skotae/, beside ``exceptions``, that nothing else imports.
 TOP = {"__init__", "_show_versions"}
@@ -115,10 +127,15 @@ def targets(path):
         yield line, inner if inner in MODULES else below
 
 
+def room_of(name):
+    """The room that a file is in, or None."""
+    return next((room for room in ROOMS if name.startswith(f"{room}.")), None)
+
+
 def shared_files(folder):
     """Files of a folder that others in it may import, from the bottom up; rooms lie above them."""
-    rooms = {room: files for room, files in ROOMS.items() if room.split(".")[0] == folder}
-    inside = [f"{room.partition('.')[2]}.{file}" for room, files in rooms.items() for file in files]
+    rooms = [room for room in ROOMS if room.split(".")[0] == folder]
+    inside = [f"{room.partition('.')[2]}.{file}" for room in rooms for file in ROOMS[room]]
     return [*SHARED.get(folder, ["base"]), *inside]
 
 
@@ -130,6 +147,9 @@ def violations(path):
     for line, target in targets(path):
         there = target.split(".")[0]
         where = f"{path.relative_to(ROOT)}:{line}"
+        room = room_of(target)
+        if room not in (None, own, room_of(own)) and target.removeprefix(f"{room}.")[0] == "_":
+            yield f"{where} imports {target}, which is private to {room}"
         if there != folder:
             if not target:
                 yield f"{where} imports the package itself"
@@ -137,7 +157,7 @@ def violations(path):
                 yield (
                     f"{where} imports {target} (floor {FLOORS[there]}) from floor {FLOORS[folder]}"
                 )
-        elif not is_init:
+        elif not is_init and (own not in ASSEMBLIES or target in ASSEMBLIES):
             shared = shared_files(folder)
             file = target.partition(".")[2]
             if file not in shared:
@@ -165,7 +185,8 @@ def test_shared_files_exist():
         for file in files
         if f"{folder}.{file}" not in MODULES
     ]
-    assert not missing, f"SHARED lists files that are not there: {missing}"
+    missing += sorted(ASSEMBLIES - MODULES)
+    assert not missing, f"files that are not there: {missing}"
 
 
 def test_rooms_list_their_files():
@@ -175,7 +196,6 @@ def test_rooms_list_their_files():
     for room, files in ROOMS.items():
         inside = [name.removeprefix(f"{room}.") for name in found if name.startswith(f"{room}.")]
         assert sorted(inside) == sorted(files), f"ROOMS does not list the files of {room}"
-        assert not [*imports(found[room])], f"{room} itself imports something"
 
 
 def test_transport_is_of_tensors_alone():

@@ -2,7 +2,7 @@
 
 import torch
 
-from skotae.divergences.base import BaseDivergence, refuse_weights
+from skotae.base import BaseDivergence, refuse_weights
 
 
 class EnergyDivergence(BaseDivergence):

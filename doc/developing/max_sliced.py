@@ -2,9 +2,21 @@
 
 from numbers import Real
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.base import AutoencoderModel, BaseAutoencoder, Interval
 from skotae.transport import max_sliced_wasserstein
-from skotae.utils._sklearn import Interval
+
+
+class MaxSlicedModel(AutoencoderModel):
+    """An encoder, a decoder, and what is minimised."""
+
+    def terms(self, batch, step):
+        z = self.encode(batch)
+        draws = self.prior_draws(z, step.generator)
+        gap = max_sliced_wasserstein(z, draws, generator=step.generator)
+        return {
+            "reconstruction": self.reconstruction_cost(batch, z),
+            "penalty": self.params.lam * gap,
+        }
 
 
 class MaxSlicedAE(BaseAutoencoder):
@@ -36,6 +48,7 @@ class MaxSlicedAE(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "lam": [Interval(Real, 0, None, closed="left")],
     }
+    _model_class = MaxSlicedModel
 
     def __init__(
         self,
@@ -85,12 +98,3 @@ class MaxSlicedAE(BaseAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    def _objective(self, batch, step):
-        z = self.encoder_(batch)
-        draws = self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
-        gap = max_sliced_wasserstein(z, draws, generator=step.generator)
-        return {
-            "reconstruction": self._reconstruction_cost(batch, z),
-            "penalty": self.lam * gap,
-        }

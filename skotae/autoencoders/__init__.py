@@ -2,7 +2,6 @@
 
 from skotae.autoencoders._adversarial import AdversarialAE
 from skotae.autoencoders._adversarial_vb import AdversarialVB
-from skotae.autoencoders._coupled import CoupledVAE
 from skotae.autoencoders._gaussian_mixture import GMWAE
 from skotae.autoencoders._gaussian_mixture_vae import GMVAE
 from skotae.autoencoders._hyperspherical import HypersphericalVAE
@@ -16,6 +15,7 @@ from skotae.autoencoders._vae import VAE
 from skotae.autoencoders._vamp_prior import VampPriorVAE
 from skotae.autoencoders._wae import WAEEstimator
 from skotae.autoencoders._wgan import WGAN
+from skotae.autoencoders.coupled import CoupledVAE
 
 __all__ = [
     "GMVAE",

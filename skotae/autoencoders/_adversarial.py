@@ -5,12 +5,31 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PenalisedAutoencoder
+from skotae.autoencoders._penalised import PenalisedAutoencoder, PenalisedModel
+from skotae.costs import SquaredEuclideanCost
+from skotae.costs.base import BaseCost
 from skotae.divergences import AdversarialDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.utils._sklearn import Interval, StrOptions
+
+
+class AdversarialModel(PenalisedModel):
+    """The adversarial divergence, weighted with twice the decoder's variance."""
+
+    def describe_divergence(self) -> BaseDivergence:
+        return AdversarialDivergence(
+            gradient_penalty=self.params.gradient_penalty, log_density=self.params.log_density
+        )
+
+    @property
+    def weight(self) -> float:
+        return 2 * self.params.sigma**2
+
+    @property
+    def is_stochastic(self) -> bool:
+        return self.params.posterior == "gaussian"
 
 
 @shared_documentation
@@ -96,10 +115,9 @@ class AdversarialAE(PenalisedAutoencoder):
         "gradient_penalty": [Interval(Real, 0, None, closed="left")],
     }
     del _parameter_constraints["cost"]
-    # What a Gaussian of known variance comes down to.
-    cost = "sqeuclidean"
-
     _advice = {"penalty": "Lower sigma or learning_rate_init."}
+    _model_class = AdversarialModel
+    _shaping = PenalisedAutoencoder._shaping | {"log_density"}
 
     def __init__(
         self,
@@ -154,11 +172,6 @@ class AdversarialAE(PenalisedAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_divergence(self) -> BaseDivergence:
-        return AdversarialDivergence(
-            gradient_penalty=self.gradient_penalty, log_density=self.log_density
-        )
-
-    @property
-    def _weight(self) -> float:
-        return 2 * self.sigma**2
+    def _resolve_cost(self) -> BaseCost:
+        # What a Gaussian of known variance comes down to.
+        return SquaredEuclideanCost()

@@ -11,16 +11,76 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._model import Blueprint
 from skotae.autoencoders._modules import MIN_LOG_SCALE
-from skotae.autoencoders._variational import VariationalAutoencoder, gaussian_log_density
-from skotae.training import Rows, Step
+from skotae.autoencoders._variational import (
+    VariationalAutoencoder,
+    VariationalModel,
+    gaussian_log_density,
+)
+from skotae.training import Rows, Step, ramp
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval
 
 # Draws that the moments of the posterior are estimated from: in a step, and after it all.
 MOMENT_DRAWS, BANK_DRAWS = 256, 16384
+
+
+class AdversarialVBModel(VariationalModel):
+    """An implicit posterior, and the discriminator that estimates its divergence."""
+
+    inner = ("discriminator",)
+
+    @property
+    def n_inner(self) -> int:  # type: ignore[override]
+        return self.params.n_discriminator
+
+    @property
+    def posterior_width(self) -> int:
+        return (1 + self.params.n_noise) * self.n_components
+
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> ImplicitEncoder:
+        super().make_encoder(net, plan)
+        return ImplicitEncoder(net, self.params.n_noise, self.n_components)
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.discriminator = plan.network("discriminator", plan.n_features + self.n_components, 1)
+
+    def contrast(
+        self, x: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A draw of each row's posterior; the same as T sees it; log r - log p; a draw of r."""
+        if not self.params.adaptive_contrast:
+            z = self.encoder.sample(x, generator)
+            return z, z, torch.zeros_like(z[:, 0]), self.prior_draws(z, generator)
+        z, mean, log_scale = self.encoder.sample_with_moments(x, generator)
+        seen = (z - mean) * torch.exp(-log_scale)
+        other = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
+        return z, seen, gaussian_log_density(seen, log_scale) - self.prior.log_prob(z), other
+
+    def log_ratio(self, x: Tensor, seen: Tensor) -> Tensor:
+        """What the discriminator takes log q - log r to be, as T sees codes."""
+        return self.discriminator(torch.cat([x, seen], dim=1)).squeeze(1)
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        z, seen, correction, _ = self.contrast(x, generator)
+        return z, self.log_ratio(x, seen) + correction
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        terms = dict(super().terms(batch, step))
+        if step.training:
+            terms["reconstruction"] /= self.params.temperature ** (1.0 - ramp(step.progress, 0.5))
+        return terms
+
+    def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            _, seen, _, other = self.contrast(batch, step.generator)
+        drawn, contrast = self.log_ratio(batch, seen), self.log_ratio(batch, other)
+        return {"adversary": softplus(-drawn).mean() + softplus(contrast).mean()}
 
 
 @shared_documentation
@@ -110,6 +170,11 @@ class AdversarialVB(VariationalAutoencoder):
         "temperature": [Interval(Real, 1, None, closed="left")],
     }
 
+    _model_class = AdversarialVBModel
+    _shaping = VariationalAutoencoder._shaping | {"n_noise", "discriminator"}
+    discriminator_ = ModelPart("discriminator")
+    model_: AdversarialVBModel
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -167,62 +232,9 @@ class AdversarialVB(VariationalAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _posterior_width(self) -> int:
-        return (1 + self.n_noise) * self.n_components_
-
-    def _build(self, X: np.ndarray) -> None:
-        self._check_prior()
-        net = self._network("encoder", self.n_features_in_, self._posterior_width())
-        self.encoder_ = ImplicitEncoder(net, self.n_noise, self.n_components_)
-        self.decoder_ = self._decoder()
-        self.discriminator_ = self._network(
-            "discriminator", self.n_features_in_ + self.n_components_, 1
-        )
-
     def _after_fit(self, rows: Rows) -> None:
-        self.encoder_.keep_mean(self._seed)
-
-    def _contrast(
-        self, x: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A draw of each row's posterior; the same as T sees it; log r - log p; a draw of r."""
-        if not self.adaptive_contrast:
-            z = self.encoder_.sample(x, generator)
-            return z, z, torch.zeros_like(z[:, 0]), self._prior_draws(z, generator)
-        z, mean, log_scale = self.encoder_.sample_with_moments(x, generator)
-        seen = (z - mean) * torch.exp(-log_scale)
-        other = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
-        return z, seen, gaussian_log_density(seen, log_scale) - self.prior_.log_prob(z), other
-
-    def _prior_draws(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        return self.prior_.sample(len(z), self.n_components_, generator, dtype=z.dtype)
-
-    def _log_ratio(self, x: Tensor, seen: Tensor) -> Tensor:
-        return self.discriminator_(torch.cat([x, seen], dim=1)).squeeze(1)
-
-    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        z, seen, correction, _ = self._contrast(x, generator)
-        return z, self._log_ratio(x, seen) + correction
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        terms = dict(super()._objective(batch, step))
-        if step.training:
-            terms["reconstruction"] /= self.temperature ** max(0.0, 1.0 - 2.0 * step.progress)
-        return terms
-
-    def _adversary(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            _, seen, _, other = self._contrast(batch, step.generator)
-        drawn, contrast = self._log_ratio(batch, seen), self._log_ratio(batch, other)
-        return {"adversary": softplus(-drawn).mean() + softplus(contrast).mean()}
-
-    @property
-    def _inner(self) -> dict[str, Any]:
-        return {
-            "inner_objective": self._adversary,
-            "inner_names": ("discriminator_",),
-            "n_inner": self.n_discriminator,
-        }
+        super()._after_fit(rows)
+        self.model_.encoder.keep_mean(self._seed)
 
     def elbo(self, X, n_samples=1, *, random_state=None):
         r"""Estimate of the evidence lower bound of each row.

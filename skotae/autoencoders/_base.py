@@ -1,50 +1,42 @@
-"""What every autoencoder has in common, once."""
+"""The life of an estimator: parameters, fits, and what is left of one that fails."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from abc import abstractmethod
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from sklearn.utils.validation import validate_data
 
-from skotae.autoencoders._inference import (
-    DTYPES,
-    GeneratingMixin,
-    InferenceMixin,
-    standardiser,
-)
-from skotae.autoencoders._modules import Decoder, Encoder
-from skotae.costs import COSTS
-from skotae.costs.base import BaseCost, CallableCost
-from skotae.networks import MLP, build_network
-from skotae.priors import PRIORS
+from skotae.autoencoders._fitted import FittedEstimator
+from skotae.autoencoders._inference import DTYPES, widest_dtype
+from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
+from skotae.autoencoders._units import standardiser
+from skotae.exceptions import ConvergenceWarning
 from skotae.priors.base import BasePrior
-from skotae.training import Rows, Step, Trainer
+from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
-from skotae.utils._random import borrowed_global_generator, draw_seed, make_generator
-from skotae.utils._registry import resolve_part
+from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._sklearn import (
     CallbackSupportMixin,
     Interval,
     StrOptions,
+    callback_attributes,
     container_of,
     fit_context,
 )
-from skotae.utils._torch import on_cpu, resolve_device
+from skotae.utils._torch import ambient, resolve_device
 
 
-class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
+class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     """Base of everything that is trained: validation, seeding, the training call, state.
 
-    A subclass writes `_build` (modules) and `_objective`.
+    A subclass names its `_model_class`, which says what is trained and what is minimised.
     """
 
     _parameter_constraints: dict[str, Any] = {
@@ -64,44 +56,32 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    _default_prior = "normal"
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
     _advice: Mapping[str, str] = {}
+    # Parameters that give the model its shape: a fit that goes on cannot change them.
+    _shaping = frozenset(
+        {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder"}
+    )
 
-    data_mean_: np.ndarray
-    data_scale_: float
     data_min_: np.ndarray
     data_max_: np.ndarray
-    n_iter_: int
     history_: dict[str, list[float]]
     best_loss_: float
-    _optimiser_state: list[dict[str, Any]] | None
+    _dtype: np.dtype
+    _container: str | None
 
-    # --- what a subclass writes --------------------------------------------------------
-
-    @abstractmethod
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        """Named terms whose sum is minimised, for a batch of standardised rows."""
-
-    @abstractmethod
-    def _build(self, X: np.ndarray) -> None:
-        """Make the modules; torch's global generator is seeded while this runs."""
+    # --- what a subclass may write -----------------------------------------------------
 
     def _measure(self, X: np.ndarray) -> None:
-        """Set the units that the networks see the data in."""
+        """Set the units that the networks see the data in, and what else `_measured` names."""
         self.data_mean_, self.data_scale_ = standardiser(X)
 
-    def _check_values(self, X: np.ndarray) -> None:
-        """Raise a ValueError for values that the model is not defined for."""
+    def _initialise(self, X: np.ndarray) -> None:
+        """Write into the new model what the data give."""
 
     def _after_fit(self, rows: Rows) -> None:
-        """Called once the weights are final."""
-
-    @property
-    def _inner(self) -> dict[str, Any]:
-        """Options of the trainer for what learns from an objective of its own."""
-        return {}
+        """Fitted attributes that need the final weights."""
 
     # --- fitting -----------------------------------------------------------------------
 
@@ -128,6 +108,12 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
             If X or a parameter is not usable; before any training.
         NonFiniteLossError
             If the loss stops being finite and smaller steps do not help.
+
+        Notes
+        -----
+        After an error in a second fit the estimator is what it was before; after one in a
+        first fit, or in one that goes on from another, what it was after the last epoch that
+        went well, if there is one. Ctrl-C ends the training there with a warning.
         """
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again, n_epochs=self.max_iter)
@@ -155,128 +141,198 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         return self._fit(X, y, fresh=fresh, n_epochs=1, incremental=True)
 
     def _fit(self, X, y, *, fresh: bool, n_epochs: int, incremental: bool = False):
-        before = vars(self).copy()
+        before, trainer = vars(self).copy(), None
         try:
-            X, trainer, held_out = self._prepare(X, fresh, incremental)
-        except Exception:
-            # What is wrong with the input shows here: the estimator stays what it was.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-        root = self._init_callback_context(max_subtasks=n_epochs)
-        root.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        n_iter = trainer.run(
-            n_epochs,
-            validation_rows=held_out,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            on_epoch=lambda epoch: self._epoch_context(root, X, y, trainer.rows),
-            verbose=bool(self.verbose),
-            name=type(self).__name__,
-        )
-        for name, values in trainer.history.items():
-            self.history_.setdefault(name, []).extend(values)
-        self.n_iter_ += n_iter
-        self.best_loss_ = min(self.best_loss_, trainer.best_loss)
-        self._optimiser_state = trainer.optimiser_state() if incremental else None
-        self._after_fit(trainer.rows)
-        root.call_on_fit_task_end(
-            estimator=self,
-            X=X,
-            y=y,
-            reconstruction_attributes=lambda: self._reconstruction_attributes(trainer.rows),
+            with ambient(gradients=True):
+                X, trainer = self._prepare(X, fresh, incremental)
+                self._train(trainer, X, y, n_epochs, incremental)
+            return self
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            # The old fit is worth more than a part of a new one, unless that is what is wanted.
+            goes_on = interrupted or not (fresh and "model_" in before)
+            with ambient(gradients=True):
+                whole = self._recover(trainer if goes_on else None, before, incremental)
+            if not (whole and interrupted):
+                raise
+        warnings.warn(
+            f"Training interrupted by the user; n_iter_={self.n_iter_}: the estimator keeps the "
+            "weights of the last complete epoch.",
+            ConvergenceWarning,
+            stacklevel=4,
         )
         return self
 
-    def _prepare(
-        self, X: Any, fresh: bool, incremental: bool
-    ) -> tuple[np.ndarray, Trainer, Tensor | None]:
-        """Everything before the first step: valid rows, a trainer, rows held out."""
+    def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:
+        """After an error: the last good epoch, whole, or else what was there before the call.
+
+        The error that is already there is the one to tell of, not what else it brings about.
+        """
+        whole = False
+        try:
+            with contextlib.suppress(Exception):
+                whole = trainer is not None and self._settle(trainer, incremental, strict=False)
+        finally:
+            if not whole:
+                self.__dict__ = before | callback_attributes(self)
+            self.__dict__.pop("_run", None)
+        return whole
+
+    def _train(self, trainer: Trainer, X: Any, y: Any, n_epochs: int, incremental: bool) -> None:
+        """Epochs, and the callbacks around them."""
+        data = {"estimator": self, "X": X, "y": y}
+
+        def attributes() -> dict[str, Any]:
+            with trainer.evaluation():
+                return self._reconstruction_attributes(trainer.rows)
+
+        @contextlib.contextmanager
+        def on_epoch(epoch: int) -> Iterator[Callable[[], bool]]:
+            context = root.subcontext(task_name="epoch")
+            context.call_on_fit_task_begin(**data)
+
+            def done() -> bool:
+                self._count(trainer)
+                return context.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
+
+            yield done
+
+        if not incremental:
+            # What a checkpoint is made of.
+            self._run = trainer
+        root = self._init_callback_context(max_subtasks=n_epochs)
+        root.call_on_fit_task_begin(**data)
+        trainer.run(
+            n_epochs, on_epoch=on_epoch, verbose=bool(self.verbose), name=type(self).__name__
+        )
+        if not self._settle(trainer, incremental):
+            trainer.give_up("loss")
+        root.call_on_fit_task_end(**data, reconstruction_attributes=attributes)
+        self.__dict__.pop("_run", None)
+
+    def _count(self, trainer: Trainer) -> None:
+        """Fitted attributes that tell how far the training is."""
+        self.n_iter_ = trainer.state.n_before + trainer.state.epoch
+        self.history_ = trainer.state.history
+        self.best_loss_ = trainer.state.least_loss
+
+    def _settle(self, trainer: Trainer, incremental: bool, strict: bool = True) -> bool:
+        """The last good weights, and all that goes with them; whether there are any.
+
+        Without `strict`, what raises an error of its own when it is tried is let pass: a cost
+        that has failed may go on failing.
+        """
+
+        def gives_numbers() -> bool:
+            self._count(trainer)
+            self._optimiser_state = trainer.optimiser_state() if incremental else None
+            with trainer.evaluation():
+                self._after_fit(trainer.rows)
+                with contextlib.nullcontext() if strict else contextlib.suppress(Exception):
+                    return self._gives_numbers(trainer.rows.X)
+            return True
+
+        return trainer.finish(accept=gives_numbers)
+
+    def _prepare(self, X: Any, fresh: bool, incremental: bool) -> tuple[np.ndarray, Trainer]:
+        """Everything before the first step: valid rows, a model, a trainer."""
         container = container_of(X)
         X = validate_data(
             self, X, reset=fresh, dtype=DTYPES, order="C", ensure_min_samples=2, accept_sparse=False
         )
         if fresh:
             self._start(X, container)
-        else:
-            self._check_values(X)
+        changed = not fresh and self._go_on(X)
+        self.model_.to(self.device_)
         low, high = X.min(axis=0), X.max(axis=0)
         self.data_min_ = low if fresh else np.minimum(low, self.data_min_)
         self.data_max_ = high if fresh else np.maximum(high, self.data_max_)
         rows = Rows(X, self.data_mean_, self.data_scale_, self.device_)
         seed = (self._seed + 7919 * self.n_iter_) % 2**31
-        held_out = None
-        if self.early_stopping and not incremental:
-            held_out = self._held_out(len(rows), seed)
         trainer = Trainer(
-            self._modules(),
-            self._objective,
+            self.model_,
             rows=rows,
             seed=seed,
             batch_size=self._batch_size(len(rows)),
             learning_rate_init=self.learning_rate_init,
             learning_rate="constant" if incremental else self.learning_rate,
             fresh=fresh,
-            **self._inner,
+            **self._stopping(len(rows), seed, incremental),
+            history={name: [*values] for name, values in self.history_.items()},
+            best_before=self.best_loss_,
             advice=self._advice,
         )
         if incremental and self._optimiser_state is not None:
             trainer.load_optimiser_state(self._optimiser_state)
-        trainer.rehearse()
-        return X, trainer, held_out
+        if fresh or changed:
+            trainer.rehearse()
+            self._draws = trainer.draws
+        trainer.draws = self._draws
+        if fresh:
+            with trainer.evaluation():
+                self._widest = widest_dtype(self.model_, rows[torch.arange(2)])
+        return X, trainer
 
     def _start(self, X: np.ndarray, container: str | None) -> None:
-        """Parts, units and modules of a new fit."""
+        """Parts, units and model of a new fit."""
         for name in [*vars(self)]:
             if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
+        self._params = copied_parameters(self.get_params(deep=False))
         self.device_ = resolve_device(self.device)
-        self._measure(X)
-        self.prior_ = self._resolve_prior()
-        self.n_components_ = self._dimension(X.shape[1])
-        self.prior_.check_dimension(self.n_components_)
-        self.prior_ = self._prior_in_use()
         self._seed = draw_seed(self.random_state)
+        self._measure(X)
+        prior = self._resolve_prior()
+        self.n_components_ = self._dimension(prior, X.shape[1])
+        prior.check_dimension(self.n_components_)
         self._dtype = X.dtype
         self._container = container
         self._optimiser_state = None
         self.n_iter_ = 0
         self.history_: dict[str, list[float]] = {}
         self.best_loss_ = np.inf
-        with borrowed_global_generator(self._seed):
-            self._build(X)
-        for module in self._modules().values():
-            module.to(self.device_)
+        self.model_ = self._build_model()
+        self._initialise(X)
 
-    def _dimension(self, n_features: int) -> int:
+    def _go_on(self, X: np.ndarray) -> bool:
+        """The model of the last fit in an object of its own; whether it has other parameters."""
+        parameters = self.get_params(deep=False)
+        changed = changed_parameters(self._params, parameters)
+        if fixed := sorted(changed & self._shaping):
+            changes = ", ".join(
+                f"{name}={parameters[name]!r} (was {getattr(self._params, name)!r})"
+                for name in fixed
+            )
+            raise ValueError(
+                f"{changes} cannot change while training goes on with the model of an earlier "
+                "fit; expected the earlier value, or a new fit (warm_start=False)."
+            )
+        self._params = copied_parameters(parameters)
+        self._check_values(X)
+        if "device" in changed:
+            self.device_ = resolve_device(self.device)
+        if "random_state" in changed:
+            self._seed = draw_seed(self.random_state)
+        self._remeasure(X, changed)
+        state = self.model_.state_dict()
+        self.model_ = self._build_model()
+        self.model_.load_state(state)
+        return bool(changed)
+
+    def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
+        """What of `_measure` depends on parameters that have changed."""
+
+    def _dimension(self, prior: BasePrior, n_features: int) -> int:
         if self.n_components is not None:
             return int(self.n_components)
-        least = self.prior_.min_components
+        least = prior.min_components
         usual = max(min(8, n_features), least)
         try:
-            self.prior_.check_dimension(usual)
+            prior.check_dimension(usual)
         except ValueError:
             # The prior has a dimension of its own.
             return least
         return usual
-
-    def _resolve_prior(self) -> BasePrior:
-        return resolve_part(self.prior, "prior", PRIORS, BasePrior, default=self._default_prior)
-
-    @property
-    def _learns_prior(self) -> bool:
-        """Whether the objective has a gradient for the prior's own weights."""
-        return False
-
-    def _prior_in_use(self) -> Any:
-        """The prior, or the module that takes its place where it learns."""
-        built = self.prior_.build(self.n_components_)
-        if isinstance(built, nn.Module) and not self._learns_prior:
-            raise ValueError(
-                f"prior={self.prior_!r} has parameters that {type(self).__name__} does not learn; "
-                "expected a fixed prior, or an estimator that can, such as SinkhornAE."
-            )
-        return built
 
     def _batch_size(self, n: int) -> int:
         if self.batch_size != "auto":
@@ -284,7 +340,11 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
         share, low, high = self._auto_batch
         return int(np.clip(2 ** round(np.log2(n / share)), low, high))
 
-    def _held_out(self, n: int, seed: int) -> Tensor:
+    def _stopping(self, n: int, seed: int, incremental: bool) -> dict[str, Any]:
+        """What ends training before `max_iter`, as options of the trainer."""
+        options = {"tol": self.tol, "n_iter_no_change": self.n_iter_no_change}
+        if incremental or not self.early_stopping:
+            return options
         n_held_out = int(np.ceil(self.validation_fraction * n))
         if n_held_out < 2 or n - n_held_out < 2:
             raise ValueError(
@@ -292,155 +352,14 @@ class NetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 f"{n} rows into {n - n_held_out} and {n_held_out}; expected two rows at the least "
                 "in each part."
             )
-        return torch.randperm(n, generator=make_generator(seed))[:n_held_out]
-
-    def _encoder(self, width: int) -> Encoder:
-        """An encoder whose network has `width` outputs, with the head of the prior."""
-        net = self._network("encoder", self.n_features_in_, width)
-        return Encoder(net, self.prior_.head(self.n_components_))
-
-    @torch.no_grad()
-    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        """Draws from the prior."""
-        return self.prior_.sample(n, self.n_components_, generator, dtype=dtype)
-
-    def _network(self, which: str, n_in: int, n_out: int) -> nn.Module:
-        """The user's network for a role, or an MLP as the parameters describe it."""
-        spec = getattr(self, which, None)
-        if spec is None:
-            sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
-            spec = MLP(tuple(sizes[::-1] if which == "decoder" else sizes), self.activation)
-        return build_network(spec, n_in, n_out, which)
-
-    def _modules(self) -> dict[str, nn.Module]:
-        """Fitted modules by name; not those that the user passed as parameters."""
-        return {
-            name: part
-            for name, part in vars(self).items()
-            if name.endswith("_") and isinstance(part, nn.Module)
-        }
-
-    @contextlib.contextmanager
-    def _epoch_context(self, root: Any, X: Any, y: Any, rows: Rows) -> Iterator[Callable[[], bool]]:
-        """One scikit-learn callback task for an epoch; yields what ends it."""
-        context = root.subcontext(task_name="epoch")
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        yield lambda: context.call_on_fit_task_end(
-            estimator=self,
-            X=X,
-            y=y,
-            reconstruction_attributes=lambda: self._reconstruction_attributes(rows),
-        )
+        order = torch.randperm(n, generator=make_generator(seed))
+        return {**options, "held_out": order[:n_held_out]}
 
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""
-        view = object.__new__(type(self))
-        view.__dict__.update(vars(self))
-        for name, module in self._modules().items():
-            setattr(view, name, copy.deepcopy(module))
-        view._after_fit(rows)
-        return {name: value for name, value in vars(view).items() if name.endswith("_")}
-
-    # --- data ----------------------------------------------------------------------
-
-    def _check(self, X) -> np.ndarray:
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
-        self._check_values(X)
-        return X
-
-    def _standardised(self, X: np.ndarray) -> np.ndarray:
-        return (X - self.data_mean_.astype(X.dtype)) / X.dtype.type(self.data_scale_)
-
-    # --- scikit-learn ------------------------------------------------------------------
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_iter_")
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        modules = {
-            name: on_cpu(part) for name, part in state.items() if isinstance(part, nn.Module)
-        }
-        if modules:
-            state = {**state, **modules, "device_": torch.device("cpu")}
-        return state
-
-
-class GeneratingEstimator(GeneratingMixin, NetworkEstimator):
-    """Base of what has a decoder, and a cost between data and decoded rows."""
-
-    _parameter_constraints: dict[str, Any] = {
-        **NetworkEstimator._parameter_constraints,
-        "decoder": "no_validation",
-        "clip": ["boolean"],
-    }
-    decoder_: Any
-
-    def _resolve_cost(self) -> BaseCost:
-        cost = self.cost
-        if callable(cost) and not isinstance(cost, (BaseCost, type)):
-            cost = CallableCost(cost)
-        return resolve_part(cost, "cost", COSTS, BaseCost, default="sqeuclidean")
-
-    def _measure(self, X: np.ndarray) -> None:
-        self.cost_ = self._resolve_cost()
-        self._check_values(X)
-        if self.cost_.standardise:
-            super()._measure(X)
-        else:
-            self.data_mean_, self.data_scale_ = np.zeros(X.shape[1]), 1.0
-
-    def _check_values(self, X: np.ndarray) -> None:
-        self.cost_.check_data(X)
-
-    def _decoder(self) -> Decoder:
-        return Decoder(
-            self._network("decoder", self.n_components_, self.n_features_in_),
-            self.cost_.build(self.n_features_in_, self.data_scale_, self.data_mean_),
-        )
-
-
-class BaseAutoencoder(InferenceMixin, GeneratingEstimator):
-    """Base of the autoencoders: encoder, decoder, and the cost of a reconstruction.
-
-    A new autoencoder writes its docstring, ``_parameter_constraints``, an explicit
-    ``__init__`` and `_objective`. Where it needs more it overrides `_build` (modules),
-    `_posterior_width`, `_encode`, `_draw_codes` or `_after_fit`.
-    """
-
-    _parameter_constraints: dict[str, Any] = {
-        **GeneratingEstimator._parameter_constraints,
-        "encoder": "no_validation",
-        "cost": "no_validation",
-        "cost_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
-    }
-    encoder_: Any
-
-    def _posterior_width(self) -> int:
-        """Width of the encoder network's output."""
-        return self.n_components_
-
-    def _build(self, X: np.ndarray) -> None:
-        self.encoder_ = self._encoder(self._posterior_width())
-        self.decoder_ = self._decoder()
-
-    def _measure(self, X: np.ndarray) -> None:
-        super()._measure(X)
-        self.cost_scale_ = self._cost_unit(X)
-
-    def _cost_unit(self, X: np.ndarray) -> float:
-        """What a reconstruction cost of 1 means: the cost of the constant reconstruction."""
-        if self.cost_scale != "auto":
-            unit = float(self.cost_scale)
-            if self.cost_.degree is not None:
-                unit /= self.data_scale_**self.cost_.degree
-            return unit
-        some = X[:: max(1, len(X) // 4096)].astype(np.float64)
-        some = (some - self.data_mean_) / self.data_scale_
-        return self.cost_.unit(some, some.mean(axis=0))
-
-    def _reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
-        """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
-        decoder = self.decoder_
-        return decoder.cost.from_raw(x, decoder.net(z)).mean() / self.cost_scale_
+        shadow = copy.copy(self)
+        shadow.model_ = copy.deepcopy(self.model_)
+        shadow.history_ = {name: [*values] for name, values in self.history_.items()}
+        with ambient():
+            shadow._after_fit(rows)
+        return {name: value for name, value in vars(shadow).items() if name.endswith("_")}

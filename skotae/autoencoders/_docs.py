@@ -6,6 +6,8 @@ import inspect
 import re
 from typing import Any
 
+from skotae.priors import priors_with
+
 N_COMPONENTS = """\
 n_components : int, default=None
     Dimension d of the codes. None stands for ``min(8, n_features)``, or the smallest
@@ -56,9 +58,9 @@ penalty_batch_size : int or None, default=None
 
 PRIOR = """\
 prior : str or prior, default=None
-    ``"normal"`` (which None stands for), ``"uniform"``, ``"sphere"``, ``"dirichlet"``,
-    ``"mixture"``, or an instance from :mod:`skotae.priors`. The last layer of the encoder
-    follows it."""
+    {names}, or an instance from :mod:`skotae.priors`; None stands for ``"normal"``."""
+PRIOR_HEAD = """
+    The last layer of the encoder follows it."""
 
 COST = """\
 cost : str, cost or callable, default="sqeuclidean"
@@ -146,6 +148,8 @@ cost_scale_ : float
     What the reconstruction cost, in standardised units, is divided by."""
 
 SEEN = """\
+model_ : torch.nn.Module
+    All that training changes; the networks and the prior in use are parts of it.
 n_features_in_ : int
     Number of features seen during fit.
 feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -208,6 +212,12 @@ def shared_documentation(cls: Any) -> Any:
             block = "\n".join(
                 entry for entry in re.split(r"\n(?=\S)", block) if entry.split()[0] in parameters
             )
+        if name == "prior":
+            model = cls._model_class
+            names = priors_with(*model.prior_needs, support=model.prior_support)
+            block = block.replace("{names}", re.sub(r"'(\w+)'", r'``"\1"``', names))
+            if "encoder" in parameters and model.prior_support is None:
+                block += PRIOR_HEAD
         text = text.replace("{" + name + "}", block)
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))

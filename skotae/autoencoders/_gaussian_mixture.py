@@ -3,21 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._graph_clusters import graph_clusters
-from skotae.autoencoders._mixture_posterior import MixtureAutoencoder
+from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
+from skotae.autoencoders._model import Blueprint
 from skotae.divergences import MMD
-from skotae.training import Rows, Step
+from skotae.training import Rows, Step, ramp
 from skotae.transport._mmd import kernel_mean
 from skotae.utils._sklearn import Interval, StrOptions
+
+
+class GMWAEModel(MixtureModel):
+    """Reconstructions and discrepancy, weighted by q(k|x).
+
+    While it learns from clusters, their labels are a buffer.
+    """
+
+    clusters: Tensor | None
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.register_buffer("clusters", None)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        moments = self.encoder.moments(batch)
+        z, share = moments.draw(step.generator), moments.share
+        cost = (share * self.component_costs(batch, z)).sum(1)
+        discrepancy = self.discrepancy(z, share / len(batch), step.generator)
+        terms = {
+            "reconstruction": cost.mean() / self.cost_scale,
+            "penalty": self.params.lam * discrepancy,
+        }
+        if self.params.init == "clusters":
+            terms["clusters"] = self.guidance(moments.logits, step)
+        return terms
+
+    def guidance(self, logits: Tensor, step: Step) -> Tensor:
+        """Cross-entropy to the clusters, with a weight that falls to 0 halfway."""
+        weight = 1.0 - ramp(step.progress, 0.5)
+        if self.clusters is None or not weight:
+            return logits.new_zeros(())
+        labels = self.clusters[step.rows.to(logits.device)]
+        return weight * torch.nn.functional.cross_entropy(logits, labels)
+
+    def discrepancy(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """Of codes of shape (n, K, d) with weights of shape (n, K) from the prior."""
+        n, k, d = z.shape
+        if self.params.discrepancy == "marginal":
+            draws = self.prior.sample(n, d, generator)
+            return MMD()(z.flatten(0, 1), draws, weights=weights.flatten())
+        # About its mean each component of the prior is the same normal distribution.
+        z = z - self.encoder.prior_means
+        draws = torch.randn(n, d, generator=generator, device=z.device, dtype=z.dtype)
+        uniform = draws.new_full((n,), 1 / n)
+        pairs = 1 - 1 / max(n, 2)
+        within = sum(kernel_mean(z[:, i], weights[:, i]) for i in range(k))
+        across = kernel_mean(z.flatten(0, 1), weights.flatten(), draws, uniform)
+        return k * within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
 
 
 @shared_documentation
@@ -90,11 +139,9 @@ class GMWAE(MixtureAutoencoder):
     """
 
     _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        "n_mixtures": [Interval(Integral, 1, None, closed="left")],
+        **MixtureAutoencoder._parameter_constraints,
         "lam": [Interval(Real, 0, None, closed="left")],
         "discrepancy": [StrOptions({"marginal", "joint"})],
-        "separation": [Interval(Real, 0, None, closed="neither")],
         "init": [StrOptions({"prior", "clusters"})],
     }
 
@@ -154,50 +201,17 @@ class GMWAE(MixtureAutoencoder):
         self.verbose = verbose
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
-    _clusters: Tensor | None = None
+    _model_class = GMWAEModel
+    _shaping = MixtureAutoencoder._shaping | {"init"}
+    model_: GMWAEModel
 
-    def _build(self, X: np.ndarray) -> None:
-        super()._build(X)
+    def _initialise(self, X: np.ndarray) -> None:
+        super()._initialise(X)
         if self.init == "clusters":
-            rows = self._standardised(X).astype(np.float32)
+            rows = self._inference(X.dtype).standardised(X).astype(np.float32)
             labels = graph_clusters(rows, self.n_mixtures_, self._seed)
-            self._clusters = torch.from_numpy(labels.astype(np.int64))
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        moments = self.encoder_.moments(batch)
-        z, share = moments.draw(step.generator), moments.share
-        cost = (share * self._component_costs(batch, z)).sum(1)
-        terms = {
-            "reconstruction": cost.mean() / self.cost_scale_,
-            "penalty": self.lam * self._discrepancy(z, share / len(batch), step.generator),
-        }
-        if self.init == "clusters":
-            terms["clusters"] = self._guidance(moments.logits, step)
-        return terms
-
-    def _guidance(self, logits: Tensor, step: Step) -> Tensor:
-        """Cross-entropy to the clusters, with a weight that falls to 0 halfway."""
-        weight = max(0.0, 1 - 2 * step.progress)
-        if self._clusters is None or not weight:
-            return logits.new_zeros(())
-        labels = self._clusters[step.rows].to(logits.device)
-        return weight * torch.nn.functional.cross_entropy(logits, labels)
+            self.model_.clusters = torch.from_numpy(labels.astype(np.int64))
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)
-        self._clusters = None
-
-    def _discrepancy(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-        """Of codes of shape (n, K, d) with weights of shape (n, K) from the prior."""
-        n, k, d = z.shape
-        if self.discrepancy == "marginal":
-            draws = self.prior_.sample(n, d, generator)
-            return MMD()(z.flatten(0, 1), draws, weights=weights.flatten())
-        # About its mean each component of the prior is the same normal distribution.
-        z = z - self.encoder_.prior_means
-        draws = torch.randn(n, d, generator=generator, device=z.device, dtype=z.dtype)
-        uniform = draws.new_full((n,), 1 / n)
-        pairs = 1 - 1 / max(n, 2)
-        within = sum(kernel_mean(z[:, i], weights[:, i]) for i in range(k))
-        across = kernel_mean(z.flatten(0, 1), weights.flatten(), draws, uniform)
-        return k * within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
+        self.model_.clusters = None

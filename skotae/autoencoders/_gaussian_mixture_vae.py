@@ -4,18 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._mixture_posterior import MixtureAutoencoder
-from skotae.autoencoders._variational import VariationalAutoencoder, gaussian_divergence
+from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
+from skotae.autoencoders._variational import (
+    VariationalAutoencoder,
+    VariationalModel,
+    gaussian_divergence,
+)
 from skotae.training import Step
 from skotae.utils._sklearn import Interval
+
+
+class GMVAEModel(MixtureModel, VariationalModel):
+    """The bound for a discrete and a continuous code."""
+
+    def bound_terms(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Cost, KL of q(z|k,x) and KL of q(k|x) for each row; their sum is minus the bound."""
+        moments = self.encoder.moments(x)
+        share = moments.share
+        cost = self.component_costs(x, moments.draw(generator))
+        kl_z = gaussian_divergence(moments.mean - self.encoder.prior_means, moments.log_scale)
+        kl_k = (share * moments.logits.log_softmax(1)).sum(1) + math.log(self.n_mixtures)
+        return (share * cost).sum(1), (share * kl_z).sum(1), kl_k
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        beta = self.params.beta
+        cost, kl_z, kl_k = self.bound_terms(batch, step.generator)
+        return {
+            "reconstruction": cost.mean() / self.cost_scale,
+            "kl_z": beta * kl_z.mean() / self.cost_scale,
+            "kl_k": beta * kl_k.mean() / self.cost_scale,
+        }
+
+    def negative_bound(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        cost, kl_z, kl_k = self.bound_terms(x, generator)
+        return cost + kl_z + kl_k
 
 
 @shared_documentation
@@ -74,10 +103,8 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
     """
 
     _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        "n_mixtures": [Interval(Integral, 1, None, closed="left")],
+        **MixtureAutoencoder._parameter_constraints,
         "beta": [Interval(Real, 0, None, closed="left")],
-        "separation": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -131,25 +158,6 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
+    _model_class = GMVAEModel
+    model_: GMVAEModel
     _advice = dict.fromkeys(("kl_z", "kl_k"), "Lower learning_rate_init.")
-
-    def _bound_terms(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Cost, KL of q(z|k,x) and KL of q(k|x) for each row; their sum is minus the bound."""
-        moments = self.encoder_.moments(x)
-        share = moments.share
-        cost = self._component_costs(x, moments.draw(generator))
-        kl_z = gaussian_divergence(moments.mean - self.encoder_.prior_means, moments.log_scale)
-        kl_k = (share * moments.logits.log_softmax(1)).sum(1) + math.log(self.n_mixtures_)
-        return (share * cost).sum(1), (share * kl_z).sum(1), kl_k
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        cost, kl_z, kl_k = self._bound_terms(batch, step.generator)
-        return {
-            "reconstruction": cost.mean() / self.cost_scale_,
-            "kl_z": self.beta * kl_z.mean() / self.cost_scale_,
-            "kl_k": self.beta * kl_k.mean() / self.cost_scale_,
-        }
-
-    def _negative_bound(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        cost, kl_z, kl_k = self._bound_terms(x, generator)
-        return cost + kl_z + kl_k

@@ -6,18 +6,43 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-import numpy as np
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders._model import Blueprint
+from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
 from skotae.priors.base import BasePrior
-from skotae.training import Step
+from skotae.training import Step, ramp
 from skotae.utils._sklearn import Interval
+
+
+class HypersphericalModel(VariationalModel):
+    """The bound for a von Mises-Fisher posterior and a uniform prior."""
+
+    @property
+    def kl_weight(self) -> float:
+        return self.params.beta
+
+    @property
+    def posterior_width(self) -> int:
+        return self.n_components + 1
+
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> VonMisesFisherEncoder:
+        return VonMisesFisherEncoder(net, plan.head())
+
+    def draw(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        mean, kappa = self.encoder.moments(x)
+        integrals = sphere_integrals(kappa, self.n_components)
+        z = sample_von_mises_fisher(mean, kappa, generator, integrals.complement)
+        return z, integrals.divergence
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        terms = super().terms(batch, step)
+        return {**terms, "kl": ramp(step.progress, self.params.warm_up) * terms["kl"]}
 
 
 @shared_documentation
@@ -92,6 +117,8 @@ class HypersphericalVAE(VariationalAutoencoder):
         "warm_up": [Interval(Real, 0, 1, closed="both")],
     }
 
+    _model_class = HypersphericalModel
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -141,34 +168,11 @@ class HypersphericalVAE(VariationalAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    @property
-    def _kl_weight(self) -> float:
-        return self.beta
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        terms = super()._objective(batch, step)
-        share = min(1.0, step.progress / self.warm_up) if self.warm_up else 1.0
-        return {**terms, "kl": share * terms["kl"]}
-
     def _resolve_prior(self) -> BasePrior:
         return SpherePrior()
 
-    def _dimension(self, n_features: int) -> int:
-        return max(super()._dimension(n_features), self.prior_.min_components)
-
-    def _posterior_width(self) -> int:
-        return self.n_components_ + 1
-
-    def _build(self, X: np.ndarray) -> None:
-        net = self._network("encoder", self.n_features_in_, self._posterior_width())
-        self.encoder_ = VonMisesFisherEncoder(net, self.prior_.head(self.n_components_))
-        self.decoder_ = self._decoder()
-
-    def _draw(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        mean, kappa = self.encoder_.moments(x)
-        integrals = sphere_integrals(kappa, self.n_components_)
-        z = sample_von_mises_fisher(mean, kappa, generator, integrals.complement)
-        return z, integrals.divergence
+    def _dimension(self, prior: BasePrior, n_features: int) -> int:
+        return max(super()._dimension(prior, n_features), prior.min_components)
 
 
 class VonMisesFisherEncoder(nn.Module):

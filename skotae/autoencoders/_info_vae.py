@@ -6,15 +6,52 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._model import Blueprint
+from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.divergences import MMD
 from skotae.training import Step
 from skotae.utils._sklearn import Interval
+
+
+class InfoVAEModel(VariationalModel):
+    """The bound, and the discrepancy of the aggregate posterior."""
+
+    @property
+    def kl_weight(self) -> float:
+        return 1.0 - self.params.alpha
+
+    @property
+    def mmd_weight(self) -> float:
+        # Rounded: 0.1 and 0.9 in binary need not add up to 1.
+        return round(self.params.alpha + self.params.lam - 1.0, 12)
+
+    def make_networks(self, plan: Blueprint) -> None:
+        if self.mmd_weight < 0:
+            raise ValueError(
+                f"alpha={self.params.alpha!r} and lam={self.params.lam!r} give the divergence of "
+                "the aggregate posterior the negative weight alpha + lam - 1; expected alpha + lam "
+                ">= 1."
+            )
+        super().make_networks(plan)
+        bandwidth = 1.0
+        if hasattr(self.prior, "moments"):
+            covariance = self.prior.moments(self.n_components)[1]
+            bandwidth = float(covariance.diagonal().mean().sqrt())
+        self.discrepancy = MMD(bandwidth)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z, divergence = self.draw(batch, step.generator)
+        terms = self.bound(batch, z, divergence)
+        # Without weight no prior is drawn: the fit is VAE's, number by number.
+        if self.mmd_weight > 0:
+            nats = self.n_components / 2 * self.discrepancy(z, self.prior_draws(z, step.generator))
+            terms["mmd"] = self.mmd_weight * nats / self.cost_scale
+        return terms
 
 
 @shared_documentation
@@ -87,6 +124,8 @@ class InfoVAE(VariationalAutoencoder):
         "lam": [Interval(Real, 0, None, closed="left")],
     }
 
+    _model_class = InfoVAEModel
+    divergence_ = ModelPart("discrepancy")
     _advice = {**VariationalAutoencoder._advice, "mmd": "Lower lam or learning_rate_init."}
 
     def __init__(
@@ -139,36 +178,3 @@ class InfoVAE(VariationalAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    @property
-    def _kl_weight(self) -> float:
-        return 1.0 - self.alpha
-
-    @property
-    def _mmd_weight(self) -> float:
-        # Rounded: 0.1 and 0.9 in binary need not add up to 1.
-        return round(self.alpha + self.lam - 1.0, 12)
-
-    def _build(self, X: np.ndarray) -> None:
-        if self._mmd_weight < 0:
-            raise ValueError(
-                f"alpha={self.alpha!r} and lam={self.lam!r} give the divergence of the aggregate "
-                "posterior the negative weight alpha + lam - 1; expected alpha + lam >= 1."
-            )
-        super()._build(X)
-        bandwidth = 1.0
-        if hasattr(self.prior_, "moments"):
-            covariance = self.prior_.moments(self.n_components_)[1]
-            bandwidth = float(covariance.diagonal().mean().sqrt())
-        self.divergence_ = MMD(bandwidth)
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z, divergence = self._draw(batch, step.generator)
-        terms = self._bound(batch, z, divergence)
-        # Without weight no prior is drawn: the fit is VAE's, number by number.
-        if self._mmd_weight > 0:
-            d = self.n_components_
-            draws = self.prior_.sample(len(z), d, step.generator, dtype=z.dtype)
-            nats = d / 2 * self.divergence_(z, draws)
-            terms["mmd"] = self._mmd_weight * nats / self.cost_scale_
-        return terms

@@ -9,15 +9,34 @@ from typing import Any
 
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._pseudo_inputs import PosteriorMixtureVAE
+from skotae.autoencoders._pseudo_inputs import (
+    PosteriorMixtureModel,
+    PseudoInputEstimator,
+)
+from skotae.autoencoders._variational import VariationalAutoencoder
 from skotae.training import Step
 from skotae.utils._sklearn import Interval
 
 
+class MIMModel(PosteriorMixtureModel):
+    """The mean of the two joint log-likelihoods."""
+
+    @property
+    def min_log_scale(self) -> float:
+        return math.log(self.params.min_scale)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z, log_posterior, log_prior = self.encoder.densities(batch, step.generator)
+        return {
+            "reconstruction": 0.5 * self.reconstruction_cost(batch, z),
+            "prior": -0.5 * log_prior.mean() / self.cost_scale,
+            "posterior": -0.5 * log_posterior.mean() / self.cost_scale,
+        }
+
+
 @shared_documentation
-class MIM(PosteriorMixtureVAE):
+class MIM(PseudoInputEstimator, VariationalAutoencoder):
     r"""Mutual information machine.
 
     .. math::
@@ -47,6 +66,8 @@ class MIM(PosteriorMixtureVAE):
     Attributes
     ----------
     {attributes}
+    n_pseudo_inputs_ : int
+        Number of pseudo-inputs.
     pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
         The pseudo-inputs, in data space.
 
@@ -74,8 +95,7 @@ class MIM(PosteriorMixtureVAE):
     """
 
     _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        **PosteriorMixtureVAE._pseudo_input_constraints,
+        **PseudoInputEstimator._parameter_constraints,
         "min_scale": [Interval(Real, 0, 1, closed="right")],
     }
 
@@ -130,16 +150,5 @@ class MIM(PosteriorMixtureVAE):
         self.random_state = random_state
         self.verbose = verbose
 
+    _model_class = MIMModel
     _advice = dict.fromkeys(("prior", "posterior"), "Lower learning_rate_init.")
-
-    @property
-    def _min_log_scale(self) -> float:
-        return math.log(self.min_scale)
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z, log_posterior, log_prior = self.encoder_.densities(batch, step.generator)
-        return {
-            "reconstruction": 0.5 * self._reconstruction_cost(batch, z),
-            "prior": -0.5 * log_prior.mean() / self.cost_scale_,
-            "posterior": -0.5 * log_posterior.mean() / self.cost_scale_,
-        }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skotae.autoencoders._base import BaseAutoencoder
-from skotae.autoencoders._inference import check_count, in_dtype, infer
+from skotae.autoencoders._autoencoder import BaseAutoencoder
+from skotae.autoencoders._inference import check_count
+from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, draw_gaussian
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
 from skotae.utils._random import draw_seed
+from skotae.utils._sklearn import Interval
 
 
 class Moments(NamedTuple):
@@ -60,58 +62,90 @@ class MixtureEncoder(nn.Module):
         return (moments.share[:, :, None] * moments.mean).sum(1)
 
 
-class MixtureAutoencoder(BaseAutoencoder):
-    """Base of the estimators with the posterior q(k|x) q(z|k,x) and a Gaussian-mixture prior.
+class MixtureModel(AutoencoderModel):
+    """Base of the models with the posterior q(k|x) q(z|k,x) and a Gaussian-mixture prior.
 
-    A subclass has the parameters `n_mixtures` and `separation`, and writes `_objective`.
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
     """
 
-    # A mini-batch has n_mixtures codes for each row.
-    _auto_batch = (16, 32, 128)
-    encoder_: MixtureEncoder
-    prior_: GaussianMixturePrior
+    def make_networks(self, plan: Blueprint) -> None:
+        self.n_mixtures: int = plan.measured.n_mixtures_
+        super().make_networks(plan)
 
-    def _resolve_prior(self) -> GaussianMixturePrior:
-        return GaussianMixturePrior(n_mixtures=self.n_mixtures, separation=self.separation)
+    @property
+    def posterior_width(self) -> int:
+        return self.n_mixtures * (2 * self.n_components + 1)
 
-    def _build(self, X: np.ndarray) -> None:
-        k, d = self.n_mixtures, self.n_components_
-        if k > len(X):
-            raise ValueError(
-                f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."
-            )
-        self.n_mixtures_ = k
-        self.encoder_ = MixtureEncoder(
-            self._network("encoder", self.n_features_in_, k * (2 * d + 1)),
-            self.prior_.component_means(d),
-        )
-        self.decoder_ = self._decoder()
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> MixtureEncoder:
+        return MixtureEncoder(net, self.prior.component_means(self.n_components))
 
-    def _component_costs(self, x: Tensor, z: Tensor) -> Tensor:
-        """Cost of decoding z, of shape (n, K, d), for each row of x; of shape (n, K)."""
-        decoder = self.decoder_
-        raw = decoder.net(z.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return decoder.cost.from_raw(x[:, None, :], raw)
-
-    def _encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if generator is None:
-            return self.encoder_(x)
-        moments = self.encoder_.moments(x)
+            return self.encoder(x)
+        moments = self.encoder.moments(x)
         mean, log_scale = moments.mean, moments.log_scale
         k = torch.multinomial(moments.share, 1, generator=generator)[:, 0]
         rows = torch.arange(len(x), device=x.device)
         return draw_gaussian(mean[rows, k], log_scale[rows, k], generator)[0]
 
+    def draw_codes(
+        self,
+        n: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+        component: int | None = None,
+        scale: float = 1.0,
+    ) -> Tensor:
+        d = self.n_components
+        prior = GaussianMixturePrior(means=self.prior.component_means(d), scale=scale)
+        return prior.sample(n, d, generator, dtype=dtype, component=component)
+
+    def component_costs(self, x: Tensor, z: Tensor) -> Tensor:
+        """Cost of decoding z, of shape (n, K, d), for each row of x; of shape (n, K)."""
+        raw = self.decoder.net(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return self.decoder.cost.from_raw(x[:, None, :], raw)
+
+
+class MixtureAutoencoder(BaseAutoencoder):
+    """Base of the estimators whose model is a `MixtureModel`."""
+
+    _parameter_constraints: dict[str, Any] = {
+        **BaseAutoencoder._parameter_constraints,
+        "n_mixtures": [Interval(Integral, 1, None, closed="left")],
+        "separation": [Interval(Real, 0, None, closed="neither")],
+    }
+    _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "n_mixtures_")
+    _shaping = BaseAutoencoder._shaping | {"n_mixtures", "separation"}
+    # A mini-batch has n_mixtures codes for each row.
+    _auto_batch = (16, 32, 128)
+    n_mixtures_: int
+    model_: MixtureModel
+
+    def _resolve_prior(self) -> GaussianMixturePrior:
+        params = self._params
+        return GaussianMixturePrior(n_mixtures=params.n_mixtures, separation=params.separation)
+
+    def _measure(self, X: np.ndarray) -> None:
+        super()._measure(X)
+        k = self._params.n_mixtures
+        if k > len(X):
+            raise ValueError(
+                f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."
+            )
+        self.n_mixtures_ = k
+
     def _after_fit(self, rows: Rows) -> None:
+        super()._after_fit(rows)
         proba = self._proba(rows.X)
         self.labels_ = proba.argmax(axis=1)
         self.weights_ = proba.mean(axis=0)
 
     def _proba(self, X: np.ndarray) -> np.ndarray:
-        model = in_dtype(self, X.dtype)
-        return infer(
-            lambda x: model.encoder_.moments(x).share, self._standardised(X), model.device_
-        )
+        inference = self._inference(X.dtype)
+        return inference.apply(lambda x: inference.model.encoder.moments(x).share, X)
 
     def predict_proba(self, X):
         """Posterior probability of each component.
@@ -185,18 +219,6 @@ class MixtureAutoencoder(BaseAutoencoder):
         options = {"component": component, "scale": float(scale)}
         rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise, **options)
         return self._frame(rows)
-
-    def _draw_codes(
-        self,
-        n: int,
-        generator: torch.Generator,
-        dtype: torch.dtype,
-        component: int | None = None,
-        scale: float = 1.0,
-    ) -> Tensor:
-        d = self.n_components_
-        prior = GaussianMixturePrior(means=self.prior_.component_means(d), scale=scale)
-        return prior.sample(n, d, generator, dtype=dtype, component=component)
 
     def interpolate_components(self, start, stop, n_steps=10):
         """Decoded straight paths between the means of components of the prior.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from skotae.costs.base import CostModule
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -6.0, 2.0
 
@@ -75,10 +79,14 @@ class Decoder(nn.Module):
         Whose ``decode`` takes raw outputs to data space.
     """
 
-    def __init__(self, net: nn.Module, cost: nn.Module):
+    def __init__(self, net: nn.Module, cost: CostModule):
         super().__init__()
         self.net = net
-        self.cost = cost
+        self.cost: Any = cost
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.cost.decode(self.net(z))  # type: ignore[operator]
+        return self.cost.decode(self.net(z))
+
+    def cost_of(self, x: Tensor, z: Tensor) -> Tensor:
+        """Cost of decoding each code for each row."""
+        return self.cost.from_raw(x, self.net(z))

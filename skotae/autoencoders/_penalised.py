@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from skotae.autoencoders._base import BaseAutoencoder, NetworkEstimator
+from skotae.autoencoders._autoencoder import BaseAutoencoder
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._model import AutoencoderModel, Blueprint, Model
+from skotae.autoencoders._modules import Encoder
 from skotae.divergences import SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
+from skotae.priors import priors_with
 from skotae.training import Rows, Step
 from skotae.utils._registry import require
 from skotae.utils._sklearn import Interval, StrOptions
@@ -21,35 +25,54 @@ from skotae.utils._sklearn import Interval, StrOptions
 # Penalties that a row takes part in, where there is a `penalty_batch_size`.
 N_PENALTIES = 4
 PENALTY_BATCH_SIZE = [Interval(Integral, 2, None, closed="left"), None]
+SINKHORN_CONSTRAINTS: Mapping[str, Any] = {
+    "epsilon": [Interval(Real, 0, None, closed="neither")],
+    "relative": ["boolean"],
+    "debias": [StrOptions({"independent", "paired", "none"})],
+    "sharp": ["boolean"],
+    "p": [Interval(Real, 1, None, closed="left")],
+    "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
+}
 
 
-class LatentDivergence(NetworkEstimator):
-    """Base of the estimators with a divergence D(Q_Z, P_Z) of codes and prior."""
+def sinkhorn_of(params: SimpleNamespace, root: bool = False) -> SinkhornDivergence:
+    """The Sinkhorn divergence as an estimator's parameters describe it."""
+    return SinkhornDivergence(
+        epsilon=params.epsilon,
+        relative=params.relative,
+        p=params.p,
+        debias=params.debias,
+        sharp=params.sharp,
+        root=root,
+        tol=params.sinkhorn_tol,
+    )
 
-    divergence_: Any
+
+class LatentDivergenceModel(Model):
+    """Base of the models with a divergence D(Q_Z, P_Z) of codes and prior."""
 
     @abstractmethod
-    def _make_divergence(self) -> BaseDivergence:
+    def describe_divergence(self) -> BaseDivergence:
         """The divergence, from the parameters."""
 
     @property
-    def _learns_prior(self) -> bool:
-        return self._make_divergence().prior_gradient
+    def learns_prior(self) -> bool:  # type: ignore[override]
+        return self.describe_divergence().prior_gradient
 
-    def _built_divergence(self) -> Callable[..., Tensor]:
-        """The divergence as training calls it, for a prior that has what it needs."""
-        divergence = self._make_divergence()
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        divergence = self.describe_divergence()
         require(
-            self.prior_,
+            self.prior,
             divergence.prior_required,
             name="prior",
             needed_by=repr(divergence),
-            having="'normal', 'uniform', 'sphere', 'dirichlet' or 'mixture'",
+            having=priors_with(*divergence.prior_required),
         )
-        return divergence.build(self.prior_, self.n_components_)
-
-    def _prior_draws(self, z: Tensor, step: Step) -> Tensor:
-        return self.prior_.sample(len(z), self.n_components_, step.generator, dtype=z.dtype)
+        self.divergence: Any = divergence.build(self.prior, self.n_components)
+        self.usual_weight = divergence.usual_weight
+        if divergence.adversary:
+            self.inner = ("divergence",)
 
 
 class RecentRows:
@@ -79,91 +102,75 @@ class RecentRows:
         return weight, older
 
 
-class PenalisedAutoencoder(LatentDivergence, BaseAutoencoder):
-    """Base of the estimators with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z)."""
+class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
+    """Base of the models with the objective E c(x, G(z)) + weight * D(Q_Z, P_Z).
 
-    # A subclass may have parameters of these names.
-    posterior = "deterministic"
-    penalty_batch_size: int | None = None
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+    """
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.recent = RecentRows()
 
     @property
     @abstractmethod
-    def _weight(self) -> float:
+    def weight(self) -> float:
         """Weight of the divergence."""
 
-    def _build(self, X: np.ndarray) -> None:
-        super()._build(X)
-        self.divergence_ = self._built_divergence()
-        self.encoder_.stochastic = self.posterior == "gaussian"
-        self._recent = RecentRows()
+    @property
+    def penalty_batch_size(self) -> int | None:
+        """Number of rows that the divergence is taken of; None is the mini-batch."""
+        return None
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether codes are drawn, with a learned diagonal variance."""
+        return False
+
+    @property
+    def posterior_width(self) -> int:
+        return self.n_components * (2 if self.is_stochastic else 1)
+
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> Encoder:
+        return Encoder(net, plan.head(), stochastic=self.is_stochastic)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        z = self.encoder.sample(batch, step.generator)
+        return {
+            "reconstruction": self.reconstruction_cost(batch, z),
+            "penalty": self.penalty(batch, z, step),
+        }
+
+    def penalty(self, batch: Tensor, z: Tensor, step: Step) -> Tensor:
+        """Weighted divergence of `z`, the codes of `batch`, and those of rows before it."""
+        weight = 1.0
+        if self.penalty_batch_size is not None and step.training:
+            weight, older = self.recent.add(batch, step, self.penalty_batch_size)
+            if weight == 0:
+                return z.new_zeros(())
+            if older:
+                z = torch.cat([z, self.encoder.sample(torch.cat(older), step.generator)])
+        penalty = self.divergence(z, self.prior_draws(z, step.generator), generator=step.generator)
+        return weight * self.weight * penalty
+
+    def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            z = self.encoder.sample(batch, step.generator)
+        loss = self.divergence.adversary_loss(z, self.prior_draws(z, step.generator))
+        return {"adversary": loss}
+
+
+class PenalisedAutoencoder(BaseAutoencoder):
+    """Base of the estimators whose model is a `PenalisedModel`."""
+
+    _shaping = BaseAutoencoder._shaping | {"posterior", "penalty"}
+    divergence_ = ModelPart("divergence")
+    model_: PenalisedModel
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)
         # An epoch that was interrupted leaves rows there.
-        self._recent = RecentRows()
-
-    def _posterior_width(self) -> int:
-        return self.n_components_ * (2 if self.posterior == "gaussian" else 1)
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z = self.encoder_.sample(batch, step.generator)
-        return {
-            "reconstruction": self._reconstruction_cost(batch, z),
-            "penalty": self._penalty(batch, z, step),
-        }
-
-    def _penalty(self, batch: Tensor, z: Tensor, step: Step) -> Tensor:
-        """Weighted divergence of `z`, the codes of `batch`, and those of rows before it."""
-        weight = 1.0
-        if self.penalty_batch_size is not None and step.training:
-            weight, older = self._recent.add(batch, step, self.penalty_batch_size)
-            if weight == 0:
-                return z.new_zeros(())
-            if older:
-                z = torch.cat([z, self.encoder_.sample(torch.cat(older), step.generator)])
-        penalty = self.divergence_(z, self._prior_draws(z, step), generator=step.generator)
-        return weight * self._weight * penalty
-
-    def _adversary(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            z = self.encoder_.sample(batch, step.generator)
-        return {"adversary": self.divergence_.adversary_loss(z, self._prior_draws(z, step))}
-
-    @property
-    def _inner(self) -> dict[str, Any]:
-        if not hasattr(self.divergence_, "adversary_loss"):
-            return {}
-        return {"inner_objective": self._adversary, "inner_names": ("divergence_",)}
-
-
-class SinkhornMixin:
-    """The Sinkhorn divergence as parameters of the estimator."""
-
-    if TYPE_CHECKING:
-        epsilon: float
-        relative: bool
-        debias: str
-        sharp: bool
-        p: float
-        sinkhorn_tol: float
-
-    root = False
-    _sinkhorn_constraints: Mapping[str, Any] = {
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "relative": ["boolean"],
-        "debias": [StrOptions({"independent", "paired", "none"})],
-        "sharp": ["boolean"],
-        "p": [Interval(Real, 1, None, closed="left")],
-        "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
-    }
-
-    def _make_divergence(self) -> BaseDivergence:
-        return SinkhornDivergence(
-            epsilon=self.epsilon,
-            relative=self.relative,
-            p=self.p,
-            debias=self.debias,
-            sharp=self.sharp,
-            root=self.root,
-            tol=self.sinkhorn_tol,
-        )
+        self.model_.recent = RecentRows()

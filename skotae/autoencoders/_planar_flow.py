@@ -5,16 +5,34 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._model import Blueprint
 from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, Encoder, draw_gaussian
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.utils._sklearn import Interval
+
+
+class PlanarFlowModel(VariationalModel):
+    """The bound for a posterior that is sent through flows."""
+
+    @property
+    def posterior_width(self) -> int:
+        d = self.n_components
+        return 2 * d + self.params.n_flows * (2 * d + 1)
+
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> FlowEncoder:
+        super().make_encoder(net, plan)
+        return FlowEncoder(net, PlanarFlow(self.n_components))
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        start, mean, log_scale, z, log_det = self.encoder.draw(x, generator)
+        log_density = self.prior.log_prob(z) + log_det
+        return z, self.divergence(mean, log_scale, start, log_density)
 
 
 @shared_documentation
@@ -87,6 +105,9 @@ class PlanarFlowVAE(VariationalAutoencoder):
         "n_flows": [Interval(Integral, 1, None, closed="left")],
     }
 
+    _model_class = PlanarFlowModel
+    _shaping = VariationalAutoencoder._shaping | {"n_flows"}
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -135,19 +156,6 @@ class PlanarFlowVAE(VariationalAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    def _posterior_width(self) -> int:
-        d = self.n_components_
-        return 2 * d + self.n_flows * (2 * d + 1)
-
-    def _build(self, X: np.ndarray) -> None:
-        super()._build(X)
-        self.encoder_ = FlowEncoder(self.encoder_.net, PlanarFlow(self.n_components_))
-
-    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        start, mean, log_scale, z, log_det = self.encoder_.draw(x, generator)
-        log_density = self.prior_.log_prob(z) + log_det
-        return z, self._divergence(mean, log_scale, start, log_density)
 
 
 # Times an output of the network it is u: flows start near the identity.

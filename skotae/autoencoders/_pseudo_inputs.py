@@ -2,72 +2,87 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
 from torch import Tensor, nn
 
+from skotae.autoencoders._autoencoder import BaseAutoencoder
+from skotae.autoencoders._model import Blueprint
 from skotae.autoencoders._modules import MIN_LOG_SCALE, Encoder, draw_gaussian
 from skotae.autoencoders._variational import (
     LOG_2_PI,
-    VariationalAutoencoder,
+    VariationalModel,
     gaussian_log_density,
 )
 from skotae.costs.base import BLOCK_ELEMENTS
 from skotae.priors import NormalPrior
 from skotae.transport.base import widest
 from skotae.utils._sklearn import Interval, StrOptions
-from skotae.utils._torch import on_cpu
 
 MAX_SEEDING_ROWS = 10_000
 
 
-class PseudoInputMixin:
-    """Where the pseudo-inputs of an estimator start, and where they are once it is fitted."""
+class PseudoInputEstimator(BaseAutoencoder):
+    """Base of the estimators with pseudo-inputs: where they start, and where they end.
 
-    _pseudo_input_constraints = {
+    The prior is the mixture of what belongs to the pseudo-inputs.
+    """
+
+    _parameter_constraints: dict[str, Any] = {
+        **BaseAutoencoder._parameter_constraints,
         "n_pseudo_inputs": [Interval(Integral, 1, None, closed="left"), None],
         "init": [StrOptions({"k-means++", "random"})],
     }
-    # The module that holds them, as a parameter `pseudo_inputs`, in standardised units.
-    _pseudo_inputs_in: str
+    _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "n_pseudo_inputs_")
+    _shaping = BaseAutoencoder._shaping | {"n_pseudo_inputs", "init"}
+    # The part of the model that holds them, as a parameter `pseudo_inputs`, in standardised
+    # units.
+    _pseudo_inputs_in = "encoder"
+    n_pseudo_inputs: int | None
+    init: str
+    n_pseudo_inputs_: int
 
-    if TYPE_CHECKING:
-        n_pseudo_inputs: int | None
-        init: str
-        data_mean_: np.ndarray
-        data_scale_: float
-        _seed: int
-        _standardised: Any
+    def _resolve_prior(self) -> NormalPrior:
+        # Gives the encoder its head and codes their straight paths; draws and densities come
+        # from the pseudo-inputs.
+        return NormalPrior()
 
-    def _first_pseudo_inputs(self, X: np.ndarray) -> Tensor:
-        """Rows of X, standardised."""
-        n = len(X)
-        k = self.n_pseudo_inputs
-        if k is None:
-            k = max(1, min(n // 2, 500))
-        if k > n:
+    def _measure(self, X: np.ndarray) -> None:
+        super()._measure(X)
+        n, k = len(X), self.n_pseudo_inputs
+        if k is not None and k > n:
             raise ValueError(
                 f"n_pseudo_inputs={k} is more than the {n} rows of X, which the pseudo-inputs "
                 "start from; expected at most as many."
             )
+        self.n_pseudo_inputs_ = max(1, min(n // 2, 500)) if k is None else int(k)
+
+    def _initialise(self, X: np.ndarray) -> None:
+        """Pseudo-inputs start at rows of X."""
+        n, k = len(X), self.n_pseudo_inputs_
         rng = np.random.RandomState(self._seed)
         rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
-        rows = self._standardised(np.asarray(rows)).astype(np.float32)
+        rows = self._inference(X.dtype).standardised(np.asarray(rows)).astype(np.float32)
         if self.init == "k-means++":
             start, _ = kmeans_plusplus(rows, k, random_state=rng)
         else:
             start = rows[rng.choice(len(rows), k, replace=False)]
-        return torch.from_numpy(start)
+        with torch.no_grad():
+            self._pseudo_inputs.copy_(torch.from_numpy(start))
+
+    @property
+    def _pseudo_inputs(self) -> Tensor:
+        return getattr(self.model_, self._pseudo_inputs_in).pseudo_inputs
 
     @property
     def pseudo_inputs_(self) -> np.ndarray:
-        inputs = getattr(self, self._pseudo_inputs_in).pseudo_inputs.detach().cpu().numpy()
-        return inputs * self.data_scale_ + self.data_mean_
+        return self._pseudo_inputs.detach().cpu().numpy() * self.data_scale_ + self.data_mean_
 
 
 class PosteriorMixture(Encoder):
@@ -107,33 +122,33 @@ class PosteriorMixture(Encoder):
         return self.sample(self.pseudo_inputs[index], generator)
 
 
-class PosteriorMixtureVAE(PseudoInputMixin, VariationalAutoencoder):
-    """Base of the estimators whose prior is the mixture of the posteriors of pseudo-inputs."""
+class PosteriorMixtureModel(VariationalModel):
+    """Base of the models whose prior is the mixture of the posteriors of pseudo-inputs.
 
-    _pseudo_inputs_in = "encoder_"
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+    """
 
     @property
-    def _min_log_scale(self) -> float:
+    def min_log_scale(self) -> float:
         """Lower end of the log-scales of the posteriors."""
         return MIN_LOG_SCALE
 
-    def _resolve_prior(self) -> NormalPrior:
-        # Gives codes their straight paths; draws and densities come from the pseudo-inputs.
-        return NormalPrior()
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> PosteriorMixture:
+        start = torch.zeros(plan.measured.n_pseudo_inputs_, plan.n_features)
+        return PosteriorMixture(net, start, self.min_log_scale)
 
-    def _build(self, X: np.ndarray) -> None:
-        net = self._network("encoder", self.n_features_in_, self._posterior_width())
-        self.encoder_ = PosteriorMixture(net, self._first_pseudo_inputs(X), self._min_log_scale)
-        self.decoder_ = self._decoder()
-
-    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        z, log_posterior, log_prior = self.encoder_.densities(x, generator)
+    def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        z, log_posterior, log_prior = self.encoder.densities(x, generator)
         return z, log_posterior - log_prior
 
-    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        encoder: Any = on_cpu(self.encoder_)
-        with torch.no_grad():
-            return encoder.sample_prior(n, generator).to(dtype)
+    def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        encoder = self.encoder
+        if encoder.pseudo_inputs.device != generator.device:
+            encoder = copy.deepcopy(encoder).to(generator.device)
+        return encoder.sample_prior(n, generator).to(dtype)
 
 
 def mixture_log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

@@ -7,19 +7,41 @@ from typing import Any
 
 from torch import Tensor
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._penalised import (
     PENALTY_BATCH_SIZE,
+    SINKHORN_CONSTRAINTS,
     PenalisedAutoencoder,
-    SinkhornMixin,
+    PenalisedModel,
+    sinkhorn_of,
 )
 from skotae.divergences._sinkhorn import root_of
+from skotae.divergences.base import BaseDivergence
 from skotae.utils._sklearn import Interval
 
 
+class SinkhornModel(PenalisedModel):
+    """The Sinkhorn divergence, weighted with beta."""
+
+    def describe_divergence(self) -> BaseDivergence:
+        return sinkhorn_of(self.params, root=self.params.root)
+
+    @property
+    def weight(self) -> float:
+        return self.params.beta
+
+    @property
+    def penalty_batch_size(self) -> int | None:
+        return self.params.penalty_batch_size
+
+    def reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
+        cost = super().reconstruction_cost(x, z)
+        return root_of(cost, self.params.p) if self.params.root else cost
+
+
 @shared_documentation
-class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
+class SinkhornAE(PenalisedAutoencoder):
     r"""Sinkhorn autoencoder.
 
     .. math::
@@ -78,12 +100,13 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "prior": "no_validation",
         "beta": [Interval(Real, 0, None, closed="left")],
-        **SinkhornMixin._sinkhorn_constraints,
+        **SINKHORN_CONSTRAINTS,
         "root": ["boolean"],
         "penalty_batch_size": PENALTY_BATCH_SIZE,
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
+    _model_class = SinkhornModel
 
     def __init__(
         self,
@@ -149,11 +172,3 @@ class SinkhornAE(SinkhornMixin, PenalisedAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    @property
-    def _weight(self) -> float:
-        return self.beta
-
-    def _reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
-        cost = super()._reconstruction_cost(x, z)
-        return root_of(cost, self.p) if self.root else cost

@@ -6,26 +6,55 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._base import NetworkEstimator
+from skotae.autoencoders._autoencoder import EncodingEstimator
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._inference import MAX_SCORED_ROWS, EncodingMixin
-from skotae.autoencoders._penalised import LatentDivergence, SinkhornMixin
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._inference import MAX_SCORED_ROWS
+from skotae.autoencoders._model import EncodingModel
+from skotae.autoencoders._penalised import (
+    SINKHORN_CONSTRAINTS,
+    LatentDivergenceModel,
+    sinkhorn_of,
+)
 from skotae.costs.base import pairwise_square
+from skotae.divergences.base import BaseDivergence
 from skotae.metrics import triangle_bound
-from skotae.training import Step
+from skotae.training import Step, ramp
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval, check_sample_weight
+from skotae.utils._torch import ambient
 
 # Share of the training in which the contraction falls to its final weight.
 FALL = 0.7
 
 
+class SinkhornEncoderModel(LatentDivergenceModel, EncodingModel):
+    """The divergence of codes and prior, and the cost of neighbours' codes."""
+
+    def describe_divergence(self) -> BaseDivergence:
+        return sinkhorn_of(self.params)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        params = self.params
+        z = self.encoder(batch)
+        draws = self.prior_draws(z, step.generator)
+        terms = {"divergence": self.divergence(z, draws, generator=step.generator)}
+        if params.contraction > 0:
+            weight = params.contraction * params.annealing ** (1.0 - ramp(step.progress, FALL))
+            # Relative to the spread of the codes, so that narrow codes gain nothing.
+            wanted = spread(draws.detach(), params.p)
+            scale = wanted / spread(z, params.p).clamp_min(1e-6 * wanted)
+            terms["contraction"] = (
+                weight * scale * neighbour_cost(batch, z, params.n_neighbors, params.p)
+            )
+        return terms
+
+
 @shared_documentation
-class SinkhornEncoder(SinkhornMixin, EncodingMixin, LatentDivergence):
+class SinkhornEncoder(EncodingEstimator):
     r"""Sinkhorn encoder: codes with the distribution of the prior, without a decoder.
 
     .. math::
@@ -100,14 +129,15 @@ class SinkhornEncoder(SinkhornMixin, EncodingMixin, LatentDivergence):
     """
 
     _parameter_constraints = {
-        **NetworkEstimator._parameter_constraints,
-        **SinkhornMixin._sinkhorn_constraints,
+        **EncodingEstimator._parameter_constraints,
+        **SINKHORN_CONSTRAINTS,
         "prior": "no_validation",
-        "encoder": "no_validation",
         "contraction": [Interval(Real, 0, None, closed="left")],
         "annealing": [Interval(Real, 1, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     }
+    _model_class = SinkhornEncoderModel
+    divergence_ = ModelPart("divergence")
     # Neighbours within a mini-batch are near only if it holds many rows.
     _auto_batch = (2, 64, 512)
     _advice = {
@@ -172,25 +202,7 @@ class SinkhornEncoder(SinkhornMixin, EncodingMixin, LatentDivergence):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _build(self, X: np.ndarray) -> None:
-        self.encoder_ = self._encoder(self.n_components_)
-        self.divergence_ = self._built_divergence()
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z = self.encoder_(batch)
-        draws = self._prior_draws(z, step)
-        terms = {"divergence": self.divergence_(z, draws, generator=step.generator)}
-        if self.contraction > 0:
-            to_go = max(0.0, 1.0 - step.progress / FALL)
-            weight = self.contraction * self.annealing**to_go
-            # Relative to the spread of the codes, so that narrow codes gain nothing.
-            wanted = spread(draws.detach(), self.p)
-            scale = wanted / spread(z, self.p).clamp_min(1e-6 * wanted)
-            terms["contraction"] = (
-                weight * scale * neighbour_cost(batch, z, self.n_neighbors, self.p)
-            )
-        return terms
-
+    @ambient()
     def score(self, X, y=None, sample_weight=None):
         r"""Minus the Wasserstein distance between codes and prior.
 
@@ -215,10 +227,12 @@ class SinkhornEncoder(SinkhornMixin, EncodingMixin, LatentDivergence):
         X = self._check(X)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        Z = self._codes(X)
+        Z = self._inference(X.dtype).codes(X)
         n_draws = min(len(Z), MAX_SCORED_ROWS)
-        draws = self._draw_codes(n_draws, make_generator(self._seed), torch.float64).numpy()
-        return -triangle_bound(Z, Z, draws, sample_weight=sample_weight, random_state=self._seed)
+        draws = self.model_.draw_codes(n_draws, make_generator(self._seed), torch.float64)
+        return -triangle_bound(
+            Z, Z, draws.numpy(), sample_weight=sample_weight, random_state=self._seed
+        )
 
 
 def neighbour_cost(x: Tensor, z: Tensor, k: int, p: float) -> Tensor:

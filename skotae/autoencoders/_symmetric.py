@@ -6,22 +6,55 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
-from skotae.autoencoders._pseudo_inputs import PseudoInputMixin
-from skotae.priors import NormalPrior
+from skotae.autoencoders._pseudo_inputs import PseudoInputEstimator
 from skotae.training import Step
 from skotae.utils._sklearn import Interval, StrOptions
 
 
+class SymmetricModel(AutoencoderModel):
+    """Codes, and draws from the conditional prior of the nearest pseudo-input."""
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        shape = plan.measured.n_pseudo_inputs_, plan.n_features
+        self.conditional_prior = PseudoInputPrior(
+            torch.zeros(shape), plan.encoder_network(2 * self.n_components)
+        )
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        params, prior = self.params, self.conditional_prior
+        z = self.encoder(batch)
+        with torch.no_grad():
+            if params.search == "data":
+                nearest = _nearest(batch, prior.pseudo_inputs, params.metric)
+            else:
+                nearest = _nearest(z, self.encoder(prior.pseudo_inputs), params.metric)
+        z_prior = prior.sample(nearest, step.generator)
+        latent = (z - z_prior).abs() if params.p == 1 else (z - z_prior).square()
+        terms = {"latent": params.alpha * latent.sum(1).mean()}
+        if params.beta > 0:
+            terms["denoising"] = params.beta * self.reconstruction_cost(batch, z_prior)
+        if params.beta < 1:
+            terms["reconstruction"] = (1 - params.beta) * self.reconstruction_cost(batch, z)
+        return terms
+
+    def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        inputs = self.conditional_prior.pseudo_inputs
+        index = torch.randint(len(inputs), (n,), generator=generator, device=generator.device)
+        z = self.conditional_prior.sample(index.to(inputs.device), generator)
+        return z.to(generator.device, dtype)
+
+
 @shared_documentation
-class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
+class SymmetricWAE(PseudoInputEstimator):
     r"""Symmetric Wasserstein autoencoder with a learnable prior.
 
     .. math::
@@ -60,6 +93,8 @@ class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
     conditional_prior_ : torch.nn.Module
         The learned pseudo-inputs, in standardised units, and the network that reads the
         moments of the conditional priors off them.
+    n_pseudo_inputs_ : int
+        Number of pseudo-inputs.
     pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
         The pseudo-inputs, in data space.
 
@@ -79,8 +114,7 @@ class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
     """
 
     _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        **PseudoInputMixin._pseudo_input_constraints,
+        **PseudoInputEstimator._parameter_constraints,
         "beta": [Interval(Real, 0, 1, closed="both")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "metric": [StrOptions({"l2", "cosine"})],
@@ -89,7 +123,9 @@ class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
     }
 
     _advice = {"latent": "Lower alpha or learning_rate_init."}
-    _pseudo_inputs_in = "conditional_prior_"
+    _model_class = SymmetricModel
+    _pseudo_inputs_in = "conditional_prior"
+    conditional_prior_ = ModelPart("conditional_prior")
 
     def __init__(
         self,
@@ -150,40 +186,6 @@ class SymmetricWAE(PseudoInputMixin, BaseAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _resolve_prior(self) -> NormalPrior:
-        # Gives the encoder its head and codes their straight paths; the draws come from
-        # the pseudo-inputs.
-        return NormalPrior()
-
-    def _build(self, X: np.ndarray) -> None:
-        super()._build(X)
-        start = self._first_pseudo_inputs(X)
-        net = self._network("encoder", self.n_features_in_, 2 * self.n_components_)
-        self.conditional_prior_ = PseudoInputPrior(start, net)
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z = self.encoder_(batch)
-        prior = self.conditional_prior_
-        with torch.no_grad():
-            if self.search == "data":
-                nearest = _nearest(batch, prior.pseudo_inputs, self.metric)
-            else:
-                nearest = _nearest(z, self.encoder_(prior.pseudo_inputs), self.metric)
-        z_prior = prior.sample(nearest, step.generator)
-        latent = (z - z_prior).abs() if self.p == 1 else (z - z_prior).square()
-        terms = {"latent": self.alpha * latent.sum(1).mean()}
-        if self.beta > 0:
-            terms["denoising"] = self.beta * self._reconstruction_cost(batch, z_prior)
-        if self.beta < 1:
-            terms["reconstruction"] = (1 - self.beta) * self._reconstruction_cost(batch, z)
-        return terms
-
-    def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        prior = self.conditional_prior_
-        index = torch.randint(len(prior.pseudo_inputs), (n,), generator=generator)
-        with torch.no_grad():
-            return prior.sample(index.to(prior.pseudo_inputs.device), generator).to(dtype).cpu()
-
 
 class PseudoInputPrior(nn.Module):
     """Mixture of Gaussians whose moments a network reads off learned pseudo-inputs."""
@@ -196,7 +198,9 @@ class PseudoInputPrior(nn.Module):
     def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the conditional prior of each indexed pseudo-input."""
         mean, log_scale = self.net(self.pseudo_inputs[index]).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+        noise = torch.randn(
+            mean.shape, generator=generator, device=generator.device, dtype=torch.float32
+        )
         scale = log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE).exp()
         return mean + scale * noise.to(mean)
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.utils._sklearn import Interval
+
+
+class VAEModel(VariationalModel):
+    """The bound, with the divergence weighted by beta."""
+
+    @property
+    def kl_weight(self) -> float:
+        return self.params.beta
 
 
 @shared_documentation
@@ -60,6 +68,8 @@ class VAE(VariationalAutoencoder):
         "beta": [Interval(Real, 0, None, closed="left")],
     }
 
+    _model_class = VAEModel
+
     def __init__(
         self,
         n_components: int | None = None,
@@ -108,7 +118,3 @@ class VAE(VariationalAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    @property
-    def _kl_weight(self) -> float:
-        return self.beta

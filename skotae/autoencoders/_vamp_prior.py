@@ -5,14 +5,25 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._base import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._pseudo_inputs import PosteriorMixtureVAE
+from skotae.autoencoders._pseudo_inputs import (
+    PosteriorMixtureModel,
+    PseudoInputEstimator,
+)
+from skotae.autoencoders._variational import VariationalAutoencoder
 from skotae.utils._sklearn import Interval
 
 
+class VampPriorModel(PosteriorMixtureModel):
+    """The bound, with the divergence weighted by beta."""
+
+    @property
+    def kl_weight(self) -> float:
+        return self.params.beta
+
+
 @shared_documentation
-class VampPriorVAE(PosteriorMixtureVAE):
+class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
     r"""Variational autoencoder whose prior is a mixture of posteriors.
 
     .. math::
@@ -40,6 +51,8 @@ class VampPriorVAE(PosteriorMixtureVAE):
     Attributes
     ----------
     {attributes}
+    n_pseudo_inputs_ : int
+        Number of pseudo-inputs.
     pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
         The pseudo-inputs, in data space.
 
@@ -58,10 +71,11 @@ class VampPriorVAE(PosteriorMixtureVAE):
     """
 
     _parameter_constraints = {
-        **BaseAutoencoder._parameter_constraints,
-        **PosteriorMixtureVAE._pseudo_input_constraints,
+        **PseudoInputEstimator._parameter_constraints,
         "beta": [Interval(Real, 0, None, closed="left")],
     }
+
+    _model_class = VampPriorModel
 
     def __init__(
         self,
@@ -113,7 +127,3 @@ class VampPriorVAE(PosteriorMixtureVAE):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    @property
-    def _kl_weight(self) -> float:
-        return self.beta

@@ -2,98 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders._base import BaseAutoencoder
-from skotae.autoencoders._inference import check_count, in_dtype, infer
+from skotae.autoencoders._autoencoder import BaseAutoencoder
+from skotae.autoencoders._inference import Inference, check_count
+from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import Encoder, draw_gaussian
 from skotae.costs.base import BaseCost
-from skotae.priors import NormalPrior
+from skotae.priors import NormalPrior, priors_with
 from skotae.priors.base import BasePrior
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
 
 
-class VariationalAutoencoder(BaseAutoencoder):
-    r"""Base of the estimators with the evidence lower bound as objective.
+class VariationalModel(AutoencoderModel):
+    r"""Base of the models with the evidence lower bound as objective.
 
     .. math:: \mathbb E_{q(z|x)} [\log p(x|z)] - \mathrm{KL}(q(z|x) \| p(z))
 
     The posterior is Gaussian with a diagonal covariance. A subclass with another one, or
-    with a prior of its own, overrides `_draw`; it needs `_objective` only where the
-    objective is not this bound, and sets `_kl_weight` where the terms have weights.
+    with a prior of its own, overrides `draw`; it needs `terms` only where the objective is
+    not this bound, and sets `kl_weight` where the terms have weights.
+
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
     """
 
-    _advice = {"kl": "Lower learning_rate_init."}
+    prior_needs = ("log_prob",)
+    prior_support = "space"
 
     @property
-    def _kl_weight(self) -> float:
+    def kl_weight(self) -> float:
         """Weight of the divergence in the objective."""
         return 1.0
 
-    def _resolve_cost(self) -> BaseCost:
-        cost = super()._resolve_cost()
-        if not cost.likelihood:
-            raise ValueError(
-                f"cost={self.cost!r} is no likelihood, which {type(self).__name__} needs; expected "
-                "'gaussian', 'bernoulli' or an instance of a cost with likelihood=True."
-            )
-        return cost
+    @property
+    def posterior_width(self) -> int:
+        return 2 * self.n_components
 
-    def _posterior_width(self) -> int:
-        return 2 * self.n_components_
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> nn.Module:
+        check_density(self.prior, self.n_components, plan.owner)
+        self._reference = NormalPrior(reference_scale(self.prior, self.n_components))
+        return Encoder(net, nn.Identity(), stochastic=True)
 
-    def _build(self, X: np.ndarray) -> None:
-        self._check_prior()
-        self._reference = NormalPrior(reference_scale(self.prior_, self.n_components_))
-        net = self._network("encoder", self.n_features_in_, self._posterior_width())
-        self.encoder_ = Encoder(net, nn.Identity(), stochastic=True)
-        self.decoder_ = self._decoder()
-
-    def _check_prior(self) -> None:
-        """Raise a ValueError unless the prior has a density, and slopes, on the whole space."""
-        having = "'normal' or 'mixture'"
-        require(
-            self.prior_, ("log_prob",), name="prior", needed_by=type(self).__name__, having=having
-        )
-        # Far out, where a density of bounded support is zero, or refuses to be asked.
-        far = torch.tensor([[-20.0], [20.0]]).expand(2, self.n_components_).requires_grad_()
-        everywhere = isinstance(self.prior_.head(self.n_components_), nn.Identity)
-        try:
-            logs = self.prior_.log_prob(far) if everywhere else far
-        except ValueError:
-            everywhere = False
-        if not everywhere or not bool(logs.isfinite().all()):
-            raise ValueError(
-                f"prior={self.prior_!r} has a support that the posterior does not keep to; "
-                f"expected a prior on the whole space, such as {having}."
-            )
-        if not logs.requires_grad:
-            raise ValueError(
-                f"prior={self.prior_!r} has a log_prob() without gradient; expected a prior whose "
-                f"density torch differentiates, such as {having}."
-            )
-
-    def _draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A draw z of each row's posterior, and log q(z|x) - log p(z).
 
         The second may be anything with the same expectation, such as the divergence in
         closed form.
         """
-        mean, log_scale = self.encoder_.moments(x)
+        mean, log_scale = self.encoder.moments(x)
         z, _ = draw_gaussian(mean, log_scale, generator)
-        if isinstance(self.prior_, NormalPrior):
-            return z, gaussian_divergence(mean, log_scale, self.prior_.scale)
-        return z, self._divergence(mean, log_scale, z, self.prior_.log_prob(z))
+        if isinstance(self.prior, NormalPrior):
+            return z, gaussian_divergence(mean, log_scale, self.prior.scale)
+        return z, self.divergence(mean, log_scale, z, self.prior.log_prob(z))
 
-    def _divergence(
-        self, mean: Tensor, log_scale: Tensor, z: Tensor, log_density: Tensor
-    ) -> Tensor:
+    def divergence(self, mean: Tensor, log_scale: Tensor, z: Tensor, log_density: Tensor) -> Tensor:
         """Of a Gaussian, that z is drawn from, from a prior with `log_density` there.
 
         In closed form from a normal distribution near the prior, so that only what the prior
@@ -103,15 +74,40 @@ class VariationalAutoencoder(BaseAutoencoder):
         closed = gaussian_divergence(mean, log_scale, self._reference.scale)
         return closed + self._reference.log_prob(z) - log_density
 
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        return self._bound(batch, *self._draw(batch, step.generator))
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        return self.bound(batch, *self.draw(batch, step.generator))
 
-    def _bound(self, batch: Tensor, z: Tensor, divergence: Tensor) -> dict[str, Tensor]:
-        """The two terms of the bound, for what `_draw` gave."""
+    def bound(self, batch: Tensor, z: Tensor, divergence: Tensor) -> dict[str, Tensor]:
+        """The two terms of the bound, for what `draw` gave."""
         return {
-            "reconstruction": self._reconstruction_cost(batch, z),
-            "kl": self._kl_weight * divergence.mean() / self.cost_scale_,
+            "reconstruction": self.reconstruction_cost(batch, z),
+            "kl": self.kl_weight * divergence.mean() / self.cost_scale,
         }
+
+    def costs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        bound = self.negative_bound(batch, generator)
+        return {**super().costs(batch, generator), "kl": bound}
+
+    def negative_bound(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """An unbiased estimate of minus the bound of each row, in standardised units."""
+        z, divergence = self.draw(x, generator)
+        return self.decoder.cost_of(x, z) + divergence
+
+
+class VariationalAutoencoder(BaseAutoencoder):
+    """Base of the estimators whose model is a `VariationalModel`."""
+
+    _advice = {"kl": "Lower learning_rate_init."}
+    model_: VariationalModel
+
+    def _resolve_cost(self) -> BaseCost:
+        cost = super()._resolve_cost()
+        if not cost.likelihood:
+            raise ValueError(
+                f"cost={self.cost!r} is no likelihood, which {type(self).__name__} needs; expected "
+                "'gaussian', 'bernoulli' or an instance of a cost with likelihood=True."
+            )
+        return cost
 
     def elbo(self, X, n_samples=1, *, random_state=None):
         r"""Evidence lower bound of each row.
@@ -136,21 +132,43 @@ class VariationalAutoencoder(BaseAutoencoder):
         """
         X = self._check(X)
         check_count("n_samples", n_samples, 1)
-        model = in_dtype(self, X.dtype)
-        generator = make_generator(draw_seed(random_state), model.device_)
-        rows = self._standardised(X)
+        inference = self._inference(X.dtype)
+        generator = inference.generator(draw_seed(random_state))
         total = sum(
-            infer(lambda x: model._negative_bound(x, generator), rows, model.device_)
+            inference.apply(lambda x: inference.model.negative_bound(x, generator), X)
             for _ in range(n_samples)
         )
         total = self.cost_.in_data_units(total / n_samples, self.n_features_in_, self.data_scale_)
         return -total.astype(X.dtype, copy=False)
 
-    def _negative_bound(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """An unbiased estimate of minus the bound of each row, in standardised units."""
-        z, divergence = self._draw(x, generator)
-        decoder = self.decoder_
-        return decoder.cost.from_raw(x, decoder.net(z)) + divergence
+    def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
+        yield from super()._results(inference, X)
+        generator = inference.generator(self._seed)
+        yield inference.apply(lambda x: inference.model.negative_bound(x, generator), X)
+
+
+def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
+    """Raise a ValueError unless a prior has a density, and slopes, on the whole space."""
+    having = priors_with("log_prob", support="space")
+    require(prior, ("log_prob",), name="prior", needed_by=needed_by, having=having)
+    # Far out, where a density of bounded support is zero, or refuses to be asked.
+    far = torch.tensor([[-20.0], [20.0]]).expand(2, d).requires_grad_()
+    everywhere = prior.support == "space"
+    try:
+        with torch.enable_grad():
+            logs = prior.log_prob(far) if everywhere else far
+    except ValueError:
+        everywhere = False
+    if not everywhere or not bool(logs.isfinite().all()):
+        raise ValueError(
+            f"prior={prior!r} has a support that the posterior does not keep to; "
+            f"expected a prior on the whole space, such as {having}."
+        )
+    if not logs.requires_grad:
+        raise ValueError(
+            f"prior={prior!r} has a log_prob() without gradient; expected a prior whose "
+            f"density torch differentiates, such as {having}."
+        )
 
 
 def reference_scale(prior: BasePrior, d: int) -> float:
@@ -165,9 +183,9 @@ def reference_scale(prior: BasePrior, d: int) -> float:
     z = prior.sample(4096, d, make_generator(0)).requires_grad_()
     with torch.enable_grad():
         logs = prior.log_prob(z)
-    if not logs.requires_grad:
-        return 1.0
-    (slope,) = torch.autograd.grad(logs.sum(), z)
+        if not logs.requires_grad:
+            return 1.0
+        (slope,) = torch.autograd.grad(logs.sum(), z)
     information = float(slope.square().mean())
     return information**-0.5 if 0 < information < np.inf else 1.0
 

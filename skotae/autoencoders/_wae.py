@@ -5,15 +5,38 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
-from skotae.autoencoders._base import BaseAutoencoder
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PENALTY_BATCH_SIZE, PenalisedAutoencoder
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._penalised import (
+    PENALTY_BATCH_SIZE,
+    PenalisedAutoencoder,
+    PenalisedModel,
+)
 from skotae.divergences import DIVERGENCES
 from skotae.divergences.base import BaseDivergence
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import Interval, StrOptions
+
+
+class WassersteinModel(PenalisedModel):
+    """Any divergence, weighted with lambda."""
+
+    def describe_divergence(self) -> BaseDivergence:
+        penalty = self.params.penalty
+        return resolve_part(penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
+
+    @property
+    def weight(self) -> float:
+        return self.usual_weight if self.params.lam == "auto" else float(self.params.lam)
+
+    @property
+    def penalty_batch_size(self) -> int | None:
+        return self.params.penalty_batch_size
+
+    @property
+    def is_stochastic(self) -> bool:
+        return self.params.posterior == "gaussian"
 
 
 @shared_documentation
@@ -87,6 +110,8 @@ class WAEEstimator(PenalisedAutoencoder):
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
+    _model_class = WassersteinModel
+    lam_ = ModelPart("weight")
 
     def __init__(
         self,
@@ -142,15 +167,3 @@ class WAEEstimator(PenalisedAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    def _make_divergence(self) -> BaseDivergence:
-        return resolve_part(self.penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
-
-    def _build(self, X: np.ndarray) -> None:
-        super()._build(X)
-        usual = self._make_divergence().usual_weight
-        self.lam_ = usual if self.lam == "auto" else float(self.lam)
-
-    @property
-    def _weight(self) -> float:
-        return self.lam_

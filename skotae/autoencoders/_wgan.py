@@ -6,18 +6,58 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._base import GeneratingEstimator
+from skotae.autoencoders._autoencoder import GeneratingEstimator
 from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._inference import in_dtype, infer
+from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._model import Blueprint, GeneratingModel
 from skotae.costs import EuclideanCost
 from skotae.costs.base import BaseCost
 from skotae.training import Step
-from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
+from skotae.utils._torch import ambient
+
+
+class WGANModel(GeneratingModel):
+    """A generator, and the critic that it plays against."""
+
+    inner = ("critic",)
+    betas = (0.0, 0.9)
+
+    @property
+    def n_inner(self) -> int:  # type: ignore[override]
+        return self.params.n_critic
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.critic = plan.network("critic", plan.n_features, 1)
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        samples = self.decoder(self.prior_draws(batch, step.generator))
+        # The generator has no part in the first mean, which makes the term a distance.
+        return {"wasserstein": self.critic(batch).mean() - self.critic(samples).mean()}
+
+    def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            samples = self.decoder(self.prior_draws(batch, step.generator))
+        gap = self.critic(samples).mean() - self.critic(batch).mean()
+        excess = (self.slope(batch, samples, step.generator) - 1.0).square().mean()
+        return {"adversary": gap, "adversary_slope": self.params.gradient_penalty * excess}
+
+    def costs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        return {"wasserstein": self.critic(batch)}
+
+    def slope(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        """Norm of the critic's gradient, (n,), somewhere between each x and y."""
+        t = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
+        between = torch.lerp(x, y, t).requires_grad_()
+        with torch.enable_grad():
+            value = self.critic(between).sum()
+            (slope,) = torch.autograd.grad(value, between, create_graph=self.critic.training)
+        return torch.linalg.vector_norm(slope, dim=1)
 
 
 @shared_documentation
@@ -47,9 +87,7 @@ class WGAN(GeneratingEstimator):
         The function f, from rows to one number: as `decoder`; None stands for an MLP with
         `hidden_layer_sizes` and `activation`. Not one that normalises over the batch,
         since the penalty is on the slope at each row.
-    prior : str or prior, default=None
-        ``"normal"`` (which None stands for), ``"uniform"``, ``"sphere"``, ``"dirichlet"``,
-        ``"mixture"``, or an instance from :mod:`skotae.priors`.
+    {prior}
     decoder : network, default=None
         The generator G: a spec such as :class:`~skotae.networks.MLP` or
         :class:`~skotae.networks.ConvNet`, a ``torch.nn.Module`` (copied, never trained in
@@ -108,12 +146,13 @@ class WGAN(GeneratingEstimator):
         "critic": "no_validation",
     }
     # Neither player's loss says how good the generator is: there is nothing to stop by.
-    tol = None
-    early_stopping = False
-    n_iter_no_change = 10
     del _parameter_constraints["tol"], _parameter_constraints["early_stopping"]
     del _parameter_constraints["validation_fraction"], _parameter_constraints["n_iter_no_change"]
 
+    _model_class = WGANModel
+    _shaping = GeneratingEstimator._shaping | {"critic"}
+    critic_ = ModelPart("critic")
+    model_: WGANModel
     _advice = {"wasserstein": "Lower learning_rate_init, or raise n_critic or gradient_penalty."}
 
     def __init__(
@@ -155,47 +194,13 @@ class WGAN(GeneratingEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    def _stopping(self, n: int, seed: int, incremental: bool) -> dict[str, Any]:
+        return {}
+
     def _resolve_cost(self) -> BaseCost:
         return EuclideanCost()
 
-    def _build(self, X: np.ndarray) -> None:
-        self.decoder_ = self._decoder()
-        self.critic_ = self._network("critic", self.n_features_in_, 1)
-
-    def _samples(self, n: int, like: Tensor, generator: torch.Generator) -> Tensor:
-        z = self.prior_.sample(n, self.n_components_, generator, dtype=like.dtype)
-        return self.decoder_(z)
-
-    def _objective(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        samples = self._samples(len(batch), batch, step.generator)
-        # The generator has no part in the first mean, which makes the term a distance.
-        return {"wasserstein": self.critic_(batch).mean() - self.critic_(samples).mean()}
-
-    def _improve_critic(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            samples = self._samples(len(batch), batch, step.generator)
-        gap = self.critic_(samples).mean() - self.critic_(batch).mean()
-        excess = (self._slope(batch, samples, step.generator) - 1.0).square().mean()
-        return {"adversary": gap, "adversary_slope": self.gradient_penalty * excess}
-
-    def _slope(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Norm of the critic's gradient, (n,), somewhere between each x and y."""
-        t = torch.rand(len(x), 1, generator=generator, device=x.device, dtype=x.dtype)
-        between = torch.lerp(x, y, t).requires_grad_()
-        with torch.enable_grad():
-            value = self.critic_(between).sum()
-            (slope,) = torch.autograd.grad(value, between, create_graph=self.critic_.training)
-        return torch.linalg.vector_norm(slope, dim=1)
-
-    @property
-    def _inner(self) -> dict[str, Any]:
-        return {
-            "inner_objective": self._improve_critic,
-            "inner_names": ("critic_",),
-            "n_inner": self.n_critic,
-            "betas": (0.0, 0.9),
-        }
-
+    @ambient()
     def wasserstein(self, X, *, random_state=None):
         r"""Estimate of the 1-Wasserstein distance between data and model, by the critic.
 
@@ -225,14 +230,15 @@ class WGAN(GeneratingEstimator):
         """
         X = self._check(X)
         seed = draw_seed(random_state)
-        model = in_dtype(self, X.dtype)
-        rows = [self._standardised(part) for part in (X, self._generate(len(X), seed, X.dtype))]
-        data, samples = (infer(model.critic_, part, model.device_).mean() for part in rows)
-        x, y = (torch.from_numpy(part).to(model.device_) for part in rows)
-        slope = model._slope(x, y, make_generator(seed, model.device_))
+        inference = self._inference(X.dtype)
+        model = inference.model
+        samples = self._generate(len(X), seed, X.dtype)
+        data, fake = (inference.apply(model.critic, part).mean() for part in (X, samples))
+        x, y = (inference.tensor(part) for part in (X, samples))
+        slope = model.slope(x, y, inference.generator(seed))
         # A critic that is flat everywhere, as on constant data, sees no distance.
         slope = float(slope.square().mean().sqrt()) or 1.0
-        return float((data - samples) / slope * self.data_scale_)
+        return float((data - fake) / slope * self.data_scale_)
 
     def score(self, X, y=None, sample_weight=None):
         r"""Minus the 2-Wasserstein distance between data and model.

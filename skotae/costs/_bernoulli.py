@@ -44,6 +44,8 @@ class BernoulliCost(BaseCost):
 class _BernoulliModule(CostModule):
     """Works on logits, where the cross-entropy is exact for any output."""
 
+    can_draw = True
+
     def decode(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
 

@@ -91,6 +91,9 @@ class GaussianModule(CostModule):
         What the data were divided by.
     """
 
+    can_draw = True
+    sets_scale = True
+
     def __init__(self, spec: GaussianCost, n_features: int, data_scale: float):
         super().__init__(spec)
         learned = spec.variance == "learned"

@@ -83,7 +83,17 @@ class CostModule(nn.Module):
     ----------
     spec : BaseCost
         The cost it was built from.
+
+    Attributes
+    ----------
+    can_draw : bool
+        Whether the cost is a likelihood that `draw` draws from.
+    sets_scale : bool
+        Whether it has a standard deviation, ``scale``, that ``set_scale`` fixes.
     """
+
+    can_draw = False
+    sets_scale = False
 
     def __init__(self, spec: BaseCost):
         super().__init__()
@@ -106,8 +116,8 @@ class CostModule(nn.Module):
         return self(x, self.decode(raw))
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Rows drawn from the likelihood around rows of data space, if it has this method."""
-        raise NotImplementedError
+        """Rows drawn from the likelihood around rows of data space, where `can_draw` is True."""
+        raise ValueError(f"{self.spec!r} is no likelihood to draw from.")
 
     def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
         """Cost of all pairs of rows, from the raw outputs of a network."""

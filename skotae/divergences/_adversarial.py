@@ -59,6 +59,7 @@ class AdversarialDivergence(BaseDivergence):
     >>> model = WAEEstimator(penalty=AdversarialDivergence(hidden_layer_sizes=(64,)))
     """
 
+    adversary = True
     usual_weight = 0.02
 
     def __init__(
@@ -102,7 +103,7 @@ class _Discriminator(nn.Module):
         self.spec = spec
         self.prior = prior
         if prior is not None:
-            if not isinstance(prior.head(n_components), nn.Identity):
+            if prior.support != "space":
                 raise ValueError(
                     f"prior={prior!r} has no density on the whole space, which log_density=True "
                     "needs; expected 'normal' or 'mixture'."

@@ -23,6 +23,8 @@ class BaseDivergence(BaseEstimator):
         Methods that the prior must have.
     prior_gradient : bool
         Whether the gradient flows into the prior draws as well, so that a prior can learn.
+    adversary : bool
+        Whether what `build` returns is a module that learns, by ``adversary_loss(z, prior_draws)``.
     usual_weight : float
         What ``lam="auto"`` of :class:`~skotae.WAEEstimator` stands for.
     """
@@ -30,6 +32,7 @@ class BaseDivergence(BaseEstimator):
     prior_required: tuple[str, ...] = ()
     usual_weight = 0.5
     prior_gradient = False
+    adversary = False
 
     @abstractmethod
     def __call__(
@@ -64,7 +67,21 @@ class BaseDivergence(BaseEstimator):
 
 
 def refuse_weights(divergence: BaseDivergence, weights: Tensor | None) -> None:
-    """Raise a ValueError if `weights` are given to a divergence of unweighted clouds."""
+    """Raise a ValueError if weights are given to a divergence of unweighted clouds.
+
+    Parameters
+    ----------
+    divergence : BaseDivergence
+        What was called.
+    weights : Tensor or None
+        What it was called with.
+
+    Examples
+    --------
+    >>> from skotae.base import refuse_weights
+    >>> from skotae.divergences import SlicedDivergence
+    >>> refuse_weights(SlicedDivergence(), None)
+    """
     if weights is not None:
         raise ValueError(
             f"{divergence!r} takes no weights; expected a divergence of weighted clouds, such as "

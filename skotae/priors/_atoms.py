@@ -40,6 +40,8 @@ class AtomsPrior(BasePrior):
     [0.25, 0.75]
     """
 
+    support = "atoms"
+
     def __init__(self, atoms: Any, weights: Any = None):
         self.atoms = atoms
         self.weights = weights
@@ -52,7 +54,7 @@ class AtomsPrior(BasePrior):
     def check_dimension(self, d: int) -> None:
         check_weights(self, self.weights, len(check_points(self, "atoms", d)))
 
-    def support(
+    def weighted_atoms(
         self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor]:
         """Atoms, of shape (n_atoms, d), and the logarithms of their weights, of sum 1."""

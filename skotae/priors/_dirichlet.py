@@ -57,6 +57,7 @@ class DirichletPrior(BasePrior):
     """
 
     min_components = 2
+    support = "simplex"
 
     def __init__(self, concentration: Any = 1.0, learn: bool = False):
         self.concentration = concentration
@@ -123,6 +124,8 @@ class LearnedDirichlet(nn.Module):
     d : int
         Dimension of a code.
     """
+
+    support = DirichletPrior.support
 
     def __init__(self, spec: DirichletPrior, d: int):
         super().__init__()

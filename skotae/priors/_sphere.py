@@ -43,6 +43,7 @@ class SpherePrior(BasePrior):
     """
 
     min_components = 2
+    support = "sphere"
 
     def __init__(self, radius: float = 1.0):
         self.radius = radius

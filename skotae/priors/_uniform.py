@@ -35,6 +35,8 @@ class UniformPrior(BasePrior):
     [[0.5, 0.5]]
     """
 
+    support = "cube"
+
     def __init__(self, low: float = -1.0, high: float = 1.0):
         self.low = low
         self.high = high

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 class BasePrior(BaseEstimator):
     """A distribution of codes.
 
-    A new prior writes `sample`. One whose support is not the whole space also writes
-    `head`, the last layer of an encoder, that takes any vector onto the support.
+    A new prior writes `sample`. One whose support is not the whole space also says so in
+    `support`, and writes `head`, the last layer of an encoder, that takes any vector there.
 
     Two further methods are optional. A prior that has no closed form for one of them does
     not have the method, and what needs it tests with ``hasattr``:
@@ -28,9 +28,13 @@ class BasePrior(BaseEstimator):
     ----------
     min_components : int
         Smallest dimension d of the codes that the prior makes sense in.
+    support : str
+        Where codes lie: ``"space"``, ``"cube"``, ``"sphere"``, ``"simplex"``, ``"atoms"`` or
+        a word of one's own.
     """
 
     min_components = 1
+    support = "space"
 
     @abstractmethod
     def sample(
@@ -138,7 +142,7 @@ def draw_index(weights: Tensor, n: int, generator: torch.Generator | None) -> Te
     """n draws of 0 ... k - 1 with weights (k,), on the device of `generator`."""
     device = device_of(generator)
     ends = (weights.cumsum(0) / weights.sum()).to(device, torch.float32)
-    u = torch.rand(n, generator=generator, device=device) * ends[-1]
+    u = torch.rand(n, generator=generator, device=device, dtype=torch.float32) * ends[-1]
     # On the right: no draw falls on a weight of 0.
     return torch.searchsorted(ends, u, right=True).clamp_max(int(weights.nonzero()[-1]))
 

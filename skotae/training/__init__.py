@@ -1,6 +1,8 @@
 """The training engine: rows in, batches out, steps, epochs and what watches over them."""
 
 from skotae.training._batches import Rows, batch_indices
-from skotae.training._loop import Step, Trainer
+from skotae.training._loop import Trainer
+from skotae.training._ramps import ramp
+from skotae.training.base import Step, Trainable
 
-__all__ = ["Rows", "Step", "Trainer", "batch_indices"]
+__all__ = ["Rows", "Step", "Trainable", "Trainer", "batch_indices", "ramp"]

@@ -61,13 +61,17 @@ class Rows:
         return torch.from_numpy(np.asarray(batch)).to(self.device)
 
 
-def batch_indices(rows: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def batch_indices(
+    rows: Tensor, batch_size: int, generator: torch.Generator | None = None
+) -> Iterator[Tensor]:
     """One epoch: every row once, in random order, in batches of nearly equal size.
 
     The number of batches is ``ceil(n / batch_size)``, or fewer where that would leave a
-    batch with a single row (the divergences need two).
+    batch with a single row (the divergences need two). Without a generator the order is
+    that of `rows`.
     """
     n = rows.shape[0]
     n_batches = max(1, min(-(-n // batch_size), n // 2))
-    order = rows[torch.randperm(n, generator=generator)]
-    return iter(torch.tensor_split(order, n_batches))
+    if generator is not None:
+        rows = rows[torch.randperm(n, generator=generator)]
+    return iter(torch.tensor_split(rows, n_batches))

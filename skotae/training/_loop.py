@@ -6,47 +6,51 @@ import contextlib
 import copy
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from skotae.exceptions import ConvergenceWarning
 from skotae.training._batches import Rows, batch_indices
-from skotae.training._guard import Guard
+from skotae.training._guard import fault_of, give_up, roll_back
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
-from skotae.training.base import Objective, Step, total
-from skotae.utils._random import borrowed_global_generator, make_generator
-from skotae.utils._torch import uses_global_generator
+from skotae.training._state import Moment, TrainingState
+from skotae.training.base import Step, Trainable, total
+from skotae.utils._random import GlobalStream, make_generator
 
 __all__ = ["Step", "Trainer"]
 
+# Beyond this, squares of other rows may leave the range of float32.
+LARGE = 1e15
+
 
 class Trainer:
-    """Minimise an objective over modules.
+    """Minimise the terms of a module over rows.
 
     Parameters
     ----------
-    modules : dict of str to nn.Module
-        Everything with weights. Those named in `inner_names` learn from
-        `inner_objective` alone (discriminators, dual potentials), the rest from
-        `objective`.
-    objective : callable (batch, step) -> {term name: scalar tensor}
-        The terms are summed into the loss; their means over an epoch make up `history`.
-    inner_objective : callable, optional
-        Minimised `n_inner` times before each step of `objective`.
-    betas : tuple of float, default=(0.9, 0.999)
-        Decay of Adam's moments.
+    model : Trainable
+        Everything with weights, and the terms.
+    rows : Rows
+    seed : int
+    held_out : Tensor of int64, optional
+        Rows that are not trained on. With them the best epoch on them is restored at the end,
+        and training stops once they have not improved by more than `tol` for
+        `n_iter_no_change` epochs; without, the training loss is watched, if `tol` is given.
+    fresh : bool, default=True
+        Whether the weights are new; otherwise schedules within the terms are at their end.
+    history : dict of str to list of float, optional
+        Of earlier fits; the means over an epoch of each term are added to it.
+    best_before : float, default=inf
+        Least loss of earlier fits.
     advice : mapping, optional
         What to change when a term is not finite.
     """
 
     def __init__(
         self,
-        modules: Mapping[str, nn.Module],
-        objective: Objective,
+        model: Trainable,
         *,
         rows: Rows,
         seed: int,
@@ -54,196 +58,300 @@ class Trainer:
         learning_rate_init: float,
         learning_rate: str,
         fresh: bool = True,
-        inner_objective: Objective | None = None,
-        inner_names: tuple[str, ...] = (),
-        n_inner: int = 1,
-        inner_learning_rate: float | None = None,
-        betas: tuple[float, float] = (0.9, 0.999),
+        held_out: Tensor | None = None,
+        tol: float | None = None,
+        n_iter_no_change: int = 10,
+        history: dict[str, list[float]] | None = None,
+        best_before: float = math.inf,
         advice: Mapping[str, str] | None = None,
     ):
-        self.modules = nn.ModuleDict(dict(modules))
-        self.objective = objective
-        self.inner_objective = inner_objective
-        self.n_inner = n_inner
+        self.model = model
         self.rows = rows
         self.seed = seed
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.fresh = fresh
-        self.inner_learning_rate = inner_learning_rate or learning_rate_init
-        outer = [m for name, m in self.modules.items() if name not in inner_names]
-        inner = [m for name, m in self.modules.items() if name in inner_names]
-        self._optimiser = make_optimiser(_parameters(outer), learning_rate_init, betas)
+        self.held_out = held_out
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.advice = advice or {}
+        inner = [p for name in model.inner for p in model.get_submodule(name).parameters()]
+        others = {id(p) for p in model.parameters()} - {id(p) for p in inner}
+        outer = [p for p in model.parameters() if id(p) in others]
+        self._optimiser = make_optimiser(outer, learning_rate_init, model.betas)
         self._inner_optimiser = (
-            make_optimiser(_parameters(inner), self.inner_learning_rate, betas)
-            if _parameters(inner)
-            else None
+            make_optimiser(inner, learning_rate_init, model.betas) if inner else None
         )
-        self._generator = make_generator(seed, rows.device)
-        self._order_generator = make_generator(seed)
-        self._guard = Guard(self.modules, self.optimisers, advice or {})
-        self.history: dict[str, list[float]] = {}
-        self.best_loss = math.inf
+        self.state = TrainingState(
+            model,
+            [o for o in (self._optimiser, self._inner_optimiser) if o is not None],
+            {"noise": make_generator(seed, rows.device), "order": make_generator(seed)},
+            GlobalStream(seed, rows.device),
+            {} if history is None else history,
+            n_iter_no_change,
+            best_before,
+        )
+        # Whether networks may draw from torch's global generator in training, as dropout does,
+        # and in evaluation mode.
+        self.draws = (True, True)
+        # The moment whose weights the engine has seen to give finite outputs.
+        self._sound: Moment | None = None
 
-    @property
-    def optimisers(self) -> list[torch.optim.Optimizer]:
-        return [o for o in (self._optimiser, self._inner_optimiser) if o is not None]
+    def state_dict(self) -> dict[str, Any]:
+        """All that a run of another process needs to go on from the end of an epoch."""
+        return {"seed": self.seed, "held_out": self.held_out, "state": self.state.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, over the same rows."""
+        self.seed, self.held_out = state["seed"], state["held_out"]
+        self.state.load_state_dict(state["state"])
 
     def optimiser_state(self) -> list[dict[str, Any]]:
-        return [optimiser.state_dict() for optimiser in self.optimisers]
+        return [optimiser.state_dict() for optimiser in self.state.optimisers]
 
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
-        for optimiser, saved in zip(self.optimisers, state, strict=True):
-            optimiser.load_state_dict(saved)
-        self._guard.keep()
+        for optimiser, saved in zip(self.state.optimisers, state, strict=True):
+            # A copy: steps change its tensors in place.
+            optimiser.load_state_dict(copy.deepcopy(saved))
+        self.state.keep()
+
+    # --- before the first step ---------------------------------------------------------
 
     def rehearse(self) -> None:
-        """Compute the objective once, so that parts that do not fit fail before training."""
-        self.modules.eval()
+        """Take a step and look at it, then undo it: what cannot be trained fails before training.
+
+        Raises
+        ------
+        ValueError
+            If no gradient reaches a part that has weights, or if a network whose outputs are
+            finite in training gives others in evaluation mode.
+        """
         index = torch.arange(min(len(self.rows), self.batch_size))
-        generator = make_generator(self.seed, self.rows.device)
-        step = Step(generator, index, len(self.rows), training=False)
-        with torch.no_grad():
-            total(self.objective(self.rows[index], step))
+        batch = self.rows[index]
+
+        def step(training: bool) -> Step:
+            generator = make_generator(self.seed, self.rows.device)
+            return Step(generator, index, len(self.rows), training=training)
+
+        self.model.train()
+        stream = GlobalStream(self.seed, self.rows.device)
+        before = stream.states
+        with stream.borrowed():
+            terms = self.model.terms(batch, step(True))
+            loss = total(terms)
+            if loss.requires_grad:
+                loss.backward()
+            reached = {id(p) for p in self.model.parameters() if p.grad is not None}
+            if self._inner_optimiser is not None:
+                total(self.model.inner_terms(batch, step(True))).backward()
+        in_training = _moved(before, stream)
+        self.model.zero_grad(set_to_none=True)
+        self.state.rewind(self.state.good)
+        for name, part in self.model.named_children():
+            # A cost with a scale of its own learns that, also where its decoder learns nothing.
+            part = getattr(part, "net", part)
+            weights = [p for p in part.parameters() if p.requires_grad]
+            if weights and name not in self.model.inner and not reached & {*map(id, weights)}:
+                raise ValueError(
+                    f"No gradient of the loss reaches the weights of the {name}: it would not "
+                    "be trained. Expected networks, costs and divergences made of torch "
+                    "operations, without detach(), item() or NumPy on the way."
+                )
+        self.model.eval()
+        before = stream.states
+        with torch.no_grad(), stream.borrowed():
+            total(self.model.terms(batch, step(False)))
+            self.model.outputs(batch, self._same_generator())
+        self.draws = in_training, _moved(before, stream)
+        bad = self._not_finite()
+        self.state.rewind(self.state.good)
+        if bool(loss.isfinite()) and bad is not None:
+            raise ValueError(
+                f"The {bad} gives values that are not finite in evaluation mode, although the "
+                "loss is finite in training mode; look at what it does where self.training is "
+                "False."
+            )
+
+    def evaluation(self) -> contextlib.AbstractContextManager[None]:
+        """Networks that draw also in evaluation mode draw the same here each time."""
+        if not self.draws[1]:
+            return contextlib.nullcontext()
+        return GlobalStream(self.seed, self.rows.device).borrowed()
+
+    def _not_finite(self) -> str | None:
+        """Name of what the model, as it stands, gives that is not finite."""
+
+        return self._first_fault(self.model.outputs)
+
+    def _fault(self, terms: Mapping[str, float], last: bool) -> str | None:
+        """Name of a term for whose sake the epoch has to be gone through again, or None.
+
+        Terms are those of the weights before each step. Of the weights after the last step
+        the next epoch tells; if there is none, they are asked themselves.
+        """
+        fault = fault_of(terms, self.model)
+        if fault or not last:
+            return fault
+        return "loss" if self._not_finite() else self._first_fault(self.model.costs)
+
+    @torch.no_grad()
+    def _first_fault(
+        self, function: Callable[[Tensor, torch.Generator], Mapping[str, Tensor]]
+    ) -> str | None:
+        """Name of what is not finite of what `function` gives for rows, in evaluation mode.
+
+        Rows of a mini-batch stand for all, unless their numbers are so large that those of
+        others may be beyond the range.
+        """
+        self.model.eval()
+        for index in batch_indices(torch.arange(len(self.rows)), self.batch_size):
+            with self.evaluation():
+                values = function(self.rows[index], self._same_generator())
+            bad = (name for name, value in values.items() if not value.isfinite().all())
+            if name := next(bad, None):
+                return name
+            if all(value.abs().max() < LARGE for value in values.values()):
+                break
+        return None
+
+    def _same_generator(self) -> torch.Generator:
+        """For noise that is the same in every epoch."""
+        return make_generator(self.seed, self.rows.device)
+
+    # --- epochs ------------------------------------------------------------------------
 
     def run(
         self,
         n_epochs: int,
         *,
-        validation_rows: Tensor | None = None,
-        tol: float | None = None,
-        n_iter_no_change: int = 10,
         on_epoch: Callable[[int], contextlib.AbstractContextManager[Callable[[], bool]]],
         verbose: bool = False,
         name: str = "",
-    ) -> int:
-        """Train for up to `n_epochs` and leave the modules in evaluation mode.
-
-        With `validation_rows` the best epoch on them is restored at the end, and training
-        stops once they have not improved by more than `tol` for `n_iter_no_change`
-        epochs; without, the training loss is watched, if `tol` is given.
-
-        Returns
-        -------
-        n_iter : int
-            Number of epochs that count, the length of each list in `history`.
-        """
+    ) -> None:
+        """Train for up to `n_epochs`, from the epoch that the state is at."""
+        state = self.state
         everything = torch.arange(len(self.rows))
-        held_out = validation_rows is not None
-        if validation_rows is not None:
+        if self.held_out is not None:
             mask = torch.ones(len(self.rows), dtype=torch.bool)
-            mask[validation_rows] = False
+            mask[self.held_out] = False
             everything = everything[mask]
-        patience = n_iter_no_change
-        best_weights = None
-        borrowed = (
-            borrowed_global_generator(self.seed)
-            if uses_global_generator(self.modules)
-            else contextlib.nullcontext()
-        )
-        epoch = 0
-        with borrowed:
-            try:
-                while epoch < n_epochs:
-                    started = time.perf_counter()
-                    with on_epoch(epoch) as epoch_done:
-                        terms = self._epoch(everything, epoch, n_epochs)
-                        while not self._guard.accepts(terms, epoch):
-                            terms = self._epoch(everything, epoch, n_epochs)
-                        if validation_rows is not None:
-                            terms["validation_loss"] = self._validate(validation_rows)
-                        self._record(terms)
-                        epoch += 1
-                        self.modules.eval()
-                        if verbose:
-                            _report(name, epoch, n_epochs, terms, time.perf_counter() - started)
-                        stop = epoch_done()
-                    watched = terms["validation_loss" if held_out else "loss"]
-                    if watched < self.best_loss - (tol or 0.0):
-                        patience = n_iter_no_change
-                    else:
-                        patience -= 1
-                    if watched < self.best_loss:
-                        self.best_loss = watched
-                        if held_out:
-                            best_weights = copy.deepcopy(self.modules.state_dict())
-                    if stop or (patience <= 0 and (held_out or tol is not None)):
-                        break
-            except KeyboardInterrupt:
-                # The guard holds the weights of the last complete epoch.
-                self._guard.restore()
-                warnings.warn(
-                    f"Training interrupted by the user after {epoch} epochs; the estimator keeps "
-                    "the weights of the last complete one.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
-        if best_weights is not None:
-            self.modules.load_state_dict(best_weights)
-        self.modules.eval()
-        self.modules.zero_grad(set_to_none=True)
-        return epoch
+        watches = self.held_out is not None or self.tol is not None
+        stop = state.patience <= 0 and watches
+        while state.epoch < n_epochs and not stop:
+            started = time.perf_counter()
+            with on_epoch(state.epoch) as epoch_done:
+                terms = self._validated(self._epoch(everything, n_epochs))
+                while fault := self._fault(terms, last=state.epoch + 1 == n_epochs):
+                    roll_back(state, fault, self.advice)
+                    terms = self._validated(self._epoch(everything, n_epochs))
+                self.model.eval()
+                self._watch(terms["loss" if self.held_out is None else "validation_loss"])
+                state.commit(terms)
+                if state.epoch == n_epochs:
+                    self._sound = state.good
+                if verbose:
+                    seconds = time.perf_counter() - started
+                    _report(name, state.epoch, n_epochs, terms, seconds)
+                stop = epoch_done()
+            stop = stop or (state.patience <= 0 and watches)
 
-    def _epoch(self, rows: Tensor, epoch: int, n_epochs: int) -> dict[str, float]:
+    def finish(self, accept: Callable[[], bool] = lambda: True) -> bool:
+        """Leave the model as it is best, in evaluation mode; whether an epoch counts.
+
+        Those are the weights of the best epoch on the held-out rows, of the last good one
+        without. Weights are good if what they give is finite, of which the last step of an
+        epoch has not told yet, and if `accept`, which may build upon them, returns True.
+        """
+        state = self.state
+        for moment in (state.good, state.before):
+            state.go_back(moment)
+            if moment.epoch == 0:
+                return False
+            if state.best_weights is not None:
+                self.model.load_state(state.best_weights)
+            self.model.zero_grad(set_to_none=True)
+            sound = moment is self._sound and state.best_weights is None
+            if (sound or self._not_finite() is None) and accept():
+                return True
+        return False
+
+    def give_up(self, term: str) -> NoReturn:
+        """Raise the error that names a term and what to change."""
+        give_up(term, self.state.epoch, self.advice)
+
+    def _watch(self, loss: float) -> None:
+        """Patience with a loss that no longer falls, and the best weights on held-out rows."""
+        state = self.state
+        improved = loss < state.best_loss - (self.tol or 0.0)
+        state.patience = self.n_iter_no_change if improved else state.patience - 1
+        if loss < state.best_loss:
+            state.best_loss = loss
+            if self.held_out is not None:
+                state.best_weights = state.weights()
+
+    def _epoch(self, rows: Tensor, n_epochs: int) -> dict[str, float]:
         """One pass over `rows`; the mean of every term, read from the device once."""
-        self.modules.train()
-        batches = [*batch_indices(rows, self.batch_size, self._order_generator)]
+        state = self.state
+        self.model.train()
+        batches = [*batch_indices(rows, self.batch_size, state.generators["order"])]
         sums: Tensor | None = None
         names: tuple[str, ...] = ()
         for i, index in enumerate(batches):
-            progress = (epoch + i / len(batches)) / n_epochs
-            factor = schedule_factor(self.learning_rate, progress) * self._guard.step_factor
+            progress = (state.epoch + i / len(batches)) / n_epochs
+            factor = schedule_factor(self.learning_rate, progress) * state.step_factor
+            for optimiser in state.optimisers:
+                set_learning_rate(optimiser, self.learning_rate_init * factor)
             step = Step(
-                self._generator,
+                state.generators["noise"],
                 index,
                 len(self.rows),
                 progress if self.fresh else 1.0,
                 batch=i,
                 n_batches=len(batches),
             )
-            batch = self.rows[index]
-            if self.inner_objective is not None and self._inner_optimiser is not None:
-                set_learning_rate(self._inner_optimiser, self.inner_learning_rate * factor)
-                for _ in range(self.n_inner):
-                    inner = self.inner_objective(batch, step)
-                    self._inner_optimiser.zero_grad(set_to_none=True)
-                    total(inner).backward()
-                    self._inner_optimiser.step()
-            set_learning_rate(self._optimiser, self.learning_rate_init * factor)
-            terms = self.objective(batch, step)
-            values = torch.stack([*terms.values()])
-            self._optimiser.zero_grad(set_to_none=True)
-            values.sum().backward()
-            self._optimiser.step()
-            weighted = values.detach() * len(index)
+            with state.networks.borrowed() if self.draws[0] else contextlib.nullcontext():
+                names, values = self._step(self.rows[index], step)
+            weighted = values * len(index)
             # Stops at the first step that is not finite: later ones are NaN in every term.
             if sums is not None:
                 weighted = torch.where(sums.isfinite().all(), sums + weighted, sums)
             sums = weighted
-            names = tuple(terms)
         assert sums is not None
         means = dict(zip(names, (sums / len(rows)).tolist(), strict=True))
         return {**means, "loss": sum(means.values())}
 
+    def _step(self, batch: Tensor, step: Step) -> tuple[tuple[str, ...], Tensor]:
+        """One step of every optimiser; names and values of the terms before it."""
+        if self._inner_optimiser is not None:
+            for _ in range(self.model.n_inner):
+                inner = self.model.inner_terms(batch, step)
+                self._inner_optimiser.zero_grad(set_to_none=True)
+                total(inner).backward()
+                self._inner_optimiser.step()
+        terms = self.model.terms(batch, step)
+        values = torch.stack([*terms.values()])
+        self._optimiser.zero_grad(set_to_none=True)
+        values.sum().backward()
+        self._optimiser.step()
+        return tuple(terms), values.detach()
+
     @torch.no_grad()
-    def _validate(self, rows: Tensor) -> float:
-        """Mean loss on held-out rows, with the same noise in every epoch."""
-        self.modules.eval()
-        generator = make_generator(self.seed, self.rows.device)
-        value = 0.0
-        for index in batch_indices(rows, self.batch_size, make_generator(self.seed)):
-            step = Step(generator, index, len(self.rows), 1.0, training=False)
-            value += float(total(self.objective(self.rows[index], step))) * len(index)
-        return value / len(rows)
-
-    def _record(self, terms: Mapping[str, float]) -> None:
-        for name, value in terms.items():
-            self.history.setdefault(name, []).append(value)
+    def _validated(self, terms: dict[str, float]) -> dict[str, float]:
+        """With the mean loss on held-out rows, if there are any; the noise is always the same."""
+        if self.held_out is None:
+            return terms
+        self.model.eval()
+        rows, generator, value = self.held_out, self._same_generator(), 0.0
+        with self.evaluation():
+            for index in batch_indices(rows, self.batch_size, make_generator(self.seed)):
+                step = Step(generator, index, len(self.rows), 1.0, training=False)
+                value += float(total(self.model.terms(self.rows[index], step))) * len(index)
+        return {**terms, "validation_loss": value / len(rows)}
 
 
-def _parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
-    return [parameter for module in modules for parameter in module.parameters()]
+def _moved(before: list[Tensor], stream: GlobalStream) -> bool:
+    return any(not torch.equal(*pair) for pair in zip(before, stream.states, strict=True))
 
 
 def _report(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -40,13 +42,53 @@ class Step:
     batch: int = 0
     n_batches: int = 1
 
-    @property
-    def elapsed(self) -> float:
-        """Share of the planned steps that are done; 0 where an earlier fit goes on."""
-        return self.progress % 1.0
 
+class Trainable(nn.Module, ABC):
+    """A module as the engine sees it: all that training changes, and what is minimised.
 
-Objective = Callable[[Tensor, Step], Mapping[str, Tensor]]
+    Attributes
+    ----------
+    inner : tuple of str
+        Names of the children that learn from `inner_terms` alone (discriminators, dual
+        potentials); the rest of the module learns from `terms`.
+    n_inner : int
+        Steps on `inner_terms` before each step on `terms`.
+    betas : tuple of float
+        Decay of Adam's moments.
+    """
+
+    inner: tuple[str, ...] = ()
+    n_inner = 1
+    betas = (0.9, 0.999)
+
+    @abstractmethod
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """Named terms whose sum is minimised; their means over an epoch make up `history`."""
+
+    def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """Named terms whose sum the children called `inner` minimise."""
+        return {}
+
+    def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """What the module will be asked for once it is trained, for a batch, by name."""
+        return {}
+
+    def costs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """The same of what says how good it is, by the names of terms."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over a ``state_dict``, from any moment of a training run.
+
+        A buffer that is None in one of the two and a tensor in the other becomes what it is
+        in `state`: such are there for a part of a module's life only.
+        """
+        for prefix, part in self.named_modules():
+            for name in part._buffers.keys() - part._non_persistent_buffers_set:
+                kept = state.get(f"{prefix}.{name}" if prefix else name)
+                if (kept is None) != (getattr(part, name) is None):
+                    setattr(part, name, None if kept is None else torch.empty_like(kept))
+        self.load_state_dict(state)
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

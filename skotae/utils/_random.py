@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 # torch.nn initialises weights, drops units and samples distributions from its global
 # generator only. Whoever borrows that generator holds this lock, so that fits in several
 # threads give what they give one after the other.
-GLOBAL_GENERATOR_LOCK = threading.RLock()
+_borrowing = threading.RLock()
+
+
+def _unlock() -> None:
+    """A child that was forked while another thread held the lock would wait for ever."""
+    global _borrowing
+    _borrowing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def draw_seed(random_state: Any) -> int:
@@ -27,9 +39,41 @@ def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Gener
     return torch.Generator(device=device).manual_seed(seed)
 
 
+class GlobalStream:
+    """A stream of random numbers that torch's global generators give while it is borrowed.
+
+    For what takes no generator: initial weights, dropout, noise within a user's network.
+
+    Parameters
+    ----------
+    seed : int
+    device : torch.device, default="cpu"
+        A GPU's global generator is borrowed beside the CPU's.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu"):
+        self._gpu = [torch.device(device)] if torch.device(device).type == "cuda" else []
+        places = [torch.device("cpu"), *self._gpu]
+        self.states = [make_generator(seed, place).get_state() for place in places]
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Go on with this stream, then put back what was there."""
+        with _borrowing, torch.random.fork_rng(devices=self._gpu):
+            torch.set_rng_state(self.states[0])
+            for place, state in zip(self._gpu, self.states[1:], strict=True):
+                torch.cuda.set_rng_state(state, place)
+            try:
+                yield
+            finally:
+                self.states = self._now()
+
+    def _now(self) -> list[Tensor]:
+        return [torch.get_rng_state(), *(torch.cuda.get_rng_state(place) for place in self._gpu)]
+
+
 @contextmanager
 def borrowed_global_generator(seed: int) -> Iterator[None]:
     """Seed torch's global CPU generator for a while, then put its state back."""
-    with GLOBAL_GENERATOR_LOCK, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with GlobalStream(seed).borrowed():
         yield

@@ -18,6 +18,7 @@ __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",
+    "callback_attributes",
     "check_sample_weight",
     "container_of",
     "fit_context",
@@ -27,6 +28,12 @@ __all__ = [
 ]
 
 fit_context = _fit_context
+
+
+def callback_attributes(estimator: Any) -> dict[str, Any]:
+    """What scikit-learn keeps in an estimator while it is fitted, to tear callbacks down."""
+    names = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+    return {name: value for name, value in vars(estimator).items() if name in names}
 
 
 def container_of(X: Any) -> str | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 TORCH_DTYPES = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
@@ -48,7 +54,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def module_in(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+def module_in(module: Module, dtype: torch.dtype) -> Module:
     """``module`` itself if its weights have ``dtype``, else a copy that has it."""
     tensors = [*module.parameters(), *module.buffers()]
     if all(tensor.dtype == dtype for tensor in tensors if tensor.is_floating_point()):
@@ -56,19 +62,59 @@ def module_in(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     return copy.deepcopy(module).to(dtype)
 
 
-def on_cpu(module: nn.Module) -> nn.Module:
-    """``module`` itself if it is on the CPU, else a copy there."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if all(tensor.device.type == "cpu" for tensor in tensors):
-        return module
-    return copy.deepcopy(module).cpu()
+# torch's default dtype belongs to the process, not to a thread: the first thread of ours that
+# needs another one sets it, the last one puts it back.
+# Reentrant: an interrupt at the wrong moment may leave it held, by the thread it is raised in.
+_dtype_lock = threading.RLock()
+_n_inside = 0
+_dtype_outside = torch.float32
 
 
-def uses_global_generator(module: nn.Module) -> bool:
-    """Whether a part of ``module`` draws from torch's global generator while training."""
-    return any(
-        (isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0)
-        or isinstance(part, nn.RReLU)
-        or (isinstance(part, (nn.MultiheadAttention, nn.RNNBase)) and part.dropout > 0)
-        for part in module.modules()
-    )
+def _outside() -> None:
+    """In a forked child none of the other threads is there to leave."""
+    global _dtype_lock, _n_inside
+    _dtype_lock, _n_inside = threading.RLock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_outside)
+
+
+@contextlib.contextmanager
+def ambient(gradients: bool = False) -> Iterator[None]:
+    """Torch as our own code takes it to be, whatever the caller has set; put back at the end.
+
+    Gradients on or off, no inference mode, no autocast, float32 and the CPU as defaults.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_plain_dtype())
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextlib.contextmanager
+def _plain_dtype() -> Iterator[None]:
+    global _n_inside, _dtype_outside
+    inside = False
+    try:
+        with _dtype_lock:
+            if _n_inside == 0:
+                _dtype_outside = torch.get_default_dtype()
+            # Counted before anything is changed: Ctrl-C may come in between.
+            _n_inside, inside = _n_inside + 1, True
+            if _dtype_outside != torch.float32:
+                torch.set_default_dtype(torch.float32)
+        yield
+    finally:
+        if inside:
+            with _dtype_lock:
+                _n_inside -= 1
+                if _n_inside == 0 and _dtype_outside != torch.float32:
+                    torch.set_default_dtype(_dtype_outside)

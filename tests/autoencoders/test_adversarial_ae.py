@@ -39,9 +39,9 @@ def test_sigma_is_in_units_of_the_data_where_cost_scale_is_1():
     """The reconstruction term is 2 sigma^2 times -log N(x; G(E(x)), sigma^2), but for log sigma."""
     data, sigma = 100 * X, 7.0
     model = small(sigma=sigma, cost_scale=1.0).fit(data)
-    batch = torch.from_numpy(model._standardised(data)).float()
+    batch = model._inference(np.float32).tensor(data)
     step = Step(torch.Generator().manual_seed(0), torch.arange(48), 48, training=False)
-    term = float(model._objective(batch, step)["reconstruction"].detach())
+    term = float(model.model_.terms(batch, step)["reconstruction"].detach())
     nll = -stats.norm(model.reconstruct(data), sigma).logpdf(data).sum(axis=1).mean()
     constant = 6 * np.log(sigma * np.sqrt(2 * np.pi))
     assert term == pytest.approx(2 * sigma**2 * (nll - constant), rel=1e-4)

@@ -23,7 +23,7 @@ def small(cls=AdversarialVB, **params):
 
 
 def batch_of(model):
-    return torch.from_numpy(model._standardised(X)).float()
+    return model._inference(np.float32).tensor(X)
 
 
 def generator(seed=0):
@@ -111,7 +111,7 @@ def test_divergence_of_a_blind_discriminator_is_that_of_the_gaussian():
         nn.init.zeros_(parameter)
     x = batch_of(model)
     with torch.no_grad():
-        found = [model._draw(x, generator(seed))[1] for seed in range(400)]
+        found = [model.model_.draw(x, generator(seed))[1] for seed in range(400)]
         _, mean, log_scale = model.encoder_.sample_with_moments(x, generator())
     expected = gaussian_divergence(mean, log_scale, 3.0).mean()
     assert float(torch.stack(found).mean()) == pytest.approx(float(expected), rel=0.05)
@@ -122,7 +122,7 @@ def test_contrast_is_standard_normal_or_the_prior():
     for adaptive, scale in ((True, 1.0), (False, 3.0)):
         model = small(adaptive_contrast=adaptive, prior=NormalPrior(scale=3.0)).fit(X)
         with torch.no_grad():
-            z, seen, _, other = model._contrast(x, generator())
+            z, seen, _, other = model.model_.contrast(x, generator())
         assert float(other.std()) == pytest.approx(scale, rel=0.05)
         if adaptive:
             assert float(seen.std()) == pytest.approx(1.0, rel=0.1)
@@ -137,7 +137,7 @@ def test_temperature_falls_to_1_in_half_of_the_epochs():
     def reconstruction(progress, training=True):
         step = Step(generator(), torch.arange(48), 48, progress, training)
         with torch.no_grad():
-            return float(model._objective(x, step)["reconstruction"])
+            return float(model.model_.terms(x, step)["reconstruction"])
 
     cold = reconstruction(0.5)
     assert reconstruction(0.0) == pytest.approx(cold / 8)

@@ -1,11 +1,13 @@
 """scikit-learn's callbacks on autoencoders."""
 
+import re
 import time
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -115,17 +117,75 @@ def test_stop_within_a_pipeline(name):
     assert pipeline[-1].n_iter_ == 4
 
 
+def fails_after(event, record):
+    """A cost that breaks in steps of training, once a callback has recorded an event."""
+
+    def cost(x, y):
+        if y.requires_grad and event in (None, *record.events):
+            raise ZeroDivisionError
+        return (x - y).square().sum(-1)
+
+    return cost
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_teardown_after_an_error(name):
     record = Record()
-    model = small(name, cost=broken_in_training).set_callbacks(record)
+    model = small(name).set_callbacks(record)
+    model.set_params(cost=fails_after("begin epoch 0", record))
     with pytest.raises(ZeroDivisionError):
         model.fit(X)
-    assert record.events[-1] == "teardown"
+    assert record.events == ["setup", "begin fit 0", "begin epoch 0", "teardown"]
     assert clone(model).get_params().keys() == model.get_params().keys()
 
 
-def broken_in_training(x, y):
-    if y.requires_grad:
-        raise ZeroDivisionError
-    return (x - y).square().sum(-1)
+@pytest.mark.parametrize("name", NAMES)
+def test_callbacks_do_not_see_a_fit_that_cannot_begin(name):
+    record = Record()
+    model = small(name, cost=fails_after(None, record)).set_callbacks(record)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X)
+    assert not record.events
+
+
+class Interrupt(Record):
+    """As if the user pressed Ctrl-C in the first epoch."""
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("again", ["first fit", "second fit", "warm start", "partial_fit"])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupt_before_the_first_epoch_leaves_the_estimator(name, again):
+    """It comes through, and there is nothing of the fit: no number, no weight, no attribute."""
+    model = small(name, warm_start=again == "warm start")
+    if again != "first fit":
+        model.fit(X)
+        expected = model.transform(X)
+    model.set_callbacks(Interrupt())
+    before = dict(vars(model))
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X[:20]) if again == "partial_fit" else model.fit(X + 1.0)
+    after = vars(model)
+    assert after.keys() == before.keys()
+    assert all(after[key] is before[key] for key in before)
+    if again == "first fit":
+        with pytest.raises(NotFittedError):
+            model.transform(X)
+    else:
+        np.testing.assert_array_equal(model.transform(X), expected)
+
+
+@pytest.mark.parametrize("change", [{"n_components": 3}, {"hidden_layer_sizes": (9,)}], ids=str)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_shapes_the_model_cannot_change_while_training_goes_on(method, change):
+    model = small("WAEEstimator", warm_start=True).fit(X)
+    expected = model.transform(X)
+    (name, value), *_ = change.items()
+    before = getattr(model, name)
+    with pytest.raises(ValueError, match=re.escape(f"{name}={value!r} (was {before!r})")):
+        getattr(model.set_params(**change), method)(X)
+    np.testing.assert_array_equal(model.transform(X), expected)
+    assert model.set_params(warm_start=False).fit(X).n_iter_ == 3

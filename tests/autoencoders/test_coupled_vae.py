@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skotae import CoupledVAE
-from skotae.autoencoders._dual import DualTable
+from skotae.autoencoders.coupled._potentials import DualTable
 from skotae.costs import GaussianCost
 from skotae.metrics import density_coverage
 from skotae.priors import AtomsPrior
@@ -252,7 +252,7 @@ def test_options_of_start_and_plan(prior, cost, potential):
 
 def test_start_from_principal_components(monkeypatch):
     """Before the first plan the decoder learns the Gaussian of the first components."""
-    monkeypatch.setattr("skotae.autoencoders._coupled.PRINCIPAL_SHARES", (1.0, 1.1))
+    monkeypatch.setattr("skotae.autoencoders.coupled._cooling.PRINCIPAL_SHARES", (1.0, 1.1))
     rng = np.random.RandomState(0)
     data = 5.0 + rng.normal(size=(500, 3)) * [3.0, 1.0, 0.1]
     model = small(
@@ -311,9 +311,9 @@ def test_stored_potentials_come_to_rest():
     rows = torch.tensor([2, 0, 3, 1])
     moved = []
     for n_halving in (None, 1):
-        table = DualTable(4, torch.device("cpu"))
+        table = DualTable()
         for _ in range(2):
-            u = table.move(log_kernel, log_b, rows, n_steps=2, unit=2.0, n_halving=n_halving)
+            u = table.move(log_kernel, log_b, rows, 4, n_steps=2, unit=2.0, n_halving=n_halving)
             torch.testing.assert_close(table.values[rows], 2.0 * u)
             moved.append(u)
     first, half, same, quarter = moved
@@ -329,6 +329,6 @@ def test_posteriors_average_to_the_prior():
     for n_bank_steps in (0, 200):
         model = small(cost="bernoulli", n_bank_steps=n_bank_steps, n_bank=400, max_iter=30)
         rows = torch.tensor(data, dtype=torch.float32)
-        weights = model.fit(data)._log_posterior(rows).softmax(1)
+        weights = model.fit(data).model_.log_posterior(rows).detach().softmax(1)
         distance.append(float((400 * weights.mean(0) - 1).abs().mean()))
     assert distance[1] < 0.05 * distance[0]

@@ -81,8 +81,8 @@ def test_objective_is_minus_the_mean_bound(model):
     rows = torch.from_numpy((X - model.data_mean_) / model.data_scale_).float()
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
-        draws = [sum(part.mean() for part in model._bound_terms(rows, generator))]
-        draws += [model._negative_bound(rows, generator).mean() for _ in range(200)]
+        draws = [sum(part.mean() for part in model.model_.bound_terms(rows, generator))]
+        draws += [model.model_.negative_bound(rows, generator).mean() for _ in range(200)]
     in_data_units = -np.mean(draws) - X.shape[1] * np.log(model.data_scale_)
     bound = model.elbo(X, 200, random_state=1).mean()
     assert abs(in_data_units - bound) < 5 * np.std(draws) * np.sqrt(2 / 200)
@@ -109,7 +109,7 @@ def test_certain_posterior_has_finite_gradients():
     with torch.no_grad():
         model.encoder_.net[-1].bias[0] = 1e4
     rows = torch.from_numpy(X).float()
-    cost, kl_z, kl_k = model._bound_terms(rows, torch.Generator().manual_seed(0))
+    cost, kl_z, kl_k = model.model_.bound_terms(rows, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(kl_k.detach(), np.log(3), rtol=1e-6)
     (cost + kl_z + kl_k).mean().backward()
     assert all(part.grad.isfinite().all() for part in model.encoder_.parameters())

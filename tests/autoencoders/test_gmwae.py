@@ -63,7 +63,7 @@ def discrepancies(model, share, shift=0.0, n_batches=200, n=64):
     weights = torch.as_tensor(share).expand(n, -1) / n
     return np.array(
         [
-            float(model._discrepancy(means + noise, weights, generator))
+            float(model.model_.discrepancy(means + noise, weights, generator))
             for noise in torch.randn(n_batches, n, *means.shape, generator=generator)
         ]
     )
@@ -100,7 +100,7 @@ def test_marginal_discrepancy_does_not_see_shares():
     for _ in range(100):
         z = model.prior_.sample(64, 2, generator)[:, None].expand(-1, 3, -1)
         weights = torch.tensor([1.0, 0.0, 0.0]).expand(64, -1) / 64
-        values.append(float(model._discrepancy(z, weights, generator)))
+        values.append(float(model.model_.discrepancy(z, weights, generator)))
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
     far = squared_mmd(z[:, 0], z[:, 0] + 1.0)
     assert np.std(values) < float(far)
@@ -136,7 +136,7 @@ def test_joint_gradients():
     logits = torch.randn(5, 3, generator=start, dtype=torch.float64, requires_grad=True)
 
     def value(z, logits):
-        return model._discrepancy(z, logits.softmax(1) / 5, torch.Generator().manual_seed(0))
+        return model.model_.discrepancy(z, logits.softmax(1) / 5, torch.Generator().manual_seed(0))
 
     assert torch.autograd.gradcheck(value, (z, logits))
 

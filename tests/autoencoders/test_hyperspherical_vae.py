@@ -53,14 +53,14 @@ def test_code_is_the_mean_direction(model):
     draws = model.sample_posterior(X, 4000, random_state=0).mean(axis=1)
     length = np.linalg.norm(draws, axis=1)
     with torch.no_grad():
-        rows = torch.from_numpy(model._standardised(X)).float()
+        rows = model._inference(np.float32).tensor(X)
         ratio = sphere_integrals(model.encoder_.moments(rows)[1], 3).ratio.numpy()
     np.testing.assert_allclose(length, ratio, atol=0.06)
     assert np.all((draws * model.transform(X)).sum(axis=1) > length - 0.01)
 
 
 def test_samples_are_decoded_uniform_draws(model):
-    draws = model._draw_codes(4000, torch.Generator().manual_seed(0), torch.float64).numpy()
+    draws = model.model_.draw_codes(4000, torch.Generator().manual_seed(0), torch.float64).numpy()
     np.testing.assert_allclose(np.linalg.norm(draws, axis=1), 1.0)
     np.testing.assert_allclose(draws.T @ draws / 4000, np.eye(3) / 3, atol=0.03)
     assert isinstance(model.prior_, SpherePrior)

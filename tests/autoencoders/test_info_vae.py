@@ -32,12 +32,12 @@ def test_is_vae_where_the_last_term_has_no_weight(alpha, lam, beta):
 def test_terms_are_those_of_the_paper():
     """Equation 4 with the plain sums, from the same draws."""
     model = small(alpha=0.3, lam=4.0, cost_scale=1.0).fit(X)
-    x = torch.tensor(model._standardised(X), dtype=torch.float32)
+    x = model._inference(np.float32).tensor(X)
     step = Step(torch.Generator().manual_seed(0), torch.arange(64), 64)
     with torch.no_grad():
-        terms = model._objective(x, step)
+        terms = model.model_.terms(x, step)
         generator = torch.Generator().manual_seed(0)
-        z, divergence = model._draw(x, generator)
+        z, divergence = model.model_.draw(x, generator)
         draws = model.prior_.sample(64, 2, generator)
         square = MMD()(z, draws)
         likelihood = -model.decoder_.cost.from_raw(x, model.decoder_.net(z)).mean()

@@ -16,7 +16,7 @@ X = make_data(48)
 
 def moments_of(model, rows):
     with torch.no_grad():
-        return model.encoder_.moments(torch.tensor(model._standardised(rows), dtype=torch.float32))
+        return model.encoder_.moments(model._inference(np.float32).tensor(rows))
 
 
 def test_terms_in_closed_form():

@@ -111,7 +111,7 @@ def model():
 
 
 def test_codes_and_draws_go_through_the_flows(model):
-    x = torch.tensor(model._standardised(X), dtype=torch.float32)
+    x = model._inference(np.float32).tensor(X)
     with torch.no_grad():
         mean, log_scale = model.encoder_.moments(x)
         parameters = model.encoder_.net(x)[:, 4:]
@@ -128,14 +128,14 @@ def test_codes_and_draws_go_through_the_flows(model):
 
 def test_divergence_is_that_of_the_flowed_density(model):
     """From the change of variables, with the density before the flows."""
-    x = torch.tensor(model._standardised(X[:1]), dtype=torch.float32).expand(20000, -1)
+    x = model._inference(np.float32).tensor(X[:1]).expand(20000, -1)
     with torch.no_grad():
         start, mean, log_scale, z, log_det = model.encoder_.draw(
             x, torch.Generator().manual_seed(0)
         )
         density = torch.distributions.Normal(mean, log_scale.exp()).log_prob(start).sum(1) - log_det
         plain = density - model.prior_.log_prob(z)
-        _, divergence = model._draw(x, torch.Generator().manual_seed(0))
+        _, divergence = model.model_.draw(x, torch.Generator().manual_seed(0))
     gap = divergence - plain
     assert abs(gap.mean()) < 5 * gap.std() / np.sqrt(20000) + 1e-5
 

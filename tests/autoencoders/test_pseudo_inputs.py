@@ -106,11 +106,11 @@ def test_divergence_from_one_posterior():
     """The mean of the estimates is the divergence of two Gaussians in closed form."""
     model = small(VampPriorVAE, beta=0.0, n_pseudo_inputs=1, max_iter=30).fit(X)
     generator = torch.Generator().manual_seed(0)
-    x = torch.tensor(model._standardised(X), dtype=torch.float32)
+    x = model._inference(np.float32).tensor(X)
     with torch.no_grad():
         mean, log_scale = model.encoder_.moments(x)
         there = model.encoder_.moments(model.encoder_.pseudo_inputs)
-        draws = model._draw(x.repeat(4000, 1), generator)[1].reshape(4000, len(x))
+        draws = model.model_.draw(x.repeat(4000, 1), generator)[1].reshape(4000, len(x))
     posterior = distributions.Normal(mean, log_scale.exp())
     exact = distributions.kl_divergence(posterior, distributions.Normal(there[0], there[1].exp()))
     error = draws.std(0) / np.sqrt(len(draws))

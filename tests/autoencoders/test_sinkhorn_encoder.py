@@ -97,18 +97,18 @@ class Half(nn.Module):
 
 def test_weight_of_the_contraction():
     model = small(contraction=0.2, annealing=25.0).fit(X)
-    batch = torch.from_numpy(model._standardised(X)).float()
+    batch = model._inference(np.float32).tensor(X)
 
     def weighted(progress):
         step = Step(torch.Generator(), torch.arange(len(X)), len(X), progress)
-        return model._objective(batch, step)["contraction"].item()
+        return model.model_.terms(batch, step)["contraction"].item()
 
     weights = [weighted(progress) / weighted(1.0) for progress in (0.0, FALL / 2, FALL, 0.9)]
     np.testing.assert_allclose(weights, [25.0, 5.0, 1.0, 1.0], rtol=1e-4)
     # The scale of the codes does not matter, that of the prior does.
     before, model.encoder_.head = weighted(1.0), Half()
     np.testing.assert_allclose(weighted(1.0), before, rtol=1e-4)
-    model.prior_ = NormalPrior(scale=2.0)
+    model.model_.prior = NormalPrior(scale=2.0)
     np.testing.assert_allclose(weighted(1.0), 4 * before, rtol=1e-4)
     codes, draws = model.encoder_(batch), model.prior_.sample(len(X), 3, torch.Generator())
     plain = neighbour_cost(batch, codes, 5, 2) * draws.var(0).sum() / codes.var(0).sum()

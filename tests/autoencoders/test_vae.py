@@ -173,7 +173,7 @@ def test_one_component_is_the_normal_prior(scale):
     prior = GaussianMixturePrior(n_mixtures=1, scale=scale)
     fits = [small(prior=p, max_iter=3).fit(X) for p in (prior, NormalPrior(scale))]
     x, generator = torch.tensor(X, dtype=torch.float32), torch.Generator()
-    values = [fit._draw(x, generator.manual_seed(0))[1].detach() for fit in fits]
+    values = [fit.model_.draw(x, generator.manual_seed(0))[1].detach() for fit in fits]
     np.testing.assert_allclose(values[0].mean(), values[1].mean(), rtol=0.1)
 
 
@@ -189,7 +189,7 @@ def test_divergence_has_the_expectation_of_its_definition(prior):
     with torch.no_grad():
         mean, log_scale = model.encoder_.moments(torch.tensor(X[:1], dtype=torch.float32))
         rows = torch.tensor(X[:1], dtype=torch.float32).expand(20000, -1)
-        z, divergence = model._draw(rows, torch.Generator().manual_seed(0))
+        z, divergence = model.model_.draw(rows, torch.Generator().manual_seed(0))
         posterior = torch.distributions.Normal(mean, log_scale.exp())
         plain = posterior.log_prob(z).sum(1) - model.prior_.log_prob(z)
     gap = divergence - plain
@@ -204,11 +204,11 @@ def test_slopes_of_the_divergence_have_little_noise(prior):
     noise = torch.randn(20000, 2, generator=generator)
     means = prior.component_means(2) if hasattr(prior, "component_means") else torch.zeros(1, 2)
     mean = means[:1].float().repeat(20000, 1).requires_grad_()
-    log_scale = torch.full_like(noise, np.log(model._reference.scale))
+    log_scale = torch.full_like(noise, np.log(model.model_._reference.scale))
     z = mean + log_scale.exp() * noise
     logs = model.prior_.log_prob(z)
     plain = torch.distributions.Normal(mean, log_scale.exp()).log_prob(z).sum(1) - logs
-    ours = model._divergence(mean, log_scale, z, logs)
+    ours = model.model_.divergence(mean, log_scale, z, logs)
     (one,) = torch.autograd.grad(ours.sum(), mean, retain_graph=True)
     (other,) = torch.autograd.grad(plain.sum(), mean)
     assert one.std(dim=0).max() < 0.8 * other.std(dim=0).max()

@@ -111,7 +111,7 @@ def test_score_is_the_distance_without_reconstructions():
 def test_slope_of_the_critic():
     model = small(critic=MLP(())).fit(X)
     x = torch.from_numpy(X).float()
-    slope = model._slope(x, -x, torch.Generator().manual_seed(0))
+    slope = model.model_.slope(x, -x, torch.Generator().manual_seed(0))
     expected = model.critic_[0].weight.detach().norm()
     torch.testing.assert_close(slope, expected.expand(48))
 
@@ -121,8 +121,8 @@ def test_penalty_holds_the_slope_near_1():
     slopes = []
     for weight in (0.01, 10.0):
         model = small(gradient_penalty=weight, decoder=Fixed(3.0, 1.0), max_iter=20).fit(data)
-        x = torch.from_numpy(model._standardised(data)).float()
-        slopes.append(float(model._slope(x, x + 3, torch.Generator().manual_seed(0)).mean()))
+        x = model._inference(np.float32).tensor(data)
+        slopes.append(float(model.model_.slope(x, x + 3, torch.Generator().manual_seed(0)).mean()))
     assert abs(slopes[1] - 1) < 0.3 < abs(slopes[0] - 1)
 
 

@@ -154,7 +154,7 @@ def test_an_unknown_component_is_refused(component):
 
 def test_atoms_are_not_shared_with_the_caller():
     atoms = np.zeros((2, 2))
-    AtomsPrior(atoms).support(dtype=torch.float64)[0].add_(1.0)
+    AtomsPrior(atoms).weighted_atoms(dtype=torch.float64)[0].add_(1.0)
     assert (atoms == 0).all()
 
 

@@ -209,7 +209,7 @@ def test_atoms_are_the_support():
     prior = AtomsPrior(np.eye(3), weights=[1.0, 0.0, 3.0])
     z = prior.sample(1000, 3, generator())
     assert z[:, 1].sum() == 0 and set(z.unique().tolist()) == {0.0, 1.0}
-    atoms, log_weights = prior.support()
+    atoms, log_weights = prior.weighted_atoms()
     assert torch.equal(atoms, torch.eye(3))
     assert torch.allclose(log_weights.exp(), torch.tensor([0.25, 0.0, 0.75]))
     assert not hasattr(prior, "log_prob")

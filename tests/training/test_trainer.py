@@ -1,5 +1,6 @@
 """The training loop on problems with a known minimum."""
 
+import copy
 import math
 import warnings
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from skotae.exceptions import ConvergenceWarning, NonFiniteLossError
-from skotae.training import Rows, Trainer
+from skotae.exceptions import NonFiniteLossError
+from skotae.training import Rows, Trainable, Trainer
 from skotae.training._optim import schedule_factor
 
 TARGET = torch.tensor([1.0, -2.0])
+HELD_OUT = torch.tensor([1, 5, 9])
 
 
 class Point(nn.Module):
@@ -24,13 +26,33 @@ class Point(nn.Module):
         self.place = nn.Parameter(torch.tensor(start))
 
 
+class Toy(Trainable):
+    """Modules by name, and objectives written as functions."""
+
+    def __init__(self, objective, modules, inner_objective=None, inner=(), n_inner=1):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.objective, self.inner_objective = objective, inner_objective
+        self.inner, self.n_inner = inner, n_inner
+
+    def terms(self, batch, step):
+        return self.objective(batch, step)
+
+    def inner_terms(self, batch, step):
+        return self.inner_objective(batch, step)
+
+
 @contextmanager
 def quietly(epoch):
     yield lambda: False
 
 
 def make(objective, modules=None, *, n=20, seed=0, **options):
-    modules = {"point": Point()} if modules is None else modules
+    return trainer_of(Toy(objective, modules or {"point": Point()}), n=n, seed=seed, **options)
+
+
+def trainer_of(model, *, n=20, seed=0, **options):
     X = np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32)
     options = {
         "batch_size": 5,
@@ -39,11 +61,11 @@ def make(objective, modules=None, *, n=20, seed=0, **options):
         **options,
     }
     rows = Rows(X, np.zeros(2), 1.0, torch.device("cpu"))
-    return Trainer(modules, objective, rows=rows, seed=seed, **options)
+    return Trainer(model, rows=rows, seed=seed, **options)
 
 
 def place(trainer):
-    return trainer.modules["point"].place.detach().clone()
+    return trainer.model.point.place.detach().clone()
 
 
 def quadratic(point):
@@ -55,8 +77,11 @@ def quadratic(point):
     return objective
 
 
-def run(trainer, n_epochs, **options):
-    return trainer.run(n_epochs, on_epoch=quietly, **options)
+def run(trainer, n_epochs, on_epoch=quietly, **options):
+    """Train, and leave the model for use; the number of epochs that count."""
+    trainer.run(n_epochs, on_epoch=on_epoch, **options)
+    trainer.finish()
+    return trainer.state.epoch
 
 
 # What it finds.
@@ -85,7 +110,7 @@ def test_ends_in_evaluation_mode_without_gradients():
     point = Point()
     trainer = make(quadratic(point), {"point": point})
     run(trainer, 2)
-    assert not trainer.modules.training and point.place.grad is None
+    assert not trainer.model.training and point.place.grad is None
 
 
 def test_trains_in_training_mode():
@@ -110,7 +135,7 @@ def test_a_seed_gives_the_same_run(seed):
 
         trainer = make(objective, {"point": point}, seed=seed)
         run(trainer, 5)
-        return place(trainer), trainer.history
+        return place(trainer), trainer.state.history
 
     (first, first_history), (second, second_history) = once(), once()
     assert torch.equal(first, second) and first_history == second_history
@@ -137,7 +162,7 @@ def test_dropout_is_seeded_and_leaves_the_global_generator_alone():
             net = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 1))
         trainer = make(lambda batch, step: {"square": net(batch).square().mean()}, {"net": net})
         run(trainer, 3)
-        return trainer.history["loss"]
+        return trainer.state.history["loss"]
 
     state = torch.get_rng_state()
     assert once() == once()
@@ -151,7 +176,7 @@ def test_history_has_one_value_per_epoch():
     point = Point()
     trainer = make(quadratic(point), {"point": point})
     assert run(trainer, 7) == 7
-    assert {name: len(values) for name, values in trainer.history.items()} == {
+    assert {name: len(values) for name, values in trainer.state.history.items()} == {
         "square": 7,
         "constant": 7,
         "loss": 7,
@@ -162,7 +187,9 @@ def test_loss_is_the_sum_of_the_terms():
     point = Point()
     trainer = make(quadratic(point), {"point": point})
     run(trainer, 3)
-    terms = zip(*(trainer.history[name] for name in ("square", "constant", "loss")), strict=True)
+    terms = zip(
+        *(trainer.state.history[name] for name in ("square", "constant", "loss")), strict=True
+    )
     assert all(loss == pytest.approx(square + constant) for square, constant, loss in terms)
 
 
@@ -175,14 +202,14 @@ def test_history_is_the_mean_over_rows():
         batch_size=4,
     )
     run(trainer, 1)
-    assert trainer.history["mean"][0] == pytest.approx(float(trainer.rows.X.mean()), abs=1e-6)
+    assert trainer.state.history["mean"][0] == pytest.approx(float(trainer.rows.X.mean()), abs=1e-6)
 
 
 def test_best_loss_is_the_smallest():
     point = Point()
     trainer = make(quadratic(point), {"point": point})
     run(trainer, 10)
-    assert trainer.best_loss == min(trainer.history["loss"])
+    assert trainer.state.best_loss == min(trainer.state.history["loss"])
 
 
 def test_steps_know_their_rows():
@@ -250,8 +277,8 @@ def test_a_callback_stops_the_run():
 
     point = Point()
     trainer = make(quadratic(point), {"point": point})
-    assert trainer.run(10, on_epoch=until_third) == 3
-    assert len(trainer.history["loss"]) == 3
+    assert run(trainer, 10, until_third) == 3
+    assert len(trainer.state.history["loss"]) == 3
 
 
 def _scripted(values, point):
@@ -267,21 +294,22 @@ def _scripted(values, point):
 def test_tol_stops_where_the_loss_stays():
     point = Point()
     objective = _scripted([5.0, 4.0, 3.0, 2.95, 2.94, 2.93, 1.0, 0.0], point)
-    trainer = make(objective, {"point": point}, batch_size=20)
-    assert run(trainer, 8, tol=0.1, n_iter_no_change=3) == 6
+    trainer = make(objective, {"point": point}, batch_size=20, tol=0.1, n_iter_no_change=3)
+    assert run(trainer, 8) == 6
 
 
 def test_without_tol_every_epoch_is_run():
     point = Point()
-    trainer = make(_scripted([1.0] * 8, point), {"point": point}, batch_size=20)
-    assert run(trainer, 8, n_iter_no_change=2) == 8
+    objective = _scripted([1.0] * 8, point)
+    trainer = make(objective, {"point": point}, batch_size=20, n_iter_no_change=2)
+    assert run(trainer, 8) == 8
 
 
 def test_patience_begins_anew_with_every_gain():
     point = Point()
     objective = _scripted([5.0, 5.0, 4.0, 4.0, 3.0, 3.0, 3.0, 3.0], point)
-    trainer = make(objective, {"point": point}, batch_size=20)
-    assert run(trainer, 8, tol=0.1, n_iter_no_change=3) == 8
+    trainer = make(objective, {"point": point}, batch_size=20, tol=0.1, n_iter_no_change=3)
+    assert run(trainer, 8) == 8
 
 
 class Counter(nn.Module):
@@ -302,8 +330,9 @@ class Counter(nn.Module):
 
 def _counting(best, **options):
     counter = Counter(best)
-    trainer = make(counter.objective, {"counter": counter}, batch_size=20, learning_rate_init=1e-9)
-    n_iter = run(trainer, 20, validation_rows=torch.tensor([1, 5, 9]), **options)
+    options = {"batch_size": 20, "learning_rate_init": 1e-9, "held_out": HELD_OUT, **options}
+    trainer = make(counter.objective, {"counter": counter}, **options)
+    n_iter = run(trainer, 20)
     return trainer, counter, n_iter
 
 
@@ -319,19 +348,21 @@ def test_early_stopping_waits_for_its_patience():
 
 def test_early_stopping_records_the_validation_loss():
     trainer, _, n_iter = _counting(4, n_iter_no_change=3)
-    assert trainer.history["validation_loss"] == pytest.approx([3, 2, 1, 0, 1, 2, 3], abs=1e-5)
-    assert trainer.best_loss == pytest.approx(0, abs=1e-5)
+    assert trainer.state.history["validation_loss"] == pytest.approx(
+        [3, 2, 1, 0, 1, 2, 3], abs=1e-5
+    )
+    assert trainer.state.best_loss == pytest.approx(0, abs=1e-5)
 
 
 def test_held_out_rows_are_not_trained_on():
-    point, seen, held_out = Point(), [], torch.tensor([1, 5, 9])
+    point, seen = Point(), []
 
     def objective(batch, step):
         if step.training:
             seen.append(step.rows)
         return quadratic(point)(batch, step)
 
-    run(make(objective, {"point": point}), 1, validation_rows=held_out)
+    run(make(objective, {"point": point}, held_out=HELD_OUT), 1)
     assert not set(torch.cat(seen).tolist()) & {1, 5, 9}
 
 
@@ -343,7 +374,7 @@ def test_validation_draws_the_same_noise_every_epoch():
             noise.append(float(torch.rand((), generator=step.generator)))
         return quadratic(point)(batch, step)
 
-    run(make(objective, {"point": point}), 3, validation_rows=torch.tensor([1, 5, 9]))
+    run(make(objective, {"point": point}, held_out=HELD_OUT), 3)
     assert noise == [noise[0]] * 3
 
 
@@ -355,7 +386,7 @@ def test_validation_is_in_evaluation_mode_without_gradients():
             modes.append((point.training, torch.is_grad_enabled()))
         return quadratic(point)(batch, step)
 
-    run(make(objective, {"point": point}), 1, validation_rows=torch.tensor([1, 5, 9]))
+    run(make(objective, {"point": point}, held_out=HELD_OUT), 1)
     assert modes == [(False, False)]
 
 
@@ -387,7 +418,9 @@ def test_history_of_a_run_that_recovered_is_finite():
 
     trainer = make(objective, {"point": point})
     run(trainer, 5)
-    assert len(trainer.history["loss"]) == 5 and np.isfinite(trainer.history["loss"]).all()
+    assert (
+        len(trainer.state.history["loss"]) == 5 and np.isfinite(trainer.state.history["loss"]).all()
+    )
 
 
 def test_steps_are_smaller_after_a_rollback():
@@ -472,6 +505,7 @@ def test_weights_before_a_fatal_loss_are_kept():
     trainer = make(objective, {"point": point}, batch_size=20, learning_rate_init=0.1)
     with pytest.raises(NonFiniteLossError, match="epoch 2"):
         run(trainer, 5)
+    assert trainer.finish() and trainer.state.epoch == 2
     torch.testing.assert_close(place(trainer), torch.full((2,), -0.2))
 
 
@@ -503,26 +537,31 @@ def _interrupted(in_epoch):
     return make(objective, {"point": point}), places
 
 
+def run_until_interrupted(trainer, n_epochs):
+    """Whether an epoch counts when the interrupt has come through."""
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(n_epochs, on_epoch=quietly)
+    return trainer.finish()
+
+
 def test_an_interrupt_keeps_the_last_complete_epoch():
     trainer, places = _interrupted(in_epoch=3)
-    with pytest.warns(ConvergenceWarning, match="interrupted by the user after 2 epochs"):
-        n_iter = run(trainer, 10)
-    assert n_iter == len(trainer.history["loss"]) == 2
+    assert run_until_interrupted(trainer, 10)
+    assert trainer.state.epoch == len(trainer.state.history["loss"]) == 2
     assert torch.equal(place(trainer), places[8])
 
 
 def test_an_interrupt_leaves_modules_for_use():
     trainer, _ = _interrupted(in_epoch=3)
-    with pytest.warns(ConvergenceWarning):
-        run(trainer, 10)
-    assert not trainer.modules.training
-    assert trainer.modules["point"].place.grad is None
+    run_until_interrupted(trainer, 10)
+    assert not trainer.model.training
+    assert trainer.model.point.place.grad is None
 
 
 def test_an_interrupt_in_the_first_epoch_keeps_the_start():
     trainer, places = _interrupted(in_epoch=1)
-    with pytest.warns(ConvergenceWarning, match="after 0 epochs"):
-        assert run(trainer, 10) == 0
+    assert not run_until_interrupted(trainer, 10)
+    assert trainer.state.epoch == 0 and not any(trainer.state.history.values())
     assert torch.equal(place(trainer), places[0])
 
 
@@ -531,16 +570,17 @@ def test_an_interrupt_keeps_the_state_of_the_optimiser():
     point = Point()
     before = make(quadratic(point), {"point": point})
     run(before, 3)
-    state = before.optimiser_state()
+    state = copy.deepcopy(before.optimiser_state())
 
     def objective(batch, step):
         raise KeyboardInterrupt
 
     trainer = make(objective, {"point": point})
     trainer.load_optimiser_state(state)
-    with pytest.warns(ConvergenceWarning):
-        run(trainer, 1)
-    assert trainer.optimiser_state()[0]["state"].keys() == state[0]["state"].keys()
+    assert not run_until_interrupted(trainer, 1)
+    kept = trainer.optimiser_state()[0]["state"]
+    assert kept.keys() == state[0]["state"].keys()
+    assert all(torch.equal(kept[0][name], value) for name, value in state[0]["state"][0].items())
 
 
 def test_optimiser_state_goes_on_where_it_was():
@@ -570,75 +610,63 @@ def test_other_errors_are_not_caught():
 # The inner problem.
 
 
-class Game:
+class Game(Trainable):
     """A point, and an inner point that learns something else."""
 
-    def __init__(self, **options):
-        self.outer, self.inner = Point(), Point()
-        self.calls = {"inner": 0, "outer": 0}
-        self.trainer = make(
-            self._objective,
-            {"outer": self.outer, "inner": self.inner},
-            inner_objective=self._inner,
-            inner_names=("inner",),
-            **options,
-        )
+    inner = ("inside",)
 
-    def _objective(self, batch, step):
+    def __init__(self, n_inner=1):
+        super().__init__()
+        self.outside, self.inside = Point(), Point()
+        self.n_inner = n_inner
+        self.calls = {"inner": 0, "outer": 0}
+
+    def terms(self, batch, step):
         self.calls["outer"] += 1
         # Its gradient reaches the inner point, which is not to follow it.
-        return {"outer": (self.outer.place - TARGET).square().sum() + self.inner.place.sum()}
+        return {"outer": (self.outside.place - TARGET).square().sum() + self.inside.place.sum()}
 
-    def _inner(self, batch, step):
+    def inner_terms(self, batch, step):
         self.calls["inner"] += 1
-        return {"inner": (self.inner.place + TARGET).square().sum() + self.outer.place.sum()}
+        return {"inner": (self.inside.place + TARGET).square().sum() + self.outside.place.sum()}
 
 
 @pytest.mark.parametrize("n_inner", [1, 3])
-def test_inner_objective_is_called_n_inner_times_per_step(n_inner):
-    game = Game(n_inner=n_inner)
-    run(game.trainer, 2)
+def test_inner_terms_are_asked_for_n_inner_times_per_step(n_inner):
+    game = Game(n_inner)
+    run(trainer_of(game), 2)
     assert game.calls == {"inner": 8 * n_inner, "outer": 8}
 
 
 def test_each_objective_moves_its_own_modules():
-    game = Game(learning_rate="cosine")
-    run(game.trainer, 100)
-    torch.testing.assert_close(game.outer.place.detach(), TARGET, rtol=0, atol=1e-2)
-    torch.testing.assert_close(game.inner.place.detach(), -TARGET, rtol=0, atol=1e-2)
+    game = Game()
+    run(trainer_of(game, learning_rate="cosine"), 100)
+    torch.testing.assert_close(game.outside.place.detach(), TARGET, rtol=0, atol=1e-2)
+    torch.testing.assert_close(game.inside.place.detach(), -TARGET, rtol=0, atol=1e-2)
 
 
 def test_inner_terms_are_not_in_the_history():
-    game = Game()
-    run(game.trainer, 2)
-    assert set(game.trainer.history) == {"outer", "loss"}
-
-
-def test_inner_learning_rate_is_its_own():
-    game = Game(n_inner=1, inner_learning_rate=0.5, learning_rate_init=0.01, batch_size=20)
-    run(game.trainer, 1)  # one step, and the first step of Adam is the learning rate
-    torch.testing.assert_close(game.outer.place.detach().abs(), torch.full((2,), 0.01))
-    torch.testing.assert_close(game.inner.place.detach().abs(), torch.full((2,), 0.5))
+    trainer = trainer_of(Game())
+    run(trainer, 2)
+    assert set(trainer.state.history) == {"outer", "loss"}
 
 
 def test_a_rollback_covers_the_inner_modules():
-    game, places = Game(batch_size=20), []
-    inner = game.trainer.inner_objective
+    places = []
 
-    def failing(batch, step):
-        places.append(game.inner.place.detach().clone())
-        terms = inner(batch, step)
-        return {
-            name: value * (math.nan if len(places) == 3 else 1) for name, value in terms.items()
-        }
+    class Failing(Game):
+        def inner_terms(self, batch, step):
+            places.append(self.inside.place.detach().clone())
+            factor = math.nan if len(places) == 3 else 1
+            return {name: factor * v for name, v in super().inner_terms(batch, step).items()}
 
-    game.trainer.inner_objective = failing
-    run(game.trainer, 4)
-    assert torch.equal(places[3], places[2]) and game.inner.place.isfinite().all()
+    game = Failing()
+    run(trainer_of(game, batch_size=20), 4)
+    assert torch.equal(places[3], places[2]) and game.inside.place.isfinite().all()
 
 
 def test_nothing_is_warned_about():
     point = Point()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run(make(quadratic(point), {"point": point}), 3, validation_rows=torch.tensor([0, 1, 2]))
+        run(make(quadratic(point), {"point": point}, held_out=HELD_OUT), 3)

@@ -44,7 +44,8 @@ class _Envelope(torch.autograd.Function):
         report.append(outcome.info)
         ctx.name = name
         ctx.save_for_backward(*tensors, *(outcome.gradients.get(key) for key in names))
-        return first.new_full((), outcome.value)
+        # Not new_full, which refuses what is beyond the range of the dtype.
+        return torch.tensor(outcome.value, dtype=first.dtype, device=first.device)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:

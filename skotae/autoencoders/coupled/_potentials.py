@@ -28,22 +28,37 @@ class DualNetworks(nn.Module):
         return epsilon * self.v_net(z)[:, 0]
 
 
-class DualTable:
+class DualTable(nn.Module):
     """One potential for each training row, moved towards mini-batch solutions.
 
     A plan that follows each mini-batch alone would inherit its sampling noise: how many
-    rows of a mode it happens to hold. The average over mini-batches does not.
+    rows of a mode it happens to hold. The average over mini-batches does not. The table is
+    there while a fit goes on.
     """
 
-    def __init__(self, n_rows: int, device: torch.device):
-        self.values = torch.zeros(n_rows, device=device)
+    values: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the rows of a fit."""
+        self.register_buffer("values", None)
         self._n_moves = 0
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"n_moves": self._n_moves}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        self._n_moves = state["n_moves"]
 
     def move(
         self,
         log_kernel: Tensor,
         log_b: Tensor,
         rows: Tensor | None,
+        n_rows: int,
         *,
         n_steps: int,
         unit: float,
@@ -59,6 +74,8 @@ class DualTable:
             Logarithms of the weights of the draws.
         rows : Tensor of shape (n,) or None
             Row numbers; None solves for new rows and stores nothing.
+        n_rows : int
+            Number of training rows.
         n_steps : int
             Number of Sinkhorn iterations.
         unit : float
@@ -76,6 +93,8 @@ class DualTable:
         if rows is None:
             start = log_kernel.new_zeros(len(log_kernel))
         else:
+            if self.values is None:
+                self.values = log_kernel.new_zeros(n_rows, dtype=torch.float32)
             rows = rows.to(self.values.device)
             start = self.values[rows] / unit
         f = start
@@ -83,7 +102,7 @@ class DualTable:
             g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
             f = -(g + log_b + log_kernel).logsumexp(1)
         f = f - f.mean() + start.mean()
-        if rows is None:
+        if rows is None or self.values is None:
             return f
         self._n_moves += 1
         share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
@@ -108,26 +127,47 @@ def log_shares(decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float)
     return ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
 
 
-class PrincipalDraws:
+class PrincipalDraws(nn.Module):
     """From prior draws to the Gaussian of the first principal components of rows.
 
-    For normal draws and Gaussian rows of as many features it is the optimal transport. With
-    `bounded`, no value is beyond those of the rows.
+    For normal draws and Gaussian rows of as many features it is the optimal transport. It is
+    there while a fit starts from it.
     """
 
-    def __init__(self, X: np.ndarray, n_components: int, bounded: bool, device: torch.device):
+    centre: Tensor | None
+    scaled: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the rows of a fit."""
+        self.register_buffer("centre", None)
+        self.register_buffer("scaled", None)
+        self._bounds: list[float] | None = None
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"bounds": self._bounds}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self._bounds = state["bounds"]
+
+    def find(self, X: np.ndarray, n_components: int, bounded: bool) -> None:
+        """The components of rows; with `bounded`, no draw is beyond the rows' values."""
         centre = X.mean(axis=0)
         _, sizes, directions = np.linalg.svd(X - centre, full_matrices=False)
         scaled = directions[:n_components] * (sizes[:n_components, None] / math.sqrt(len(X)))
-        self.bounds = (float(X.min()), float(X.max())) if bounded else None
+        self._bounds = [float(X.min()), float(X.max())] if bounded else None
         self.centre, self.scaled = (
-            torch.tensor(part, dtype=torch.float32, device=device) for part in (centre, scaled)
+            torch.tensor(part, dtype=torch.float32) for part in (centre, scaled)
         )
 
-    def __call__(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor) -> Tensor:
+        assert self.centre is not None and self.scaled is not None
         unit = (z - z.mean(0)) / z.std(0).clamp_min(1e-6)
         drawn = self.centre + unit[:, : len(self.scaled)] @ self.scaled
-        return drawn if self.bounds is None else drawn.clamp(*self.bounds)
+        return drawn if self._bounds is None else drawn.clamp(*self._bounds)
 
 
 def full_dual(

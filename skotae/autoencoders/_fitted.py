@@ -1,0 +1,255 @@
+"""A fitted estimator at rest: its model, copies of it in other dtypes, pickles."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skotae.autoencoders._inference import DTYPES, Inference
+from skotae.autoencoders._model import Blueprint, Model
+from skotae.autoencoders._snapshot import changed_parameters, copied_parameters, on_cpu
+from skotae.exceptions import InconsistentVersionWarning
+from skotae.persistence import save
+from skotae.priors import PRIORS
+from skotae.priors.base import BasePrior
+from skotae.utils._random import borrowed_global_generator
+from skotae.utils._registry import resolve_part
+from skotae.utils._torch import ambient, module_in
+
+# Of models: the state of their weights, and their copies in float64. Inference changes no
+# attribute of an estimator.
+_WIDE: WeakKeyDictionary[Model, tuple[tuple[tuple[int, int], ...], Model]] = WeakKeyDictionary()
+
+# Of every fitted estimator, beside its model.
+NEEDED = (
+    *("n_features_in_", "n_components_", "n_iter_", "history_", "best_loss_"),
+    *("data_mean_", "data_scale_", "data_min_", "data_max_", "_dtype", "_container", "_seed"),
+)
+
+
+class ModelPart:
+    """A fitted attribute that is a part of the model: ``encoder_ = ModelPart("encoder")``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the part in the model.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __set_name__(self, owner: type, public: str) -> None:
+        self.public = public
+
+    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+        if estimator is None:
+            return self
+        part = getattr(vars(estimator).get("model_"), self.name, None)
+        if part is None:
+            raise AttributeError(
+                f"{type(estimator).__name__!r} object has no attribute {self.public!r}"
+            )
+        return part
+
+    def __set__(self, estimator: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{self.public} is a part of model_ and cannot be replaced by itself; expected "
+            f"an assignment to model_.{self.name}."
+        )
+
+
+class FittedEstimator(BaseEstimator):
+    """Base of everything that has a model: what it is built from, and what is kept of it."""
+
+    _model_class: ClassVar[type[Model]]
+    _default_prior = "normal"
+    # Fitted attributes that the model is built from, beside parameters and widths.
+    _measured: tuple[str, ...] = ()
+
+    model_: Model
+    data_mean_: np.ndarray
+    data_scale_: float
+    n_features_in_: int
+    n_components_: int
+    device_: torch.device
+    n_iter_: int
+    prior_ = ModelPart("prior")
+    # Parameters as they were at the fit; what pickles leave out for being as they still are.
+    _params: SimpleNamespace
+    _seed: int
+    # What inference in float64 computes in; float32 where the networks hold on to that.
+    _widest: torch.dtype = torch.float32
+    # Whether networks draw from torch's global generator in training, and in evaluation mode.
+    _draws: tuple[bool, bool] = (True, False)
+    _optimiser_state: list[dict[str, Any]] | None
+
+    def _check_values(self, X: np.ndarray) -> None:
+        """Raise a ValueError for values that the model is not defined for."""
+
+    # --- the model ---------------------------------------------------------------------
+
+    def _blueprint(self) -> Blueprint:
+        """What the model is built from: no rows, and nothing that can change after the fit."""
+        return Blueprint(
+            owner=type(self).__name__,
+            n_features=self.n_features_in_,
+            n_components=self.n_components_,
+            params=self._params,
+            prior=self._resolve_prior(),
+            cost=getattr(self, "cost_", None),
+            measured=SimpleNamespace(**{name: getattr(self, name) for name in self._measured}),
+        )
+
+    def _build_model(self) -> Model:
+        with borrowed_global_generator(self._seed):
+            return self._model_class(self._blueprint())
+
+    def _resolve_prior(self) -> BasePrior:
+        prior = self._params.prior
+        return resolve_part(prior, "prior", PRIORS, BasePrior, default=self._default_prior)
+
+    # --- inference ---------------------------------------------------------------------
+
+    def _check(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
+        self._check_values(X)
+        return X
+
+    def _inference(self, dtype: Any) -> Inference:
+        """The model for arrays of a dtype.
+
+        Training is in float32; inference is in the dtype of X, so that a row gives the same
+        code alone and within a batch, to the accuracy of its dtype.
+        """
+        dtype = np.dtype(dtype)
+        model, device = self.model_, self.device_
+        if dtype == np.float64 and self._widest == torch.float64:
+            model = self._wide_model()
+            device = torch.device("cpu") if device.type == "mps" else device
+        seed = self._seed if self._draws[1] else None
+        return Inference(model, device, self.data_mean_, self.data_scale_, dtype, seed)
+
+    def _wide_model(self) -> Model:
+        """A copy of the model in float64, made anew when weights have changed."""
+        model = self.model_
+        tensors = (*model.parameters(), *model.buffers())
+        versions = tuple((part.data_ptr(), part._version) for part in tensors)
+        kept = _WIDE.get(model)
+        if kept is not None and kept[0] == versions:
+            return kept[1]
+        wide = module_in(model, torch.float64)
+        if wide is not model:
+            _WIDE[model] = versions, wide
+        return wide
+
+    def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
+        """What rows, and draws from the prior, are turned into, of each kind."""
+        yield from ()
+
+    def _gives_numbers(self, X: np.ndarray, n: int = 64) -> bool:
+        """Whether all `_results` are finite, in the units and the dtype of the data.
+
+        The first n rows stand for all, unless their numbers come near the end of the range.
+        """
+        # In float64 the range is wider: what is finite here is finite there.
+        inference = replace(self._inference(np.float32), dtype=X.dtype)
+        with ambient(), np.errstate(all="ignore"):
+            for start in range(0, len(X), n):
+                large = False
+                for part in self._results(inference, X[start : start + n]):
+                    largest = np.abs(part).max()
+                    if not np.isfinite(largest):
+                        return False
+                    large |= bool(largest > np.finfo(X.dtype).max / 1e8)
+                if not large:
+                    break
+        return True
+
+    # --- scikit-learn ------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_iter_")
+
+    def save(self, path):
+        """Write the estimator, fitted or not, to one file without code.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, by custom ``*.safetensors``; one that is there is replaced in one step.
+
+        Returns
+        -------
+        None
+
+        Raises
+        ------
+        UnsavableError
+            If a parameter is something that a file without code cannot hold, such as a lambda.
+        OSError
+            If the disk does not do it.
+
+        See Also
+        --------
+        skotae.load : The other way round.
+        """
+        save(self, path)
+
+    def __copy__(self):
+        """Another estimator with the same parameters and the same model."""
+        twin = type(self)(**self.get_params(deep=False))
+        twin.__dict__.update(vars(self))
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {k: v for k, v in super().__getstate__().items() if k != "_run"}
+        if "model_" in state:
+            now = self.get_params(deep=False)
+            changed = changed_parameters(self._params, now)
+            state.update(
+                model_=on_cpu(dict(self.model_.state_dict())),
+                device_=torch.device("cpu"),
+                _params={name: getattr(self._params, name) for name in changed},
+                _optimiser_state=on_cpu(self._optimiser_state),
+                _skotae_version=version("skotae"),
+            )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        weights, written_by = state.pop("model_", None), state.pop("_skotae_version", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        if written_by != version("skotae"):
+            warnings.warn(
+                InconsistentVersionWarning(type(self).__name__, written_by, version("skotae")),
+                stacklevel=2,
+            )
+        try:
+            now = self.get_params(deep=False)
+            self._params = copied_parameters({**now, **self._params})
+            for name in (*NEEDED, *self._measured):
+                getattr(self, name)
+            with ambient():
+                self.model_ = self._build_model()
+                self.model_.load_state(weights)
+                self.model_.eval()
+        except (AttributeError, KeyError, RuntimeError) as error:
+            raise ValueError(
+                f"This {type(self).__name__} was saved by skotae {written_by}, and skotae "
+                f"{version('skotae')} cannot make a model of it ({error}). Load it with the "
+                "version that saved it, or fit it again."
+            ) from error

@@ -1,0 +1,207 @@
+"""The room of what training changes: one module for each fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skotae.autoencoders._modules import Decoder, Encoder
+from skotae.costs.base import BaseCost
+from skotae.networks import MLP, build_network
+from skotae.priors.base import BasePrior
+from skotae.training import Trainable
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """Shapes and numbers: all that a model is built from, before it has seen a row.
+
+    Attributes
+    ----------
+    owner : str
+        Name of the estimator's class, for messages.
+    n_features, n_components : int
+        Width of rows and of codes.
+    params : SimpleNamespace
+        The estimator's parameters, as they were at the fit.
+    prior : BasePrior
+    cost : BaseCost or None
+        None where nothing is decoded.
+    measured : SimpleNamespace
+        Numbers that the estimator took from the training data, by the names of its fitted
+        attributes (``data_scale_``, ``cost_scale_``).
+    """
+
+    owner: str
+    n_features: int
+    n_components: int
+    params: SimpleNamespace
+    prior: BasePrior
+    cost: BaseCost | None
+    measured: SimpleNamespace
+
+    def network(self, which: str, n_in: int, n_out: int) -> nn.Module:
+        """The user's network for a role, or an MLP as the parameters describe it."""
+        spec = getattr(self.params, which, None)
+        if spec is None:
+            sizes = np.atleast_1d(np.asarray(self.params.hidden_layer_sizes)).tolist()
+            if which == "decoder":
+                sizes = sizes[::-1]
+            spec = MLP(tuple(sizes), self.params.activation)
+        return build_network(spec, n_in, n_out, which)
+
+    def encoder_network(self, width: int) -> nn.Module:
+        """From rows to `width` outputs."""
+        return self.network("encoder", self.n_features, width)
+
+    def head(self) -> nn.Module:
+        """The layer onto the support of the prior."""
+        return self.prior.head(self.n_components)
+
+    def decoder(self) -> Decoder:
+        """From codes to rows, with the head and the scale that the cost asks for."""
+        assert self.cost is not None
+        net = self.network("decoder", self.n_components, self.n_features)
+        measured = self.measured
+        cost = self.cost.build(self.n_features, measured.data_scale_, measured.data_mean_)
+        return Decoder(net, cost)
+
+
+class Model(Trainable):
+    """Networks, heads, prior, and whatever else training changes; and what it minimises.
+
+    A subclass writes `terms`, and `make_networks` where it has more than its base. All that
+    changes is a parameter, a buffer or extra state of a module. The constructor sees shapes
+    and numbers alone; what the data give is written into its tensors afterwards.
+
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+
+    Attributes
+    ----------
+    params : SimpleNamespace
+        The estimator's parameters, as they were at the fit.
+    n_components : int
+        Dimension d of the codes.
+    prior : BasePrior or nn.Module
+        The prior in use; a module where it learns.
+    """
+
+    # What the prior has to have: methods, a support. (None: any.)
+    prior_needs: tuple[str, ...] = ()
+    prior_support: str | None = None
+    # Whether the objective has a gradient for the prior's own weights.
+    learns_prior = False
+
+    def __init__(self, plan: Blueprint):
+        super().__init__()
+        self.params = plan.params
+        self.n_components = plan.n_components
+        self.prior: Any = plan.prior.build(plan.n_components)
+        if isinstance(self.prior, nn.Module) and not self.learns_prior:
+            raise ValueError(
+                f"prior={plan.prior!r} has parameters that {plan.owner} does not learn; "
+                "expected a fixed prior, or an estimator that can, such as SinkhornAE."
+            )
+        self.make_networks(plan)
+
+    def make_networks(self, plan: Blueprint) -> None:
+        """Everything with weights; torch's global generator is seeded while this runs."""
+
+    def prior_draws(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        """As many draws from the prior as `like` has rows, in its dtype."""
+        return self.prior.sample(len(like), self.n_components, generator, dtype=like.dtype)
+
+    def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """Codes that samples are decoded from: draws from the prior."""
+        return self.prior.sample(n, self.n_components, generator, dtype=dtype)
+
+
+class EncodingModel(Model):
+    """Base of the models with an encoder.
+
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+    """
+
+    @property
+    def posterior_width(self) -> int:
+        """Width of the encoder network's output."""
+        return self.n_components
+
+    def make_networks(self, plan: Blueprint) -> None:
+        self.encoder: Any = self.make_encoder(plan.encoder_network(self.posterior_width), plan)
+        super().make_networks(plan)
+
+    def make_encoder(self, net: nn.Module, plan: Blueprint) -> nn.Module:
+        """Codes from what a network makes of rows."""
+        return Encoder(net, plan.head())
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Codes of standardised rows: posterior means, or draws if a generator is given."""
+        return self.encoder(x) if generator is None else self.encoder.sample(x, generator)
+
+    def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        return {"encoder": self.encode(batch), **super().outputs(batch, generator)}
+
+
+class GeneratingModel(Model):
+    """Base of the models with a decoder.
+
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+    """
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.decoder = plan.decoder()
+
+    def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Standardised rows of codes: means of the likelihood, or draws with a generator."""
+        y = self.decoder(z)
+        return y if generator is None else self.decoder.cost.draw(y, generator)
+
+    def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        codes = self.draw_codes(len(batch), generator, batch.dtype)
+        return {**super().outputs(batch, generator), "decoder": self.decode(codes)}
+
+
+class AutoencoderModel(EncodingModel, GeneratingModel):
+    """Base of the models with an encoder and a decoder.
+
+    Parameters
+    ----------
+    plan : Blueprint
+        What it is built from.
+    """
+
+    def make_networks(self, plan: Blueprint) -> None:
+        super().make_networks(plan)
+        self.cost_scale: float = plan.measured.cost_scale_
+
+    def reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
+        """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
+        return self.decoder.cost_of(x, z).mean() / self.cost_scale
+
+    def row_costs(self, x: Tensor) -> Tensor:
+        """Cost of reconstructing each row."""
+        return self.decoder.cost_of(x, self.encode(x))
+
+    def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        outputs = super().outputs(batch, generator)
+        return {**outputs, "decoder of codes": self.decode(self.encode(batch))}
+
+    def costs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        return {"reconstruction": self.row_costs(batch)}

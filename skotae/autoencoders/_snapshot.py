@@ -1,0 +1,57 @@
+"""Parameters as they were at a fit, and a fitted estimator as plain values."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+
+def copied_parameters(parameters: dict[str, Any]) -> SimpleNamespace:
+    """Parameters that stay what they are, whatever becomes of the estimator's."""
+    return SimpleNamespace(**{name: _copied(value) for name, value in parameters.items()})
+
+
+def _copied(value: Any) -> Any:
+    """Parts and containers are copied; modules, functions and the like keep their identity."""
+    if isinstance(value, BaseEstimator) and not isinstance(value, type):
+        parameters = value.get_params(deep=False).items()
+        return type(value)(**{name: _copied(each) for name, each in parameters})
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_copied, value))
+    return value
+
+
+def changed_parameters(before: SimpleNamespace, now: dict[str, Any]) -> set[str]:
+    """Names of the parameters whose value is another one."""
+    return {name for name, value in now.items() if not _same(value, getattr(before, name, None))}
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, BaseEstimator) and type(a) is type(b):
+        parameters, others = a.get_params(deep=False), b.get_params(deep=False)
+        return all(_same(value, others[name]) for name, value in parameters.items())
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and bool(a == b)
+
+
+def on_cpu(value: Any) -> Any:
+    """A nest of dictionaries and lists with its tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {name: on_cpu(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(on_cpu, value))
+    return torch.device("cpu") if isinstance(value, torch.device) else value

@@ -1,0 +1,76 @@
+"""From a plan that spreads over everything to the one that is wanted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from skotae.training import ramp
+
+# Shares of the training: a plain autoencoder first, then cooling until here.
+WARM_SHARE = 0.3
+COOLED_SHARE = 0.7
+# A decoder that starts from principal components has its shape already. It would lose it at
+# the scale that others start from, and needs less time to cool.
+PRINCIPAL_SHARES = (0.02, 0.4)
+PRINCIPAL_SCALE = 0.4
+
+
+@dataclass(frozen=True)
+class Cooling:
+    """Epsilon of the plan and scale of the likelihood, over the progress of training.
+
+    Attributes
+    ----------
+    amortised : bool
+        Whether there is an encoder. The decoder has then taken shape before the first plan;
+        without, it takes shape while the plan is cooled.
+    principal : bool
+        Whether the decoder starts from principal components.
+    n_features : int
+    hot : float
+        What a row costs about the mean, in nats: the temperature at which the plan is spread
+        over everything.
+    final_scale : float
+        Standard deviation of a Gaussian likelihood at the end, in standardised units.
+    """
+
+    amortised: bool
+    principal: bool
+    n_features: int
+    hot: float
+    final_scale: float
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Shares of the training between which the plan is cooled."""
+        if self.amortised:
+            return WARM_SHARE, COOLED_SHARE
+        return PRINCIPAL_SHARES if self.principal else (0.0, COOLED_SHARE)
+
+    @property
+    def _start(self) -> float:
+        return PRINCIPAL_SCALE if self.principal else 1.0
+
+    def cooled(self, progress: float) -> float:
+        """How far the plan has been cooled, from 0 to 1."""
+        first, last = self.shares
+        return ramp(progress, last, first)
+
+    def heat(self, progress: float) -> float:
+        """What epsilon is multiplied by, for a cost without a scale."""
+        start = 1.0 if self.amortised else max(1.0, self._start**2 * self.hot)
+        return start ** (1.0 - self.cooled(progress))
+
+    def scale(self, progress: float, residual: float | None = None) -> float:
+        """Of a Gaussian likelihood; with the variance of the residual, one that is learned."""
+        cooled = self.cooled(progress)
+        start = 1.0 if self.amortised else self._start * 0.5 * math.sqrt(self.n_features)
+        start = max(start, self.final_scale)
+        scale = start * (self.final_scale / start) ** cooled
+        if residual is None:
+            return scale
+        # The residual is the maximum-likelihood estimate of the variance, where this ends. A
+        # plan as wide as that would never leave the mean, if it has not yet.
+        share = 1.0 if self.amortised or cooled == 1.0 else 0.5
+        return max(share * math.sqrt(residual), self.final_scale if self.amortised else scale)

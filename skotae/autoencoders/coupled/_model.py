@@ -1,0 +1,318 @@
+"""The model of the coupled variational autoencoder, and what it minimises."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from skotae.autoencoders._model import AutoencoderModel, Blueprint
+from skotae.autoencoders._modules import Encoder
+from skotae.autoencoders.coupled._bank import PosteriorBank, balanced_potentials
+from skotae.autoencoders.coupled._cooling import Cooling
+from skotae.autoencoders.coupled._potentials import (
+    DualNetworks,
+    DualTable,
+    PrincipalDraws,
+    full_dual,
+    log_shares,
+    plan_residual,
+)
+from skotae.divergences import MMD
+from skotae.training import Rows, Step
+from skotae.transport import c_transform
+from skotae.utils._random import make_generator
+
+SMALLEST_SCALE = 0.02
+# Moves of the table, with `plan_decay`, before they grow smaller.
+N_HALVING = 1000
+
+
+class CoupledModel(AutoencoderModel):
+    """A decoder, the potentials of its transport problem, and the posterior that follows."""
+
+    def make_networks(self, plan: Blueprint) -> None:
+        params = plan.params
+        if params.dual == "full" and params.potential != "network":
+            raise ValueError(
+                "dual='full' learns v(z) for any z; expected potential='network' with it, got "
+                f"potential={params.potential!r}."
+            )
+        if params.encoder is not None and not self.amortised:
+            raise ValueError(
+                f"encoder={params.encoder!r} is not used with posterior='importance'; expected "
+                "posterior='amortised' or encoder=None."
+            )
+        self.cost_scale: float = plan.measured.cost_scale_
+        self.hot: float = plan.measured._hot
+        self.n_features = plan.n_features
+        self.decoder = plan.decoder()
+        self.average: Any = None
+        self.encoder: Any = None
+        self.dual: Any = None
+        if params.plan_decay > 0:
+            self.average = copy.deepcopy(self.decoder.net).requires_grad_(False)
+        if self.amortised:
+            self.encoder = Encoder(plan.encoder_network(self.n_components), plan.head())
+        if params.potential == "network":
+            v_net = None
+            if params.dual == "full":
+                v_net = plan.network("potential_v", self.n_components, 1)
+            self.dual = DualNetworks(plan.network("potential_u", plan.n_features, 1), v_net)
+            self.inner = ("dual",)
+        self.table = DualTable()
+        self.principal = PrincipalDraws()
+        self.bank = PosteriorBank()
+        # Running mean of the residual variance per feature under the plan.
+        self._residual = 1.0
+        likelihood = self.decoder.cost
+        self.gaussian: bool = likelihood.sets_scale
+        self.learned = self.gaussian and likelihood.spec.variance == "learned"
+        self.final_scale = SMALLEST_SCALE
+        if self.gaussian:
+            likelihood.log_scale.requires_grad_(False)
+            if not self.learned:
+                variance = likelihood.spec.variance
+                self.final_scale = math.sqrt(variance) / plan.measured.data_scale_
+
+    def get_extra_state(self) -> dict[str, float]:
+        return {"residual": self._residual}
+
+    def set_extra_state(self, state: dict[str, float]) -> None:
+        self._residual = state["residual"]
+
+    @property
+    def n_inner(self) -> int:  # type: ignore[override]
+        return self.params.n_dual_steps
+
+    @property
+    def amortised(self) -> bool:
+        """Whether an encoder predicts the posterior mean."""
+        if self.params.posterior != "auto":
+            return self.params.posterior == "amortised"
+        if self.params.encoder is not None:
+            return True
+        return self.n_components > 2 and not self.discrete
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the prior is a set of weighted points."""
+        return self.prior.support == "atoms"
+
+    @property
+    def starts_from_components(self) -> bool:
+        """Whether the decoder is fitted to the data's principal components first."""
+        return self.params.init == "principal" and not (self.amortised or self.discrete)
+
+    @property
+    def cooling(self) -> Cooling:
+        """Epsilon and scale over the training, as it is this time."""
+        return Cooling(
+            amortised=self.amortised,
+            principal=self.principal.centre is not None,
+            n_features=self.n_features,
+            hot=self.hot,
+            final_scale=self.final_scale,
+        )
+
+    def temper(self, progress: float) -> float:
+        """Set the scale of the likelihood; return the epsilon of the plan."""
+        cooling = self.cooling
+        if not self.gaussian:
+            return self.params.epsilon * cooling.heat(progress)
+        residual = self._residual if self.learned else None
+        self.decoder.cost.set_scale(cooling.scale(progress, residual))
+        return self.params.epsilon
+
+    # --- codes -------------------------------------------------------------------------
+
+    def log_posterior(self, x: Tensor) -> Tensor:
+        """Logarithms of the importance weights over the bank, not normalised."""
+        bank, epsilon = self.bank, self.params.epsilon
+        return bank.log_weight - self.decoder.cost.pairwise_from_raw(x, bank.raw) / epsilon
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if generator is None and self.encoder is not None:
+            return self.encoder(x)
+        weights = self.log_posterior(x).softmax(1)
+        assert self.bank.z is not None
+        if generator is None:
+            return weights @ self.bank.z
+        return self.bank.z[torch.multinomial(weights, 1, generator=generator)[:, 0]]
+
+    def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        codes = self.draw_codes(len(batch), generator, batch.dtype)
+        outputs = {"decoder": self.decode(codes)}
+        if self.encoder is not None:
+            # Without, codes come from the bank, which is filled after training.
+            outputs["encoder"] = self.encoder(batch)
+        return outputs
+
+    def costs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        return {} if self.encoder is None else super().costs(batch, generator)
+
+    # --- training ----------------------------------------------------------------------
+
+    def weighted_draws(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Codes for a batch, and the logarithms of their weights (sum of weights: 1)."""
+        if self.discrete:
+            return self.prior.weighted_atoms(x.device, x.dtype)
+        z = self.prior_draws(x, generator)
+        return z, z.new_full((len(z),), -math.log(len(z)))
+
+    def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        epsilon = self.temper(step.progress)
+        z, log_b = self.weighted_draws(batch, step.generator)
+        params, decoder = self.params, self.decoder
+        if params.plan_decay > 0 and step.training:
+            move = get_ema_multi_avg_fn(params.plan_decay)
+            move([*self.average.parameters()], [*decoder.net.parameters()], None)
+        if step.progress < self.cooling.shares[0]:
+            if self.principal.centre is not None:
+                return self._principal_objective(z)
+            return self._warm_objective(batch, z, step)
+        raw = decoder.net(z)
+        cost = decoder.cost.pairwise_from_raw(batch, raw)
+        log_n = math.log(len(batch))
+        with torch.no_grad():
+            fixed = cost.detach()
+            if params.plan_decay > 0:
+                fixed = decoder.cost.pairwise_from_raw(batch, self.average(z))
+            u, v = self._potentials(batch, z, fixed, log_b, epsilon, step)
+            log_plan = (u[:, None] + v - fixed) / epsilon + log_b - log_n
+            # Prop. 3.2 has each draw's column normalised, q(z|x) each row.
+            if params.strategy == "primal":
+                plan = log_plan.softmax(1) / len(batch)
+            elif params.dual == "semi":
+                plan = log_plan.softmax(0) * log_b.exp()
+            else:
+                plan = log_plan.clamp_max(0.0).exp()
+            dual_value = u.mean() + (log_b.exp() * v).sum()
+            self._track_residual(batch, decoder.cost.decode(raw), plan, step)
+        moved = (plan * cost).sum()
+        terms = {"transport": moved + (dual_value - moved).detach()}
+        if self.amortised:
+            code = self.encoder(batch)
+            terms["reconstruction"] = params.anchor * self.reconstruction_cost(batch, code)
+            terms["posterior"] = self._posterior_loss(batch, code, u, epsilon)
+        return self._steadied(terms)
+
+    def _warm_objective(self, batch: Tensor, z: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """A Wasserstein autoencoder, from which the coupling starts."""
+        code = self.encoder(batch)
+        raw = self.decoder.net(code)
+        cost = self.decoder.cost.from_raw(batch, raw).mean()
+        unit = self.hot / (2.0 * self._residual) if self.gaussian else self.hot
+        with torch.no_grad():
+            plan = torch.eye(len(batch), device=batch.device) / len(batch)
+            self._track_residual(batch, self.decoder.cost.decode(raw), plan, step)
+        terms = {
+            "transport": cost.new_zeros(()),
+            "reconstruction": cost,
+            "posterior": unit * MMD()(code, z),
+        }
+        return self._steadied(terms)
+
+    def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
+        """Cost of decoding draws to the Gaussian with the data's principal components."""
+        assert self.principal.centre is not None
+        cost = self.decoder.cost.from_raw(self.principal(z), self.decoder.net(z)).mean()
+        return self._steadied({"transport": cost})
+
+    def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        """The terms with gradients that do not grow as the scale of the likelihood falls.
+
+        In nats they would grow a thousandfold, faster than Adam's averages follow.
+        """
+        if not self.gaussian:
+            return terms
+        share = float(self.decoder.cost.scale) ** 2
+        return {name: share * term + (1.0 - share) * term.detach() for name, term in terms.items()}
+
+    def _posterior_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
+        """-log q(z|x) at the encoder's code, up to a constant; teaches the encoder alone."""
+        # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
+        loss = -log_shares(self.decoder, x, code, u, epsilon).mean()
+        if hasattr(self.prior, "log_prob"):
+            loss = loss - self.prior.log_prob(code).mean()
+        return epsilon * loss
+
+    def _potentials(
+        self, x: Tensor, z: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, step: Step
+    ) -> tuple[Tensor, Tensor]:
+        """u of the rows and v of the draws, in the units of the cost."""
+        if self.params.potential == "network":
+            u = self.dual.u(x, epsilon)
+            if self.params.dual == "full":
+                return u, self.dual.v(z, epsilon)
+        else:
+            u = epsilon * self.table.move(
+                cost / -epsilon,
+                log_b,
+                step.rows if step.training else None,
+                step.n_rows,
+                n_steps=self.params.n_dual_steps,
+                unit=self._table_unit(epsilon),
+                n_halving=N_HALVING if self.params.plan_decay > 0 else None,
+            )
+        return u, c_transform(u, cost, epsilon)
+
+    def _table_unit(self, epsilon: float) -> float:
+        """What stored potentials are multiplied by, to outlast a change of scale."""
+        return epsilon * float(self.decoder.cost.scale) ** 2 if self.gaussian else epsilon
+
+    def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
+        """Running mean of the residual variance per feature under the plan."""
+        if not (self.gaussian and self.learned and step.training):
+            return
+        residual = plan_residual(x, y, plan).item()
+        if math.isfinite(residual):
+            self._residual += 0.1 * (max(1e-6, residual) - self._residual)
+
+    def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        """Minus the dual value, as a function of the potential networks."""
+        epsilon = self.temper(step.progress)
+        with torch.no_grad():
+            z, log_b = self.weighted_draws(batch, step.generator)
+            net = self.average if self.params.plan_decay > 0 else self.decoder.net
+            cost = self.decoder.cost.pairwise_from_raw(batch, net(z))
+        u = self.dual.u(batch, epsilon)
+        if self.params.dual == "full":
+            value = full_dual(u, self.dual.v(z, epsilon), cost, log_b, epsilon, step.n_rows)
+        else:
+            value = u.mean() + (log_b.exp() * c_transform(u, cost, epsilon)).sum()
+        return {"dual": -value / self.hot}
+
+    @torch.no_grad()
+    def fill_bank(self, rows: Rows, seed: int) -> None:
+        """The end of a fit: prior draws with what the posterior needs to know of them."""
+        params, epsilon = self.params, self.temper(1.0)
+        generator = make_generator(seed, rows.device)
+        some = torch.randperm(len(rows), generator=make_generator(seed))[: params.n_bank]
+        x = rows[some]
+        if self.discrete:
+            z, log_b = self.prior.weighted_atoms(rows.device, x.dtype)
+        else:
+            z = self.prior.sample(params.n_bank, self.n_components, generator)
+            log_b = z.new_full((len(z),), -math.log(len(z)))
+        raw = self.decoder.net(z)
+        cost = self.decoder.cost.pairwise_from_raw(x, raw)
+        if params.dual == "full":
+            v = self.dual.v(z, epsilon)
+        elif params.potential == "network":
+            v = c_transform(self.dual.u(x, epsilon), cost, epsilon)
+        elif params.n_bank_steps > 0:
+            v = balanced_potentials(cost, log_b.exp(), epsilon, params.n_bank_steps)
+        else:
+            table = self.table.values
+            u = x.new_zeros(len(x)) if table is None else table[some]
+            u = u.to(cost) * (epsilon / self._table_unit(epsilon))
+            v = c_transform(u, cost, epsilon)
+        self.bank.fill(z, raw, v / epsilon + log_b)
+        self.table.clear()
+        self.principal.clear()

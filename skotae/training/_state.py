@@ -1,0 +1,158 @@
+"""The one object that a training run changes: kept, rolled back, saved and restored whole."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from skotae.training.base import Trainable
+from skotae.utils._random import GlobalStream
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a run goes back to: the end of an epoch whose losses were finite.
+
+    Parts of it are never changed: what is newer is another object.
+    """
+
+    epoch: int
+    weights: dict[str, Any]
+    optimisers: list[dict[str, Any]]
+    best_loss: float
+    best_weights: dict[str, Any] | None
+    patience: int
+
+
+class TrainingState:
+    """A run as it stands: model, optimisers, generators, history, and the last good moments.
+
+    Parameters
+    ----------
+    model : Trainable
+    optimisers : list of Optimizer
+    generators : dict of str to torch.Generator
+        One for each stream of random numbers.
+    networks : GlobalStream
+        What dropout and the like draw from.
+    history : dict of str to list of float
+        Epochs of earlier fits; this run's are added to it.
+    patience : int
+        Epochs without improvement that are left.
+    best_before : float, default=inf
+        Least loss of earlier fits.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of epochs of this run that count.
+    step_factor : float
+        What the learning rate is multiplied by, after losses that were not finite.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        optimisers: list[torch.optim.Optimizer],
+        generators: dict[str, torch.Generator],
+        networks: GlobalStream,
+        history: dict[str, list[float]],
+        patience: int,
+        best_before: float = math.inf,
+    ):
+        self.model = model
+        self.optimisers = optimisers
+        self.generators = generators
+        self.networks = networks
+        self.history = history
+        self.n_before = max(map(len, history.values()), default=0)
+        self.best_before = best_before
+        self.epoch = 0
+        self.best_loss = math.inf
+        self.best_weights: dict[str, Any] | None = None
+        self.patience = patience
+        self.step_factor = 1.0
+        self.n_rollbacks = 0
+        self.keep()
+
+    @property
+    def least_loss(self) -> float:
+        """Of this run's epochs and of those before it."""
+        return min(self.best_before, self.best_loss)
+
+    def keep(self) -> None:
+        """The moment to go back to is now, and none is before it."""
+        self.good = self.before = self._now()
+
+    def _now(self) -> Moment:
+        return Moment(
+            self.epoch,
+            self.weights(),
+            [copy.deepcopy(optimiser.state_dict()) for optimiser in self.optimisers],
+            self.best_loss,
+            self.best_weights,
+            self.patience,
+        )
+
+    def weights(self) -> dict[str, Any]:
+        """A copy of all that the model holds."""
+        return copy.deepcopy(self.model.state_dict())
+
+    def commit(self, terms: Mapping[str, float]) -> None:
+        """The end of a good epoch: what it found counts from the last line of this on."""
+        length = self.n_before + self.epoch
+        for name in {**self.history, **terms}:
+            # A term that earlier epochs did not have, or that this one has not, is no number
+            # there: all lists are of one length.
+            values = self.history.setdefault(name, [math.nan] * length)
+            values.append(terms.get(name, math.nan))
+        self.epoch += 1
+        self.n_rollbacks = 0
+        self.before, self.good = self.good, self._now()
+
+    def rewind(self, moment: Moment) -> None:
+        """Weights and optimisers as they were; what has been counted stays counted."""
+        self.model.load_state(moment.weights)
+        for optimiser, kept in zip(self.optimisers, moment.optimisers, strict=True):
+            optimiser.load_state_dict(copy.deepcopy(kept))
+
+    def go_back(self, moment: Moment | None = None) -> None:
+        """All as it was at a moment, the last good one if none is given."""
+        moment = moment or self.good
+        self.rewind(moment)
+        self.epoch, self.patience = moment.epoch, moment.patience
+        self.best_loss, self.best_weights = moment.best_loss, moment.best_weights
+        for name, values in [*self.history.items()]:
+            del values[self.n_before + self.epoch :]
+            if all(map(math.isnan, values)):
+                del self.history[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it as plain values and tensors, at the end of an epoch."""
+        return {
+            "good": {**vars(self.good)},
+            "before": {**vars(self.before)},
+            "step_factor": self.step_factor,
+            "n_before": self.n_before,
+            "best_before": self.best_before,
+            "history": {name: [*values] for name, values in self.history.items()},
+            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "networks": self.networks.states,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was called, on a run of the same shapes."""
+        self.good, self.before = Moment(**state["good"]), Moment(**state["before"])
+        self.step_factor = state["step_factor"]
+        self.n_before, self.best_before = state["n_before"], state["best_before"]
+        self.history.clear()
+        self.history.update({name: [*values] for name, values in state["history"].items()})
+        for name, kept in state["generators"].items():
+            self.generators[name].set_state(kept)
+        self.networks.states = state["networks"]
+        self.go_back()

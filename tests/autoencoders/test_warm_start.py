@@ -1,0 +1,153 @@
+"""Parameters changed after a fit: without effect until training goes on, and then with one."""
+
+import numpy as np
+import pytest
+import torch
+
+import skotae
+from skotae.networks import MLP
+from skotae.testing import make_data
+from skotae.testing.base import results_of
+
+NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
+OBJECTIVE = {
+    "WAEEstimator": {"lam": 30.0},
+    "SinkhornAE": {"beta": 3.0, "epsilon": 5.0, "p": 1, "debias": "none", "root": True},
+    "SinkhornEncoder": {"contraction": 9.0, "epsilon": 5.0, "p": 1},
+    "SymmetricWAE": {"alpha": 3.0, "beta": 0.9, "p": 1, "metric": "cosine", "search": "latent"},
+    "GMWAE": {"lam": 30.0, "discrepancy": "joint"},
+    "GMVAE": {"beta": 9.0},
+    "VAE": {"beta": 9.0},
+    "InfoVAE": {"alpha": 0.5, "lam": 30.0},
+    "HypersphericalVAE": {"beta": 9.0},
+    "VampPriorVAE": {"beta": 9.0},
+    "MIM": {"min_scale": 0.1},
+    "AdversarialAE": {"gradient_penalty": 9.0, "sigma": 3.0},
+    "AdversarialVB": {"n_discriminator": 3, "adaptive_contrast": False},
+    "WGAN": {"gradient_penalty": 0.1, "n_critic": 1},
+    "CoupledVAE": {"epsilon": 100.0, "n_bank": 32, "n_bank_steps": 1, "strategy": "primal"},
+}
+SHAPING = {
+    "GMWAE": {"n_mixtures": 4, "separation": 2.0, "init": "clusters"},
+    "SymmetricWAE": {"n_pseudo_inputs": 5, "init": "random"},
+    "CoupledVAE": {"potential": "network", "posterior": "amortised", "plan_decay": 0.5},
+    "WGAN": {"critic": MLP((3,))},
+    "PlanarFlowVAE": {"n_flows": 3},
+    "AdversarialVB": {"n_noise": 3},
+    "WAEEstimator": {"penalty": "sliced", "posterior": "gaussian", "prior": "uniform"},
+}
+EVERYWHERE = {
+    "n_components": 3,
+    "hidden_layer_sizes": (4,),
+    "activation": "tanh",
+    "cost": "euclidean",
+    "encoder": MLP((4,)),
+    "decoder": MLP((4,)),
+}
+X = make_data(24)
+
+
+def having(model, params):
+    return {name: value for name, value in params.items() if name in model.get_params()}
+
+
+def pairs(table):
+    return [(name, key) for name in table for key in table[name]]
+
+
+def assert_equal(first, second, what):
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=f"{what}: {name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_set_after_a_fit_wait(name, small):
+    """Inference is by the parameters of the fit; `clip`, which acts on samples, is not asked."""
+    model = small(name).fit(X)
+    before = {**results_of(model, X), "score": model.score(X)}
+    changed = {
+        **having(model, EVERYWHERE),
+        **OBJECTIVE.get(name, {}),
+        **SHAPING.get(name, {}),
+        **having(model, {"cost_scale": 9.0, "random_state": 5, "batch_size": 4, "prior": "sphere"}),
+    }
+    model.set_params(**changed)
+    assert_equal(before, {**results_of(model, X), "score": model.score(X)}, f"{changed}")
+
+
+def test_clip_acts_at_once(small):
+    model = small("WAEEstimator", clip=False, learning_rate_init=0.1).fit(X)
+    wide = model.sample(50, random_state=0)
+    narrow = model.set_params(clip=True).sample(50, random_state=0)
+    np.testing.assert_array_equal(narrow, wide.clip(X.min(0), X.max(0)))
+
+
+@pytest.mark.parametrize(("name", "key"), pairs(OBJECTIVE))
+def test_objective_can_change(name, key, small):
+    """A warm start with another weight differs from one with the old, and counts on."""
+    models = [small(name, warm_start=True, max_iter=2).fit(X) for _ in range(2)]
+    models[1].set_params(**{key: OBJECTIVE[name][key]})
+    first, second = ({**results_of(m.fit(X), X), **m.history_} for m in models)
+    assert models[1].n_iter_ == 4
+    assert {len(values) for values in models[1].history_.values()} == {4}
+    assert any(not np.array_equal(first[k], second[k]) for k in first), "without effect"
+
+
+@pytest.mark.parametrize("key", ["lam", "batch_size", "learning_rate_init", "random_state", "tol"])
+def test_partial_fit_takes_parameters_as_they_are(key, small):
+    values = {"lam": 30.0, "batch_size": 4, "learning_rate_init": 0.1, "random_state": 3, "tol": 1}
+    models = [small("WAEEstimator").partial_fit(X) for _ in range(2)]
+    models[1].set_params(**{key: values[key]})
+    first, second = (model.partial_fit(X).transform(X) for model in models)
+    assert np.array_equal(first, second) == (key == "tol")
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("name", "key"), pairs(SHAPING) + pairs({"WAEEstimator": EVERYWHERE}))
+def test_shape_cannot_change(name, key, call, small, digest):
+    """It is refused by name, and the old fit is there as before."""
+    value = SHAPING.get(name, {}).get(key, EVERYWHERE.get(key))
+    model = small(name, warm_start=True).fit(X)
+    before = digest(model, X)
+    model.set_params(**{key: value})
+    with pytest.raises(ValueError, match=rf"{key}=.* \(was .*\) cannot change"):
+        getattr(model, call)(X)
+    assert digest(model, X) == before
+    model.set_params(warm_start=False).fit(X)
+    assert model.n_iter_ == 3
+
+
+def test_other_width_of_rows(small, digest):
+    model = small("WAEEstimator", warm_start=True).fit(X)
+    before = digest(model, X)
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="features"):
+            call(X[:, :3])
+        assert digest(model, X) == before
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "WGAN"])
+def test_history_after_early_stopping_and_partial_fit(name, small):
+    """All lists are as long as there were epochs; what an epoch did not have is NaN there."""
+    model = small(name, early_stopping=True, validation_fraction=0.25).fit(X)
+    n = model.n_iter_
+    model.partial_fit(X).partial_fit(X)
+    assert model.n_iter_ == n + 2
+    assert {len(values) for values in model.history_.values()} == {n + 2}
+    validation = model.history_["validation_loss"]
+    assert np.isfinite(validation[:n]).all() and np.isnan(validation[n:]).all()
+    model.set_params(warm_start=True, max_iter=2).fit(X)
+    assert {len(values) for values in model.history_.values()} == {model.n_iter_}
+    assert np.isfinite(model.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_warm_start_leaves_copies_alone(name, small, digest):
+    """A shallow copy shares the model until one of the two is trained."""
+    model = small(name, warm_start=True).fit(X)
+    twin = model.__copy__()
+    before = digest(twin, X)
+    state = {k: v.clone() for k, v in model.model_.state_dict().items() if torch.is_tensor(v)}
+    model.fit(X)
+    assert digest(twin, X) == before
+    assert all(torch.equal(v, twin.model_.state_dict()[k]) for k, v in state.items())

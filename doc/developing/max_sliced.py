@@ -11,7 +11,7 @@ class MaxSlicedModel(AutoencoderModel):
 
     def terms(self, batch, step):
         z = self.encode(batch)
-        draws = self.prior_draws(z, step.generator)
+        draws = self.prior_draws(z, step.prior_generator)
         gap = max_sliced_wasserstein(z, draws, generator=step.generator)
         return {
             "reconstruction": self.reconstruction_cost(batch, z),

@@ -17,7 +17,7 @@ from skotae.autoencoders._inference import DTYPES, MAX_SCORED_ROWS, Inference, c
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics import triangle_bound
-from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import (
     Interval,
@@ -203,7 +203,9 @@ class GeneratingEstimator(NetworkEstimator):
             )
         generator = make_generator(seed)
         codes = self.model_.draw_codes(n, generator, TORCH_DTYPES[dtype], **options)
-        rows = self._inference(dtype).decoded(codes.numpy(), seed + 1 if noise else None)
+        rows = self._inference(dtype).decoded(
+            codes.numpy(), child_seed(seed, "noise") if noise else None
+        )
         return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
 
     def _frame(self, X: np.ndarray, index: Any = None) -> Any:

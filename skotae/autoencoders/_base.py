@@ -21,7 +21,7 @@ from skotae.exceptions import ConvergenceWarning
 from skotae.priors.base import BasePrior
 from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
-from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -248,7 +248,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.data_min_ = low if fresh else np.minimum(low, self.data_min_)
         self.data_max_ = high if fresh else np.maximum(high, self.data_max_)
         rows = Rows(X, self.data_mean_, self.data_scale_, self.device_)
-        seed = (self._seed + 7919 * self.n_iter_) % 2**31
+        seed = child_seed(self._seed, "training", self.n_iter_)
         trainer = Trainer(
             self.model_,
             rows=rows,
@@ -352,7 +352,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 f"{n} rows into {n - n_held_out} and {n_held_out}; expected two rows at the least "
                 "in each part."
             )
-        order = torch.randperm(n, generator=make_generator(seed))
+        order = torch.randperm(n, generator=make_generator(child_seed(seed, "held out")))
         return {**options, "held_out": order[:n_held_out]}
 
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:

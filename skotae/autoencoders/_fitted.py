@@ -22,7 +22,7 @@ from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save
 from skotae.priors import PRIORS
 from skotae.priors.base import BasePrior
-from skotae.utils._random import borrowed_global_generator
+from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
 from skotae.utils._torch import ambient, module_in
 
@@ -112,7 +112,7 @@ class FittedEstimator(BaseEstimator):
         )
 
     def _build_model(self) -> Model:
-        with borrowed_global_generator(self._seed):
+        with borrowed_global_generator(child_seed(self._seed, "weights")):
             return self._model_class(self._blueprint())
 
     def _resolve_prior(self) -> BasePrior:

@@ -17,6 +17,7 @@ from skotae.autoencoders._model import Blueprint
 from skotae.divergences import MMD
 from skotae.training import Rows, Step, ramp
 from skotae.transport._mmd import kernel_mean
+from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 
@@ -36,7 +37,7 @@ class GMWAEModel(MixtureModel):
         moments = self.encoder.moments(batch)
         z, share = moments.draw(step.generator), moments.share
         cost = (share * self.component_costs(batch, z)).sum(1)
-        discrepancy = self.discrepancy(z, share / len(batch), step.generator)
+        discrepancy = self.discrepancy(z, share / len(batch), step.prior_generator)
         terms = {
             "reconstruction": cost.mean() / self.cost_scale,
             "penalty": self.params.lam * discrepancy,
@@ -209,7 +210,7 @@ class GMWAE(MixtureAutoencoder):
         super()._initialise(X)
         if self.init == "clusters":
             rows = self._inference(X.dtype).standardised(X).astype(np.float32)
-            labels = graph_clusters(rows, self.n_mixtures_, self._seed)
+            labels = graph_clusters(rows, self.n_mixtures_, child_seed(self._seed, "start") % 2**32)
             self.model_.clusters = torch.from_numpy(labels.astype(np.int64))
 
     def _after_fit(self, rows: Rows) -> None:

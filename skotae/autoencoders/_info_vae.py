@@ -49,7 +49,8 @@ class InfoVAEModel(VariationalModel):
         terms = self.bound(batch, z, divergence)
         # Without weight no prior is drawn: the fit is VAE's, number by number.
         if self.mmd_weight > 0:
-            nats = self.n_components / 2 * self.discrepancy(z, self.prior_draws(z, step.generator))
+            draws = self.prior_draws(z, step.prior_generator)
+            nats = self.n_components / 2 * self.discrepancy(z, draws)
             terms["mmd"] = self.mmd_weight * nats / self.cost_scale
         return terms
 

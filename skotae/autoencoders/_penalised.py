@@ -153,13 +153,14 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
                 return z.new_zeros(())
             if older:
                 z = torch.cat([z, self.encoder.sample(torch.cat(older), step.generator)])
-        penalty = self.divergence(z, self.prior_draws(z, step.generator), generator=step.generator)
+        draws = self.prior_draws(z, step.prior_generator)
+        penalty = self.divergence(z, draws, generator=step.generator)
         return weight * self.weight * penalty
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         with torch.no_grad():
             z = self.encoder.sample(batch, step.generator)
-        loss = self.divergence.adversary_loss(z, self.prior_draws(z, step.generator))
+        loss = self.divergence.adversary_loss(z, self.prior_draws(z, step.prior_generator))
         return {"adversary": loss}
 
 

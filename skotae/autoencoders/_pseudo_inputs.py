@@ -23,6 +23,7 @@ from skotae.autoencoders._variational import (
 from skotae.costs.base import BLOCK_ELEMENTS
 from skotae.priors import NormalPrior
 from skotae.transport.base import widest
+from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 MAX_SEEDING_ROWS = 10_000
@@ -66,7 +67,7 @@ class PseudoInputEstimator(BaseAutoencoder):
     def _initialise(self, X: np.ndarray) -> None:
         """Pseudo-inputs start at rows of X."""
         n, k = len(X), self.n_pseudo_inputs_
-        rng = np.random.RandomState(self._seed)
+        rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
         rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
         rows = self._inference(X.dtype).standardised(np.asarray(rows)).astype(np.float32)
         if self.init == "k-means++":

@@ -40,7 +40,7 @@ class SinkhornEncoderModel(LatentDivergenceModel, EncodingModel):
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         params = self.params
         z = self.encoder(batch)
-        draws = self.prior_draws(z, step.generator)
+        draws = self.prior_draws(z, step.prior_generator)
         terms = {"divergence": self.divergence(z, draws, generator=step.generator)}
         if params.contraction > 0:
             weight = params.contraction * params.annealing ** (1.0 - ramp(step.progress, FALL))

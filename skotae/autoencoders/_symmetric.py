@@ -37,7 +37,7 @@ class SymmetricModel(AutoencoderModel):
                 nearest = _nearest(batch, prior.pseudo_inputs, params.metric)
             else:
                 nearest = _nearest(z, self.encoder(prior.pseudo_inputs), params.metric)
-        z_prior = prior.sample(nearest, step.generator)
+        z_prior = prior.sample(nearest, step.prior_generator)
         latent = (z - z_prior).abs() if params.p == 1 else (z - z_prior).square()
         terms = {"latent": params.alpha * latent.sum(1).mean()}
         if params.beta > 0:

@@ -36,13 +36,13 @@ class WGANModel(GeneratingModel):
         self.critic = plan.network("critic", plan.n_features, 1)
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        samples = self.decoder(self.prior_draws(batch, step.generator))
+        samples = self.decoder(self.prior_draws(batch, step.prior_generator))
         # The generator has no part in the first mean, which makes the term a distance.
         return {"wasserstein": self.critic(batch).mean() - self.critic(samples).mean()}
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         with torch.no_grad():
-            samples = self.decoder(self.prior_draws(batch, step.generator))
+            samples = self.decoder(self.prior_draws(batch, step.prior_generator))
         gap = self.critic(samples).mean() - self.critic(batch).mean()
         excess = (self.slope(batch, samples, step.generator) - 1.0).square().mean()
         return {"adversary": gap, "adversary_slope": self.params.gradient_penalty * excess}

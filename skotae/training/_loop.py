@@ -17,7 +17,7 @@ from skotae.training._guard import fault_of, give_up, roll_back
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
 from skotae.training._state import Moment, TrainingState
 from skotae.training.base import Step, Trainable, total
-from skotae.utils._random import GlobalStream, make_generator
+from skotae.utils._random import GlobalStream, child_seed, make_generator
 
 __all__ = ["Step", "Trainer"]
 
@@ -86,8 +86,12 @@ class Trainer:
         self.state = TrainingState(
             model,
             [o for o in (self._optimiser, self._inner_optimiser) if o is not None],
-            {"noise": make_generator(seed, rows.device), "order": make_generator(seed)},
-            GlobalStream(seed, rows.device),
+            {
+                "order": self._generator("order", "cpu"),
+                "prior": self._generator("prior"),
+                "noise": self._generator("noise"),
+            },
+            GlobalStream(child_seed(seed, "networks"), rows.device),
             {} if history is None else history,
             n_iter_no_change,
             best_before,
@@ -131,11 +135,11 @@ class Trainer:
         batch = self.rows[index]
 
         def step(training: bool) -> Step:
-            generator = make_generator(self.seed, self.rows.device)
+            generator = self._generator("validation")
             return Step(generator, index, len(self.rows), training=training)
 
         self.model.train()
-        stream = GlobalStream(self.seed, self.rows.device)
+        stream = GlobalStream(child_seed(self.seed, "validation"), self.rows.device)
         before = stream.states
         with stream.borrowed():
             terms = self.model.terms(batch, step(True))
@@ -162,7 +166,7 @@ class Trainer:
         before = stream.states
         with torch.no_grad(), stream.borrowed():
             total(self.model.terms(batch, step(False)))
-            self.model.outputs(batch, self._same_generator())
+            self.model.outputs(batch, self._generator("validation"))
         self.draws = in_training, _moved(before, stream)
         bad = self._not_finite()
         self.state.rewind(self.state.good)
@@ -177,7 +181,7 @@ class Trainer:
         """Networks that draw also in evaluation mode draw the same here each time."""
         if not self.draws[1]:
             return contextlib.nullcontext()
-        return GlobalStream(self.seed, self.rows.device).borrowed()
+        return GlobalStream(child_seed(self.seed, "validation"), self.rows.device).borrowed()
 
     def _not_finite(self) -> str | None:
         """Name of what the model, as it stands, gives that is not finite."""
@@ -207,7 +211,7 @@ class Trainer:
         self.model.eval()
         for index in batch_indices(torch.arange(len(self.rows)), self.batch_size):
             with self.evaluation():
-                values = function(self.rows[index], self._same_generator())
+                values = function(self.rows[index], self._generator("validation"))
             bad = (name for name, value in values.items() if not value.isfinite().all())
             if name := next(bad, None):
                 return name
@@ -215,9 +219,9 @@ class Trainer:
                 break
         return None
 
-    def _same_generator(self) -> torch.Generator:
-        """For noise that is the same in every epoch."""
-        return make_generator(self.seed, self.rows.device)
+    def _generator(self, stream: str, device: Any = None) -> torch.Generator:
+        """A new generator at the beginning of a stream."""
+        return make_generator(child_seed(self.seed, stream), device or self.rows.device)
 
     # --- epochs ------------------------------------------------------------------------
 
@@ -309,6 +313,7 @@ class Trainer:
                 progress if self.fresh else 1.0,
                 batch=i,
                 n_batches=len(batches),
+                prior_generator=state.generators["prior"],
             )
             with state.networks.borrowed() if self.draws[0] else contextlib.nullcontext():
                 names, values = self._step(self.rows[index], step)
@@ -342,9 +347,9 @@ class Trainer:
         if self.held_out is None:
             return terms
         self.model.eval()
-        rows, generator, value = self.held_out, self._same_generator(), 0.0
+        rows, generator, value = self.held_out, self._generator("validation"), 0.0
         with self.evaluation():
-            for index in batch_indices(rows, self.batch_size, make_generator(self.seed)):
+            for index in batch_indices(rows, self.batch_size, self._generator("validation", "cpu")):
                 step = Step(generator, index, len(self.rows), 1.0, training=False)
                 value += float(total(self.model.terms(self.rows[index], step))) * len(index)
         return {**terms, "validation_loss": value / len(rows)}

@@ -19,6 +19,8 @@ class Step:
     ----------
     generator : torch.Generator
         The only source of noise in a step; on the device of the batch.
+    prior_generator : torch.Generator
+        The source of draws from the prior; `generator` if it is not given.
     rows : Tensor of shape (batch_size,), int64
         Row numbers of the batch within the training data, on the CPU.
     n_rows : int
@@ -41,6 +43,10 @@ class Step:
     training: bool = True
     batch: int = 0
     n_batches: int = 1
+    prior_generator: torch.Generator = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.prior_generator = self.prior_generator or self.generator
 
 
 class Trainable(nn.Module, ABC):

@@ -34,6 +34,20 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
+# What draws at random in a fit. Each has a stream of its own, so that a change in one (another
+# number of draws, another device) leaves the others what they are.
+STREAMS = (
+    *("weights", "start", "training"),
+    *("held out", "order", "prior", "noise", "networks", "validation"),
+)
+
+
+def child_seed(seed: int, stream: str, *keys: int) -> int:
+    """Seed of one of the independent `STREAMS`, with numbers that tell one fit from the next."""
+    child = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(stream), *keys))
+    return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def make_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for ``seed`` on ``device``."""
     return torch.Generator(device=device).manual_seed(seed)

@@ -75,7 +75,7 @@ def test_codes_cover_a_sphere_and_a_simplex(penalty, prior):
             learning_rate_init=0.01,
             batch_size=64,
             max_iter=30,
-            random_state=0,
+            random_state=1,
         ).fit(X)
         Z = model.transform(X)
         if isinstance(prior, SpherePrior):

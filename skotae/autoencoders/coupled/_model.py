@@ -167,7 +167,7 @@ class CoupledModel(AutoencoderModel):
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         epsilon = self.temper(step.progress)
-        z, log_b = self.weighted_draws(batch, step.generator)
+        z, log_b = self.weighted_draws(batch, step.prior_generator)
         params, decoder = self.params, self.decoder
         if params.plan_decay > 0 and step.training:
             move = get_ema_multi_avg_fn(params.plan_decay)
@@ -278,7 +278,7 @@ class CoupledModel(AutoencoderModel):
         """Minus the dual value, as a function of the potential networks."""
         epsilon = self.temper(step.progress)
         with torch.no_grad():
-            z, log_b = self.weighted_draws(batch, step.generator)
+            z, log_b = self.weighted_draws(batch, step.prior_generator)
             net = self.average if self.params.plan_decay > 0 else self.decoder.net
             cost = self.decoder.cost.pairwise_from_raw(batch, net(z))
         u = self.dual.u(batch, epsilon)

@@ -171,6 +171,10 @@ def _restored(cls: type, state: dict[str, Any], device: Any) -> Any:
         raise CorruptFileError(
             f"its values make no {cls.__name__}: {type(error).__name__}: {reason}"
         ) from error
+    if device is not None and isinstance(getattr(estimator, "model_", None), torch.nn.Module):
+        # States are those of the CPU.
+        estimator.device_ = resolve_device(device)
+        estimator.model_.to(estimator.device_)
     return estimator
 
 

@@ -157,11 +157,6 @@ def check_interrupt(estimator: Any) -> None:
     assert_usable(model, X)
 
 
-def _modules(model: Any) -> dict[str, torch.nn.Module]:
-    fitted = vars(model).items()
-    return {name: part for name, part in fitted if isinstance(part, torch.nn.Module)}
-
-
 class _Start(EpochCallback):
     """Keeps the weights that training begins with."""
 
@@ -246,9 +241,10 @@ def check_evaluation_mode(estimator: Any) -> None:
     """Training ends in evaluation mode, without gradients."""
     model = fresh(estimator).fit(make_data())
     check_is_fitted(model)
-    for name, part in _modules(model).items():
-        assert not any(module.training for module in part.modules()), f"{name} is training"
-        assert all(p.grad is None for p in part.parameters()), f"{name} holds gradients"
+    for name, module in model.model_.named_modules():
+        assert not module.training, f"{name or 'model_'} is training"
+    for name, weight in model.model_.named_parameters():
+        assert weight.grad is None, f"{name} holds a gradient"
 
 
 @estimator_check()

@@ -151,7 +151,18 @@ def test_parameters_set_after_the_fit(tmp_path):
 def test_the_device_can_be_another(tmp_path):
     path = tmp_path / "model.safetensors"
     small("WAEEstimator").fit(X).save(path)
-    assert skotae.load(path, device="cpu").get_params()["device"] == "cpu"
+    again = skotae.load(path, device="cpu")
+    assert again.get_params()["device"] == "cpu"
+    assert again.device_ == torch.device("cpu")
+    assert {p.device for p in again.model_.parameters()} == {again.device_}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_model_is_placed(tmp_path):
+    path = tmp_path / "model.safetensors"
+    small("WAEEstimator", device="cpu").fit(X).save(path)
+    again = skotae.load(path, device="cuda")
+    assert {p.device.type for p in again.model_.parameters()} == {"cuda"}
 
 
 @pytest.mark.parametrize(

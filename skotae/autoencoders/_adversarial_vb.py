@@ -15,7 +15,7 @@ from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MIN_LOG_SCALE
+from skotae.autoencoders._modules import MIN_LOG_SCALE, begin_codes
 from skotae.autoencoders._variational import (
     VariationalAutoencoder,
     VariationalModel,
@@ -195,6 +195,7 @@ class AdversarialVB(VariationalAutoencoder):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
+        weight_decay: Any = "auto",
         max_iter: int = 200,
         tol: float | None = None,
         early_stopping: bool = False,
@@ -222,6 +223,7 @@ class AdversarialVB(VariationalAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping
@@ -287,6 +289,10 @@ class ImplicitEncoder(nn.Module):
         self.first = Grouped(n_noise, d, width)
         self.second = Grouped(n_noise, width, d)
         self.register_buffer("vector_mean", torch.zeros(n_noise, d))
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let codes start as a linear map; whether the network can."""
+        return begin_codes(self.net, weight, bias)
 
     def vectors(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws of the random vectors, of shape (n, n_noise, d)."""

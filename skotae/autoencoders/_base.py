@@ -15,9 +15,11 @@ from sklearn.utils.validation import validate_data
 
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
+from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.autoencoders._units import standardiser
 from skotae.exceptions import ConvergenceWarning
+from skotae.priors import PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
@@ -31,6 +33,9 @@ from skotae.utils._sklearn import (
     fit_context,
 )
 from skotae.utils._torch import ambient, resolve_device
+
+# Up to which max_iter="auto" is the same number of epochs.
+FEW_ROWS = 5000
 
 
 class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
@@ -46,7 +51,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -58,6 +64,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     }
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
+    # max_iter="auto", up to `FEW_ROWS` rows.
+    _auto_epochs = 50
     _advice: Mapping[str, str] = {}
     # Parameters that give the model its shape: a fit that goes on cannot change them.
     _shaping = frozenset(
@@ -68,6 +76,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     data_max_: np.ndarray
     history_: dict[str, list[float]]
     best_loss_: float
+    _principal: PrincipalMap | None
     _dtype: np.dtype
     _container: str | None
 
@@ -79,6 +88,14 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
+        if self._principal is not None:
+            rows = torch.from_numpy(self._first_rows(X).astype(np.float32))
+            generator = make_generator(child_seed(self._seed, "start"))
+            self.model_.begin(rows, self._principal, generator)
+
+    def _first_rows(self, X: np.ndarray) -> np.ndarray:
+        """Some rows in the units of the networks, in float64."""
+        return (some_rows(X).astype(np.float64) - self.data_mean_) / self.data_scale_
 
     def _after_fit(self, rows: Rows) -> None:
         """Fitted attributes that need the final weights."""
@@ -116,7 +133,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         went well, if there is one. Ctrl-C ends the training there with a warning.
         """
         again = self.warm_start and self.__sklearn_is_fitted__()
-        return self._fit(X, y, fresh=not again, n_epochs=self.max_iter)
+        return self._fit(X, y, fresh=not again)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -138,13 +155,14 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             The estimator, fitted so far.
         """
         fresh = not self.__sklearn_is_fitted__()
-        return self._fit(X, y, fresh=fresh, n_epochs=1, incremental=True)
+        return self._fit(X, y, fresh=fresh, incremental=True)
 
-    def _fit(self, X, y, *, fresh: bool, n_epochs: int, incremental: bool = False):
+    def _fit(self, X, y, *, fresh: bool, incremental: bool = False):
         before, trainer = vars(self).copy(), None
         try:
             with ambient(gradients=True):
                 X, trainer = self._prepare(X, fresh, incremental)
+                n_epochs = 1 if incremental else self._n_epochs(len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
             return self
         except BaseException as error:
@@ -256,6 +274,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             batch_size=self._batch_size(len(rows)),
             learning_rate_init=self.learning_rate_init,
             learning_rate="constant" if incremental else self.learning_rate,
+            weight_decay=self._weight_decay(len(rows), incremental),
             fresh=fresh,
             **self._stopping(len(rows), seed, incremental),
             history={name: [*values] for name, values in self.history_.items()},
@@ -285,6 +304,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(prior, X.shape[1])
         prior.check_dimension(self.n_components_)
+        seed = child_seed(self._seed, "start")
+        self._principal = principal_map(self._first_rows(X), self.n_components_, seed)
+        if isinstance(prior, PrincipalPrior):
+            one = np.ones(self.n_components_)
+            self.prior_scale_ = one if self._principal is None else self._principal.widths
         self._dtype = X.dtype
         self._container = container
         self._optimiser_state = None
@@ -293,6 +317,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.best_loss_ = np.inf
         self.model_ = self._build_model()
         self._initialise(X)
+        del self._principal
 
     def _go_on(self, X: np.ndarray) -> bool:
         """The model of the last fit in an object of its own; whether it has other parameters."""
@@ -333,6 +358,18 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             # The prior has a dimension of its own.
             return least
         return usual
+
+    def _weight_decay(self, n: int, incremental: bool) -> float:
+        if self.weight_decay != "auto":
+            return float(self.weight_decay)
+        # The fewer rows, the closer to principal components. Of how many rows a chunk is one
+        # is not known.
+        return 0.0 if incremental else min(10.0, 1000.0 / n)
+
+    def _n_epochs(self, n: int) -> int:
+        if self.max_iter != "auto":
+            return int(self.max_iter)
+        return max(1, round(self._auto_epochs * min(1.0, (FEW_ROWS / n) ** 0.5)))
 
     def _batch_size(self, n: int) -> int:
         if self.batch_size != "auto":

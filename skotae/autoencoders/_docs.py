@@ -58,7 +58,7 @@ penalty_batch_size : int or None, default=None
 
 PRIOR = """\
 prior : str or prior, default=None
-    {names}, or an instance from :mod:`skotae.priors`; None stands for ``"normal"``."""
+    {names}, or an instance from :mod:`skotae.priors`; None stands for ``"{default}"``."""
 PRIOR_HEAD = """
     The last layer of the encoder follows it."""
 
@@ -104,8 +104,13 @@ learning_rate : {"cosine", "constant"}, default="cosine"
     Whether the learning rate falls along half a cosine over `max_iter` epochs.
 learning_rate_init : float, default=0.001
     Initial learning rate of Adam.
-max_iter : int, default=200
-    Number of epochs.
+weight_decay : "auto" or float, default="auto"
+    By how much, in units of the learning rate, weights of the networks that start from
+    principal components shrink in each step, which draws the model to these. ``"auto"`` is
+    1000 / n_samples, at most 10, and 0 in `partial_fit`.
+max_iter : "auto" or int, default=200
+    Number of epochs. ``"auto"`` is {epochs} for up to 5,000 rows and falls with the square
+    root of their number above.
 tol : float, default=None
     If given, training stops when the loss (the validation loss with `early_stopping`)
     has not fallen by more than `tol` for `n_iter_no_change` epochs.
@@ -215,10 +220,12 @@ def shared_documentation(cls: Any) -> Any:
         if name == "prior":
             model = cls._model_class
             names = priors_with(*model.prior_needs, support=model.prior_support)
+            block = block.replace("{default}", cls._default_prior)
             block = block.replace("{names}", re.sub(r"'(\w+)'", r'``"\1"``', names))
             if "encoder" in parameters and model.prior_support is None:
                 block += PRIOR_HEAD
         text = text.replace("{" + name + "}", block)
+    text = text.replace("{epochs}", str(cls._auto_epochs))
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))
     for name, parameter in parameters.items():

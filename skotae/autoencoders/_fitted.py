@@ -20,7 +20,7 @@ from skotae.autoencoders._model import Blueprint, Model
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters, on_cpu
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save
-from skotae.priors import PRIORS
+from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
@@ -117,7 +117,10 @@ class FittedEstimator(BaseEstimator):
 
     def _resolve_prior(self) -> BasePrior:
         prior = self._params.prior
-        return resolve_part(prior, "prior", PRIORS, BasePrior, default=self._default_prior)
+        prior = resolve_part(prior, "prior", PRIORS, BasePrior, default=self._default_prior)
+        if isinstance(prior, PrincipalPrior) and hasattr(self, "prior_scale_"):
+            return NormalPrior(self.prior_scale_)
+        return prior
 
     # --- inference ---------------------------------------------------------------------
 

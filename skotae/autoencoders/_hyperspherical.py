@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._model import Blueprint
+from skotae.autoencoders._modules import begin_codes
 from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
@@ -135,6 +136,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.003,
+        weight_decay: Any = "auto",
         max_iter: int = 200,
         tol: float | None = None,
         early_stopping: bool = False,
@@ -158,6 +160,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping
@@ -190,6 +193,10 @@ class VonMisesFisherEncoder(nn.Module):
         super().__init__()
         self.net = net
         self.head = head
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let codes start as a linear map; whether the network can."""
+        return begin_codes(self.net, weight, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mean directions."""

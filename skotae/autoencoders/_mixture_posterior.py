@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._inference import check_count
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, draw_gaussian
+from skotae.autoencoders._modules import (
+    FIRST_LOG_SCALE,
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    draw_gaussian,
+)
+from skotae.networks import LinearPath
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
 from skotae.utils._random import draw_seed
@@ -55,6 +61,23 @@ class MixtureEncoder(nn.Module):
         return Moments(
             out[:, :k], self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
         )
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let each component's mean start as a linear map; whether the network can.
+
+        q(k|x) starts as what the prior, whose components have scale 1, has at that code.
+        """
+        if not isinstance(self.net, LinearPath):
+            return False
+        mu = self.prior_means
+        zeros = torch.zeros_like(weight)
+        weights = [mu @ weight]
+        biases = [mu @ bias - 0.5 * mu.square().sum(1)]
+        for mean in mu:
+            weights += [weight, zeros]
+            biases += [bias - mean, torch.full_like(bias, FIRST_LOG_SCALE)]
+        self.net.begin(torch.cat(weights), torch.cat(biases))
+        return True
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean of z."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from skotae.autoencoders._modules import Decoder, Encoder
+from skotae.autoencoders._principal import PrincipalMap, ridge_regression
 from skotae.costs.base import BaseCost
-from skotae.networks import MLP, build_network
+from skotae.networks import MLP, LinearPath, build_network
 from skotae.priors.base import BasePrior
 from skotae.training import Trainable
 
@@ -53,7 +54,9 @@ class Blueprint:
             sizes = np.atleast_1d(np.asarray(self.params.hidden_layer_sizes)).tolist()
             if which == "decoder":
                 sizes = sizes[::-1]
-            spec = MLP(tuple(sizes), self.params.activation)
+            # What has no rows or codes at its end has nothing to start from.
+            start = "pca" if which in ("encoder", "decoder") else "random"
+            spec = MLP(tuple(sizes), self.params.activation, start=start)
         return build_network(spec, n_in, n_out, which)
 
     def encoder_network(self, width: int) -> nn.Module:
@@ -113,6 +116,31 @@ class Model(Trainable):
             )
         self.make_networks(plan)
 
+    @torch.no_grad()
+    def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
+        """Let the networks that can start from the principal components of rows `x`.
+
+        Codes have the widths of the prior, where it is known to have any.
+        """
+        widths = torch.ones(self.n_components)
+        if self.prior.support == "space" and hasattr(self.prior, "moments"):
+            variances = self.prior.moments(self.n_components)[1].diagonal()
+            widths = variances.sqrt().float() if bool(variances.isfinite().all()) else widths
+        weight, bias = widths[:, None] * path.weight, widths * path.bias
+        if self.begin_encoder(weight, bias):
+            self.begin_decoder(x, torch.addmm(bias, x, weight.T), generator)
+
+    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let codes, before the head, start as a linear map; whether they do, or there are none."""
+        return True
+
+    def begin_decoder(self, x: Tensor, z: Tensor, generator: torch.Generator) -> None:
+        """Let rows start as a linear map of codes, where `z` are those of `x` before the head."""
+
+    def decaying(self) -> list[nn.Parameter]:
+        started = [m for m in self.modules() if isinstance(m, LinearPath) and m.has_begun]
+        return [weight for part in started for weight in part.net.parameters()]
+
     def make_networks(self, plan: Blueprint) -> None:
         """Everything with weights; torch's global generator is seeded while this runs."""
 
@@ -147,6 +175,10 @@ class EncodingModel(Model):
         """Codes from what a network makes of rows."""
         return Encoder(net, plan.head())
 
+    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+        begin = getattr(self.encoder, "begin", None)
+        return begin is not None and begin(weight, bias)
+
     def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Codes of standardised rows: posterior means, or draws if a generator is given."""
         return self.encoder(x) if generator is None else self.encoder.sample(x, generator)
@@ -167,6 +199,15 @@ class GeneratingModel(Model):
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.decoder = plan.decoder()
+
+    def begin_decoder(self, x: Tensor, z: Tensor, generator: torch.Generator) -> None:
+        net, cost = self.decoder.net, self.decoder.cost
+        if isinstance(net, LinearPath) and (raw := cost.raw_of(x)) is not None:
+            net.begin(*ridge_regression(self.begin_codes(x, z, generator), raw))
+
+    def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Codes that rows are decoded from at the start."""
+        return z
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Standardised rows of codes: means of the likelihood, or draws with a generator."""
@@ -190,6 +231,9 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.cost_scale: float = plan.measured.cost_scale_
+
+    def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        return self.encode(x, generator)
 
     def reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from skotae.costs.base import CostModule
+from skotae.networks import LinearPath
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -6.0, 2.0
+# Of posteriors whose means start at principal components.
+FIRST_LOG_SCALE = -1.0
 
 
 def draw_gaussian(
@@ -18,6 +21,20 @@ def draw_gaussian(
     """A draw from each diagonal Gaussian, and the standard normal noise behind it."""
     noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
     return mean + log_scale.exp() * noise, noise
+
+
+def begin_codes(net: nn.Module, weight: Tensor, bias: Tensor, stochastic: bool = False) -> bool:
+    """Let a network start with codes as its first d outputs; whether it is one that can.
+
+    With `stochastic` the next d outputs are their log-scales, which start as small constants.
+    """
+    if not isinstance(net, LinearPath):
+        return False
+    if stochastic:
+        weight = torch.cat([weight, torch.zeros_like(weight)])
+        bias = torch.cat([bias, torch.full_like(bias, FIRST_LOG_SCALE)])
+    net.begin(weight, bias)
+    return True
 
 
 class Encoder(nn.Module):
@@ -47,6 +64,10 @@ class Encoder(nn.Module):
         self.head = head
         self.stochastic = stochastic
         self.min_log_scale = min_log_scale
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let codes, before the head, start as a linear map; whether the network can."""
+        return begin_codes(self.net, weight, bias, self.stochastic)
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean (before the head), a deterministic code."""

@@ -66,6 +66,7 @@ class PseudoInputEstimator(BaseAutoencoder):
 
     def _initialise(self, X: np.ndarray) -> None:
         """Pseudo-inputs start at rows of X."""
+        super()._initialise(X)
         n, k = len(X), self.n_pseudo_inputs_
         rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
         rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]

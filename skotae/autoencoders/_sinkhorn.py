@@ -106,6 +106,7 @@ class SinkhornAE(PenalisedAutoencoder):
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
+    _default_prior = "principal"
     _model_class = SinkhornModel
 
     def __init__(
@@ -131,8 +132,9 @@ class SinkhornAE(PenalisedAutoencoder):
         clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.001,
-        max_iter: int = 200,
+        learning_rate_init: float = 0.003,
+        weight_decay: Any = "auto",
+        max_iter: Any = "auto",
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -163,6 +165,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE
+from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, begin_codes
 from skotae.autoencoders._pseudo_inputs import PseudoInputEstimator
 from skotae.training import Step
 from skotae.utils._sklearn import Interval, StrOptions
@@ -45,6 +45,10 @@ class SymmetricModel(AutoencoderModel):
         if params.beta < 1:
             terms["reconstruction"] = (1 - params.beta) * self.reconstruction_cost(batch, z)
         return terms
+
+    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+        self.conditional_prior.begin(weight, bias)
+        return super().begin_encoder(weight, bias)
 
     def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         inputs = self.conditional_prior.pseudo_inputs
@@ -147,8 +151,9 @@ class SymmetricWAE(PseudoInputEstimator):
         clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.001,
-        max_iter: int = 200,
+        learning_rate_init: float = 0.003,
+        weight_decay: Any = "auto",
+        max_iter: Any = "auto",
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -176,6 +181,7 @@ class SymmetricWAE(PseudoInputEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping
@@ -194,6 +200,10 @@ class PseudoInputPrior(nn.Module):
         super().__init__()
         self.pseudo_inputs = nn.Parameter(pseudo_inputs)
         self.net = net
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let means start as a linear map; whether the network can."""
+        return begin_codes(self.net, weight, bias, stochastic=True)
 
     def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the conditional prior of each indexed pseudo-input."""

@@ -86,6 +86,7 @@ class VAE(VariationalAutoencoder):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
+        weight_decay: Any = "auto",
         max_iter: int = 200,
         tol: float | None = None,
         early_stopping: bool = False,
@@ -109,6 +110,7 @@ class VAE(VariationalAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,7 +172,7 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
         )
 
 
-def reference_scale(prior: BasePrior, d: int) -> float:
+def reference_scale(prior: BasePrior, d: int) -> Any:
     """Scale of the normal distribution whose density bends as the prior's, on average.
 
     Its Fisher information is the prior's. 1 for a prior without slopes.
@@ -198,8 +199,9 @@ def gaussian_log_density(noise: Tensor, log_scale: Tensor) -> Tensor:
     return -(0.5 * noise.square() + log_scale + 0.5 * LOG_2_PI).sum(-1)
 
 
-def gaussian_divergence(mean: Tensor, log_scale: Tensor, scale: float = 1.0) -> Tensor:
-    r"""Kullback-Leibler divergence of diagonal Gaussians (..., d) from N(0, scale² I)."""
-    log_scale = log_scale - float(np.log(scale))
+def gaussian_divergence(mean: Tensor, log_scale: Tensor, scale: Any = 1.0) -> Tensor:
+    r"""Kullback-Leibler divergence of diagonal Gaussians (..., d) from N(0, diag(scale²))."""
+    scale = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)
+    log_scale = log_scale - scale.log()
     square = (mean / scale).square()
     return (0.5 * (square + (2 * log_scale).exp() - 1.0) - log_scale).sum(-1)

@@ -110,6 +110,7 @@ class WAEEstimator(PenalisedAutoencoder):
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
+    _default_prior = "principal"
     _model_class = WassersteinModel
     lam_ = ModelPart("weight")
 
@@ -131,8 +132,9 @@ class WAEEstimator(PenalisedAutoencoder):
         clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
-        learning_rate_init: float = 0.001,
-        max_iter: int = 200,
+        learning_rate_init: float = 0.003,
+        weight_decay: Any = "auto",
+        max_iter: Any = "auto",
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -158,6 +160,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping

@@ -170,6 +170,7 @@ class WGAN(GeneratingEstimator):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
+        weight_decay: Any = "auto",
         max_iter: int = 200,
         warm_start: bool = False,
         device: Any = "auto",
@@ -188,6 +189,7 @@ class WGAN(GeneratingEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.warm_start = warm_start
         self.device = device

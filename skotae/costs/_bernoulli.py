@@ -9,6 +9,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from skotae.costs.base import BaseCost, CostModule, check_within
 
+# Of 0 and 1, where a decoder starts at them.
+MARGIN = 0.02
+
 
 class BernoulliCost(BaseCost):
     r"""Negative log-likelihood of independent Bernoulli variables.
@@ -48,6 +51,9 @@ class _BernoulliModule(CostModule):
 
     def decode(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
+
+    def raw_of(self, x: Tensor) -> Tensor:
+        return x.clamp(MARGIN, 1 - MARGIN).logit()
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         return torch.bernoulli(y, generator=generator)

@@ -94,6 +94,10 @@ class _BoundedModule(CostModule):
     def decode(self, raw: Tensor) -> Tensor:
         return self.low.lerp(self.high, (STEEPNESS * raw + self.offset).sigmoid())
 
+    def raw_of(self, x: Tensor) -> Tensor:
+        share = ((x - self.low) / (self.high - self.low)).clamp(MARGIN, 1 - MARGIN)
+        return (share.logit() - self.offset) / STEEPNESS
+
 
 class EuclideanCost(BaseCost):
     r"""Euclidean distance, the cost of the 1-Wasserstein distance.

@@ -103,6 +103,10 @@ class CostModule(nn.Module):
         """From the raw outputs of a network to data space."""
         return raw
 
+    def raw_of(self, x: Tensor) -> Tensor | None:
+        """Raw outputs that `decode` takes near rows of data space; None where it is not known."""
+        return x if type(self).decode is CostModule.decode else None
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of each row of data space."""
         return self.spec(x, y)

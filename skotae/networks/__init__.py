@@ -2,9 +2,17 @@
 
 from skotae.networks._conv import ConvNet
 from skotae.networks._mlp import MLP
-from skotae.networks.base import ACTIVATIONS, NETWORKS, BaseNetwork, build_network
+from skotae.networks.base import ACTIVATIONS, NETWORKS, BaseNetwork, LinearPath, build_network
 
 # Filled here: base.py, which looks names up, does not know its siblings.
 NETWORKS["mlp"] = MLP
 
-__all__ = ["ACTIVATIONS", "MLP", "NETWORKS", "BaseNetwork", "ConvNet", "build_network"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "NETWORKS",
+    "BaseNetwork",
+    "ConvNet",
+    "LinearPath",
+    "build_network",
+]

@@ -35,6 +35,8 @@ class ConvNet(BaseNetwork):
         Whether channels are normalised over the batch, before the activation.
     hidden : int, default=256
         Width of the dense hidden layer.
+    start : {"pca", "random"}, default="pca"
+        As in :class:`MLP`.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class ConvNet(BaseNetwork):
         activation: str = "relu",
         batch_norm: bool = True,
         hidden: int = 256,
+        start: str = "pca",
     ):
         self.image_shape = image_shape
         self.channels = channels
@@ -61,6 +64,7 @@ class ConvNet(BaseNetwork):
         self.activation = activation
         self.batch_norm = batch_norm
         self.hidden = hidden
+        self.start = start
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
         """An encoder if `n_in` is the number of pixels, a decoder if `n_out` is.

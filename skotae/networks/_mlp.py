@@ -29,11 +29,15 @@ class MLP(BaseNetwork):
         Share of the hidden units that is dropped in training.
     residual : bool, default=False
         Whether a hidden layer is added to the one before it, where both are of one width.
+    start : {"pca", "random"}, default="pca"
+        What an estimator trains an encoder or decoder from: ``"pca"`` adds a linear map that
+        is not trained (:class:`LinearPath`) and stands for principal components, while
+        :math:`W_L` and :math:`b_L` start at zero; ``"random"`` has the perceptron alone.
 
     Examples
     --------
     >>> from skotae.networks import MLP
-    >>> MLP(hidden_layer_sizes=(16,)).build(4, 2)
+    >>> MLP(hidden_layer_sizes=(16,),).build(4, 2)
     Sequential(
       (0): Linear(in_features=4, out_features=16, bias=True)
       (1): ReLU()
@@ -48,12 +52,14 @@ class MLP(BaseNetwork):
         batch_norm: bool = False,
         dropout: float = 0.0,
         residual: bool = False,
+        start: str = "pca",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.batch_norm = batch_norm
         self.dropout = dropout
         self.residual = residual
+        self.start = start
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()

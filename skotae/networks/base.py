@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -27,7 +28,15 @@ class BaseNetwork(BaseEstimator):
 
     A new network writes `build`. Weights start as the layers of torch start them, from
     torch's global generator, which an estimator seeds while it builds.
+
+    Attributes
+    ----------
+    start : {"pca", "random"}
+        Whether `build_network` puts a :class:`LinearPath` beside the module, through which
+        encoders and decoders start from principal components.
     """
+
+    start = "random"
 
     @abstractmethod
     def build(self, n_in: int, n_out: int) -> nn.Module:
@@ -45,6 +54,73 @@ class BaseNetwork(BaseEstimator):
         module : nn.Module
             From (n_rows, n_in) to (n_rows, n_out).
         """
+
+
+class LinearPath(nn.Module):
+    r"""A network, and beside it a linear map that is not trained.
+
+    .. math:: y = W x + b + f(x)
+
+    Where the linear map is a good answer, as principal components are, training improves on it
+    in the place of looking for it, and decay of the weights of f draws to that answer, not to
+    nothing. W and b are zero until `begin` is called.
+
+    Parameters
+    ----------
+    net : nn.Module
+        The network :math:`f`.
+    n_in, n_out : int
+        Widths of the rows that go in and come out.
+
+    Raises
+    ------
+    ValueError
+        If no part of the network is a dense or convolutional layer.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, net: nn.Module, n_in: int, n_out: int):
+        super().__init__()
+        self.net = net
+        self.register_buffer("weight", torch.zeros(n_out, n_in))
+        self.register_buffer("bias", torch.zeros(n_out))
+        self._last_layer()
+
+    def _last_layer(self) -> nn.Linear | nn.ConvTranspose2d:
+        layers = [p for p in self.net.modules() if isinstance(p, (nn.Linear, nn.ConvTranspose2d))]
+        if not layers:
+            raise ValueError(
+                f"start='pca' with {self.net!r}; expected a network that ends in a Linear or "
+                "ConvTranspose2d layer, or start='random'."
+            )
+        return layers[-1]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a linear map."""
+        return bool(self.weight.any() or self.bias.any())
+
+    @torch.no_grad()
+    def begin(self, weight: Tensor, bias: Tensor) -> None:
+        """Make the first k outputs those of a linear map alone.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (k, n_in)
+        bias : Tensor of shape (k,)
+        """
+        k = len(weight)
+        self.weight[:k], self.bias[:k] = weight, bias
+        last = self._last_layer()
+        # A convolution makes all outputs at once.
+        rows = slice(k) if isinstance(last, nn.Linear) else slice(None)
+        for parameter in last.parameters(recurse=False):
+            parameter[rows] = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias) + self.net(x)
 
 
 NETWORKS: dict[str, type[BaseNetwork]] = {}
@@ -116,7 +192,7 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
             raise ValueError(
                 f"{name}={spec!r} is not known; expected one of {sorted(NETWORKS)}, or {_ACCEPTED}."
             )
-        return NETWORKS[spec]().build(n_in, n_out)
+        return _resolve(NETWORKS[spec](), n_in, n_out, name)
     if isinstance(spec, nn.Module):
         return copy.deepcopy(spec)
     if isinstance(spec, type) and issubclass(spec, BaseNetwork):
@@ -124,10 +200,20 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
             f"{name}={spec.__name__} is a class; expected an instance, {spec.__name__}(...)."
         )
     if not isinstance(spec, type) and hasattr(spec, "build"):
-        return spec.build(n_in, n_out)
+        return _started(spec, spec.build(n_in, n_out), n_in, n_out)
     if callable(spec):
         return spec(n_in, n_out)
     raise TypeError(f"{name}={spec!r} is not a network; expected {_ACCEPTED}.")
+
+
+def _started(spec: Any, module: Any, n_in: int, n_out: int) -> Any:
+    """What a spec has built, with the linear path that it asks for."""
+    start = getattr(spec, "start", "random")
+    if start not in ("pca", "random"):
+        raise ValueError(f"start={start!r} of {spec!r}; expected 'pca' or 'random'.")
+    if start == "random" or not isinstance(module, nn.Module):
+        return module
+    return LinearPath(module, n_in, n_out)
 
 
 _ACCEPTED = (

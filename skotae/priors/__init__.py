@@ -4,13 +4,14 @@ from skotae.priors._atoms import AtomsPrior
 from skotae.priors._dirichlet import DirichletPrior
 from skotae.priors._distribution import DistributionPrior
 from skotae.priors._mixture import GaussianMixturePrior
-from skotae.priors._normal import NormalPrior
+from skotae.priors._normal import NormalPrior, PrincipalPrior
 from skotae.priors._sphere import SpherePrior
 from skotae.priors._uniform import UniformPrior
 from skotae.priors.base import BasePrior
 
 PRIORS: dict[str, type[BasePrior]] = {
     "normal": NormalPrior,
+    "principal": PrincipalPrior,
     "uniform": UniformPrior,
     "sphere": SpherePrior,
     "dirichlet": DirichletPrior,
@@ -36,6 +37,7 @@ __all__ = [
     "DistributionPrior",
     "GaussianMixturePrior",
     "NormalPrior",
+    "PrincipalPrior",
     "SpherePrior",
     "UniformPrior",
 ]

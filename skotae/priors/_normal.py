@@ -1,24 +1,28 @@
-"""Isotropic normal prior."""
+"""Normal priors."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skotae.priors.base import BasePrior, check_positive, device_of
 
+LOG_2_PI = math.log(2 * math.pi)
+
 
 class NormalPrior(BasePrior):
-    r"""Normal distribution with equal variances.
+    r"""Normal distribution with independent coordinates.
 
     .. math:: p(z) = \mathcal N(z;\, 0,\, \sigma^2 I)
 
     Parameters
     ----------
-    scale : float, default=1.0
-        Standard deviation :math:`\sigma` of a coordinate.
+    scale : float or array-like of shape (n_components,), default=1.0
+        Standard deviation :math:`\sigma` of a coordinate, or of each.
 
     Examples
     --------
@@ -31,12 +35,23 @@ class NormalPrior(BasePrior):
     [[4.0, 0.0], [0.0, 4.0]]
     """
 
-    def __init__(self, scale: float = 1.0):
+    def __init__(self, scale: Any = 1.0):
         self.scale = scale
 
     def check_dimension(self, d: int) -> None:
         super().check_dimension(d)
-        check_positive(self, "scale")
+        if np.ndim(self.scale) == 0:
+            check_positive(self, "scale")
+            return
+        scale = np.asarray(self.scale, dtype=np.float64)
+        if scale.shape != (d,) or not ((scale > 0) & (scale < math.inf)).all():
+            raise ValueError(
+                f"scale={self.scale!r} of {type(self).__name__}; expected a number above 0, or "
+                f"n_components={d} of them."
+            )
+
+    def _scale(self, like: Tensor) -> Tensor:
+        return torch.as_tensor(self.scale, dtype=like.dtype, device=like.device)
 
     def sample(
         self,
@@ -48,14 +63,43 @@ class NormalPrior(BasePrior):
     ) -> Tensor:
         self.check_dimension(d)
         noise = torch.randn(n, d, generator=generator, dtype=dtype, device=device_of(generator))
-        return noise.mul_(self.scale)
+        return noise.mul_(self._scale(noise))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density of codes of shape (..., d)."""
-        constant = z.shape[-1] * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
-        return -0.5 * (z / self.scale).square().sum(-1) - constant
+        scale = self._scale(z)
+        constant = scale.log().expand(z.shape[-1]).sum() + 0.5 * z.shape[-1] * LOG_2_PI
+        return -0.5 * (z / scale).square().sum(-1) - constant
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""
-        eye = torch.eye(d, dtype=torch.float64)
-        return torch.zeros(d, dtype=torch.float64), self.scale**2 * eye
+        mean = torch.zeros(d, dtype=torch.float64)
+        return mean, self._scale(mean).square().expand(d).diag()
+
+
+class PrincipalPrior(NormalPrior):
+    r"""Normal distribution as wide in each coordinate as the data along a principal component.
+
+    .. math:: p(z) = \mathcal N(z;\, 0,\, \mathrm{diag}(s_1^2, \dots, s_d^2)), \qquad
+        s_k \propto \sigma_k, \qquad \frac1d \sum_k s_k^2 = 1
+
+    with the standard deviations :math:`\sigma_k` of the standardised training rows along
+    their first d principal components, each taken to be at least a tenth of their root mean
+    square. Codes keep the geometry of the data: distances between rows whose weak directions
+    count as much as the strong ones, as under a standard normal prior, tell less of neighbours.
+
+    An estimator whose prior it is has a :class:`NormalPrior` with these as `scale` in
+    ``prior_``. By itself, without rows, it is the standard normal distribution.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skotae import WAEEstimator
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> model = WAEEstimator(2, prior="principal", max_iter=2, random_state=0).fit(X)
+    >>> model.prior_.scale.round(2).tolist()
+    [1.38, 0.33]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()

@@ -38,6 +38,8 @@ class Trainer:
         Rows that are not trained on. With them the best epoch on them is restored at the end,
         and training stops once they have not improved by more than `tol` for
         `n_iter_no_change` epochs; without, the training loss is watched, if `tol` is given.
+    weight_decay : float, default=0.0
+        Of the weights that the model lets decay.
     fresh : bool, default=True
         Whether the weights are new; otherwise schedules within the terms are at their end.
     history : dict of str to list of float, optional
@@ -57,6 +59,7 @@ class Trainer:
         batch_size: int,
         learning_rate_init: float,
         learning_rate: str,
+        weight_decay: float = 0.0,
         fresh: bool = True,
         held_out: Tensor | None = None,
         tol: float | None = None,
@@ -79,7 +82,9 @@ class Trainer:
         inner = [p for name in model.inner for p in model.get_submodule(name).parameters()]
         others = {id(p) for p in model.parameters()} - {id(p) for p in inner}
         outer = [p for p in model.parameters() if id(p) in others]
-        self._optimiser = make_optimiser(outer, learning_rate_init, model.betas)
+        self._optimiser = make_optimiser(
+            outer, learning_rate_init, model.betas, model.decaying(), weight_decay
+        )
         self._inner_optimiser = (
             make_optimiser(inner, learning_rate_init, model.betas) if inner else None
         )

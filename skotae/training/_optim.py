@@ -15,11 +15,27 @@ def make_optimiser(
     parameters: Iterable[nn.Parameter],
     learning_rate: float,
     betas: tuple[float, float] = (0.9, 0.999),
-) -> torch.optim.Adam:
-    """Adam, fused into one kernel where the device has one."""
+    decaying: Iterable[nn.Parameter] = (),
+    weight_decay: float = 0.0,
+) -> torch.optim.AdamW:
+    """Adam, fused into one kernel where the device has one.
+
+    Parameters of `decaying` among the others shrink by the share ``learning_rate *
+    weight_decay`` in each step (Loshchilov and Hutter, 2019, Algorithm 2).
+    """
     parameters = [p for p in parameters if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda", "mps") for p in parameters)
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+    shrink = {id(p) for p in decaying} if weight_decay > 0 else set()
+    groups = [
+        {"params": [p for p in parameters if id(p) not in shrink], "weight_decay": 0.0},
+        {"params": [p for p in parameters if id(p) in shrink], "weight_decay": weight_decay},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=learning_rate,
+        betas=betas,
+        fused=fused,
+    )
 
 
 def schedule_factor(schedule: str, progress: float) -> float:

@@ -75,6 +75,10 @@ class Trainable(nn.Module, ABC):
         """Named terms whose sum the children called `inner` minimise."""
         return {}
 
+    def decaying(self) -> list[nn.Parameter]:
+        """Weights that decay, if any do."""
+        return []
+
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         """What the module will be asked for once it is trained, for a batch, by name."""
         return {}

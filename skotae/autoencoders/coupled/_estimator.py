@@ -167,6 +167,7 @@ class CoupledVAE(BaseAutoencoder):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
+        weight_decay: Any = "auto",
         max_iter: int = 300,
         tol: float | None = None,
         early_stopping: bool = False,
@@ -199,6 +200,7 @@ class CoupledVAE(BaseAutoencoder):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
         self.max_iter = max_iter
         self.tol = tol
         self.early_stopping = early_stopping
@@ -218,11 +220,8 @@ class CoupledVAE(BaseAutoencoder):
         # The likelihood is in nats already.
         return self._unit_of(1.0, X)
 
-    def _first_rows(self, X: np.ndarray) -> np.ndarray:
-        """Some rows in the units of the networks, in float64."""
-        return (X[:4096].astype(np.float64) - self.data_mean_) / self.data_scale_
-
     def _initialise(self, X: np.ndarray) -> None:
+        super()._initialise(X)
         if self.model_.starts_from_components:
             bounded = not self.cost_.standardise
             self.model_.principal.find(self._first_rows(X), self.n_components_, bounded)

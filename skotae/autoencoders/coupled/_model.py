@@ -13,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import Encoder
+from skotae.autoencoders._principal import PrincipalMap
 from skotae.autoencoders.coupled._bank import PosteriorBank, balanced_potentials
 from skotae.autoencoders.coupled._cooling import Cooling
 from skotae.autoencoders.coupled._potentials import (
@@ -79,6 +80,12 @@ class CoupledModel(AutoencoderModel):
             if not self.learned:
                 variance = likelihood.spec.variance
                 self.final_scale = math.sqrt(variance) / plan.measured.data_scale_
+
+    def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
+        if self.amortised:
+            super().begin(x, path, generator)
+            if self.average is not None:
+                self.average.load_state_dict(self.decoder.net.state_dict())
 
     def get_extra_state(self) -> dict[str, float]:
         return {"residual": self._residual}

@@ -1,0 +1,80 @@
+"""Principal components of the training rows, that encoders and decoders start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+# Of the rows that the components are found from: their number, and how many numbers they hold.
+MAX_ROWS, MAX_NUMBERS = 8192, 2**24
+# A direction with a smaller share of the largest deviation is not told from rounding.
+LEAST_DEVIATION = 1e-5
+# Widths of a code's coordinates, as shares of their root mean square, are not below this.
+LEAST_WIDTH = 0.1
+# Of the ridge regression from codes to rows, relative to the variance of a code.
+RIDGE = 1e-4
+
+
+@dataclass(frozen=True)
+class PrincipalMap:
+    r"""Rows to uncorrelated codes of unit variance: :math:`z = W x + b`.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (d, n_features), float32
+    bias : Tensor of shape (d,), float32
+    widths : ndarray of shape (d,)
+        Deviations of the rows along the components, relative to their root mean square.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    widths: np.ndarray
+
+
+def some_rows(X: np.ndarray) -> np.ndarray:
+    """Rows at equal distances, few enough to find components from."""
+    most = max(2, min(MAX_ROWS, MAX_NUMBERS // X.shape[1]))
+    return X[:: -(-len(X) // most)]
+
+
+def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
+    """The first d components of standardised rows; None if the rows are all the same.
+
+    Where the rows have fewer components than that, the other codes are random combinations
+    of these.
+    """
+    pca = PCA(min(d, *X.shape), random_state=seed % 2**32).fit(X)
+    deviation = np.sqrt(pca.explained_variance_, dtype=np.float64)
+    there = deviation > LEAST_DEVIATION * deviation[0]
+    if not there.any():
+        return None
+    axes, deviation = pca.components_[there] / deviation[there, None], deviation[there]
+    missing = d - len(axes)
+    if missing:
+        mixed = np.random.RandomState(seed % 2**32).normal(size=(missing, len(axes)))
+        mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+        axes = np.concatenate([axes, mixed @ axes])
+        deviation = np.concatenate([deviation, np.full(missing, deviation[-1])])
+    widths = np.maximum(deviation / np.sqrt(np.mean(deviation**2)), LEAST_WIDTH)
+    return PrincipalMap(
+        torch.tensor(axes, dtype=torch.float32),
+        torch.tensor(-axes @ pca.mean_, dtype=torch.float32),
+        widths / np.sqrt(np.mean(widths**2)),
+    )
+
+
+def ridge_regression(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (k, d) and bias (k,) of the linear map from codes (n, d) to outputs (n, k)."""
+    z, y = z.double(), y.double()
+    z_mean, y_mean = z.mean(0), y.mean(0)
+    centred = z - z_mean
+    covariance = centred.T @ centred / len(z)
+    ridge = RIDGE * covariance.diagonal().mean().clamp_min(1e-12)
+    covariance.diagonal().add_(ridge)
+    weight = torch.linalg.solve(covariance, centred.T @ (y - y_mean) / len(z)).T
+    return weight.float(), (y_mean - weight @ z_mean).float()

@@ -87,6 +87,9 @@ class CoupledModel(AutoencoderModel):
             if self.average is not None:
                 self.average.load_state_dict(self.decoder.net.state_dict())
 
+    def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        return self.encode(x)
+
     def get_extra_state(self) -> dict[str, float]:
         return {"residual": self._residual}
 

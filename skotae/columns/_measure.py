@@ -25,7 +25,7 @@ FAR = 30.0
 LIMIT = 10.0
 # Of spreads: below as many rounding errors of the mean there is none.
 ROUNDING = 10.0
-# Elements of a block of columns, of which the order of the rows is looked at.
+# Elements that are looked at at a time, in float64.
 BLOCK = 2**20
 # Share of the variance that is nearly all of it.
 NEARLY_ALL = 0.95
@@ -164,8 +164,9 @@ def dominant(columns: Columns) -> tuple[np.ndarray, float]:
 
 def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Some rows at a time, in float64."""
-    for start in range(0, len(X), CHUNK):
-        rows = X[start : start + CHUNK]
+    size = max(1, min(CHUNK, BLOCK // X.shape[1]))
+    for start in range(0, len(X), size):
+        rows = X[start : start + size]
         yield (rows if columns is None else rows[:, columns]).astype(np.float64)
 
 

@@ -263,7 +263,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         if cost_scale != "auto":
             unit = float(cost_scale)
             if self.cost_.degree is not None and not isinstance(self.data_scale_, np.ndarray):
-                unit /= self.data_scale_**self.cost_.degree
+                half = self.data_scale_ ** (self.cost_.degree / 2)
+                unit = unit / half / half
             return unit
         some = X[:: max(1, len(X) // 4096)].astype(np.float64)
         some = self._units.standardised(some)
@@ -359,10 +360,10 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         units = self.n_features_in_, self.data_scale_
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self.cost_.in_data_units(costs, *units)
-        if not np.isfinite(scaled).all():
-            # Squares of what float32 holds may be beyond what it holds.
-            most = np.finfo(X.dtype).max
-            scaled = self.cost_.in_data_units(costs.astype(np.float64), *units).clip(-most, most)
+            if not np.isfinite(scaled).all():
+                # Squares of what float32 holds may be beyond what it holds.
+                wide, most = costs.astype(np.float64), np.finfo(X.dtype).max
+                scaled = self.cost_.in_data_units(wide, *units).clip(-most, most)
         return -scaled.astype(X.dtype, copy=False)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:

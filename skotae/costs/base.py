@@ -77,7 +77,11 @@ class BaseCost(BaseEstimator):
         Columns with a scale of their own have no unit in common: the cost remains that of
         the divided rows, unless it is a log-density.
         """
-        return cost if self.degree is None or np.ndim(scale) else cost * scale**self.degree
+        if self.degree is None or isinstance(scale, np.ndarray):
+            return cost
+        # In two steps: the square of a scale may be out of the range where the cost is not.
+        half = scale ** (self.degree / 2)
+        return cost * half * half
 
     def build(
         self,

@@ -226,6 +226,8 @@ def test_one_scale_at_the_ends_of_the_range(size, small):
     model, scaled = small("WAEEstimator").fit(X), small("WAEEstimator").fit(size * X)
     np.testing.assert_allclose(scaled.transform(size * X), model.transform(X), rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(scaled.data_scale_ / size, model.data_scale_, rtol=1e-9)
+    # Also where the square is out of the range.
+    assert np.isfinite(scaled.score_samples(size * X)).all()
 
 
 def test_float32_below_its_normal_numbers(small):

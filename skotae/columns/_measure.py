@@ -20,9 +20,11 @@ FACTOR = 10.0
 LEAST_ROWS = 10
 # Values are far off that are more typical deviations from the median than this, in columns
 # whose spread is more than as many: there, they carry nearly all the variance.
-FAR = 30.0
+FAR = 10.0
 # Typical deviations from the median to the limits of these columns.
-LIMIT = 10.0
+LIMIT = 5.0
+# Quantile of the deviations that is typical: a small cluster is no outlier.
+TYPICAL = 0.95
 # Of spreads: below as many rounding errors of the mean there is none.
 ROUNDING = 10.0
 # Elements that are looked at at a time, in float64.
@@ -177,7 +179,7 @@ def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     -------
     median : ndarray of shape (n_features,)
     typical : ndarray of shape (n_features,)
-        Upper quartile of the distance from the median, of the values that differ from it.
+        95 % quantile of the distance from the median, of the values that differ from it.
     share : ndarray of shape (n_features,)
         Share of the rows whose value does.
     n_off : ndarray of shape (n_features,)
@@ -192,7 +194,7 @@ def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
         median = np.quantile(values, 0.5, axis=0, method="lower")
         distance = np.sort(np.abs(values - median), axis=0)
         n_off = (distance > 0).sum(axis=0)
-        at = len(some) - n_off + np.floor(0.75 * np.maximum(0, n_off - 1)).astype(int)
+        at = len(some) - n_off + np.floor(TYPICAL * np.maximum(0, n_off - 1)).astype(int)
         at = np.minimum(at, len(some) - 1)
         typical = np.take_along_axis(distance, at[None], axis=0)[0]
         parts.append(np.stack([median, typical, n_off / len(some), n_off]))

@@ -371,6 +371,7 @@ def test_limits_are_for_columns_with_values_far_off_alone(small):
         lambda rng: rng.standard_t(3, size=(2000, 3)),
         lambda rng: rng.poisson(0.1, size=(2000, 3)),
         lambda rng: rng.uniform(size=(2000, 3)) < 0.01,
+        lambda rng: np.where(rng.uniform(size=(2000, 3)) < 0.1, 3, -3) + 0.01 * rng.normal(size=3),
         lambda rng: load_digits().data,
         lambda rng: load_breast_cancer().data,
     ],

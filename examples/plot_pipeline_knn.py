@@ -13,8 +13,7 @@ components that grows from two to eight.
 # --------
 # 1,797 images of 8 x 8 pixels from 0 to 16. The autoencoders standardise their input by one
 # number for all features, as PCA centres it, so that scaling to [0, 1] is for our convenience
-# only. Features in different units would want a :class:`~sklearn.preprocessing.StandardScaler`
-# in front.
+# only. Features in different units get a scale each (see :ref:`units`).
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

@@ -18,6 +18,7 @@ FLOORS = {
     "networks": 1,
     "priors": 1,
     "costs": 1,
+    "columns": 1,
     "datasets": 1,
     "divergences": 2,
     "metrics": 2,
@@ -33,12 +34,12 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
+    "columns": ["_units"],
     "metrics": ["base", "_intervals"],
     "training": ["base", "_state"],
     "autoencoders": [
         "_docs",
         "_graph_clusters",
-        "_units",
         "_snapshot",
         "_inference",
         "_modules",

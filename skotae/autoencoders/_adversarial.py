@@ -72,6 +72,7 @@ class AdversarialAE(PenalisedAutoencoder):
     cost_scale : "auto" or float, default="auto"
         The reconstruction cost, the squared distance, is divided by this number. ``"auto"``
         is the mean cost of the constant reconstruction, the total variance of the data.
+    {scale}
     {networks}
     {clip}
     {training}
@@ -129,6 +130,7 @@ class AdversarialAE(PenalisedAutoencoder):
         gradient_penalty: float = 0.1,
         prior: Any = None,
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -155,6 +157,7 @@ class AdversarialAE(PenalisedAutoencoder):
         self.gradient_penalty = gradient_penalty
         self.prior = prior
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

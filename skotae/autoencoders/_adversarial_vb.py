@@ -127,6 +127,7 @@ class AdversarialVB(VariationalAutoencoder):
         is learned may then learn to do without the code.
     {prior}
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -187,6 +188,7 @@ class AdversarialVB(VariationalAutoencoder):
         prior: Any = None,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -215,6 +217,7 @@ class AdversarialVB(VariationalAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -113,8 +113,15 @@ class GeneratingEstimator(NetworkEstimator):
     def _measure(self, X: np.ndarray) -> None:
         self.cost_ = self._resolve_cost()
         self._check_values(X)
+        scale = self._wanted_scale()
+        if scale == "columns" and not self.cost_.by_column:
+            raise ValueError(
+                f"scale='columns' with cost={self.cost_!r}, for which all columns have one unit; "
+                "expected scale='auto', or a cost such as 'sqeuclidean', 'euclidean', "
+                "'cityblock' or 'gaussian' with a learned variance."
+            )
         if self.cost_.standardise:
-            super()._measure(X)
+            self._set_units(X, scale, one_unit=not self.cost_.by_column)
         else:
             self.data_mean_, self.data_scale_ = np.zeros(X.shape[1]), 1.0
 
@@ -155,7 +162,9 @@ class GeneratingEstimator(NetworkEstimator):
         The second term compares the reconstructions of X (at most 2,048 of them) with as
         many fresh samples, by exact transport with independent debiasing. The score has
         the units of the data and contains no weight of the objective, so that it can
-        choose among weights and among estimators; higher is better.
+        choose among weights and among estimators; higher is better. Where each column has a
+        scale of its own, it is that of standardised columns; where ``data_limits_`` are
+        given, that of values within these.
 
         Parameters
         ----------
@@ -176,9 +185,8 @@ class GeneratingEstimator(NetworkEstimator):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         samples = self._generate(min(len(X), MAX_SCORED_ROWS), self._seed, X.dtype)
-        bound = triangle_bound(
-            X, self._reconstruct(X), samples, sample_weight=sample_weight, random_state=self._seed
-        )
+        parts = map(self._units.comparable, (X, self._reconstruct(X), samples))
+        bound = triangle_bound(*parts, sample_weight=sample_weight, random_state=self._seed)
         return -bound
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
@@ -251,14 +259,15 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         return self._unit_of(self._params.cost_scale, X)
 
     def _unit_of(self, cost_scale: Any, X: np.ndarray) -> float:
-        """A number in the units of the data; "auto" is the cost of the constant reconstruction."""
+        """A number in the units of the cost; "auto" is the cost of the constant reconstruction."""
         if cost_scale != "auto":
             unit = float(cost_scale)
-            if self.cost_.degree is not None:
-                unit /= self.data_scale_**self.cost_.degree
+            if self.cost_.degree is not None and not isinstance(self.data_scale_, np.ndarray):
+                half = self.data_scale_ ** (self.cost_.degree / 2)
+                unit = unit / half / half
             return unit
         some = X[:: max(1, len(X) // 4096)].astype(np.float64)
-        some = (some - self.data_mean_) / self.data_scale_
+        some = self._units.standardised(some)
         return self.cost_.unit(some, some.mean(axis=0))
 
     def inverse_transform(self, X):
@@ -341,7 +350,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         -------
         scores : ndarray of shape (n_samples,)
             In the units of the cost, within the range of the dtype of X; low for rows unlike
-            the training data.
+            the training data. Where each column has a scale of its own, the cost is that of
+            standardised columns; a log-density is that of the data. Values beyond
+            ``data_limits_`` cost what the limit costs.
         """
         X = self._check(X)
         inference = self._inference(X.dtype)
@@ -349,10 +360,10 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         units = self.n_features_in_, self.data_scale_
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self.cost_.in_data_units(costs, *units)
-        if not np.isfinite(scaled).all():
-            # Squares of what float32 holds may be beyond what it holds.
-            most = np.finfo(X.dtype).max
-            scaled = self.cost_.in_data_units(costs.astype(np.float64), *units).clip(-most, most)
+            if not np.isfinite(scaled).all():
+                # Squares of what float32 holds may be beyond what it holds.
+                wide, most = costs.astype(np.float64), np.finfo(X.dtype).max
+                scaled = self.cost_.in_data_units(wide, *units).clip(-most, most)
         return -scaled.astype(X.dtype, copy=False)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
 from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
-from skotae.autoencoders._units import standardiser
+from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
 from skotae.priors.base import BasePrior
@@ -48,6 +48,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [str],
+        "scale": [StrOptions({"auto", "global", "columns"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 2, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -69,11 +70,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     _advice: Mapping[str, str] = {}
     # Parameters that give the model its shape: a fit that goes on cannot change them.
     _shaping = frozenset(
-        {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder"}
+        {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder", "scale"}
     )
 
-    data_min_: np.ndarray
-    data_max_: np.ndarray
     history_: dict[str, list[float]]
     best_loss_: float
     _principal: PrincipalMap | None
@@ -84,7 +83,20 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _measure(self, X: np.ndarray) -> None:
         """Set the units that the networks see the data in, and what else `_measured` names."""
-        self.data_mean_, self.data_scale_ = standardiser(X)
+        self._set_units(X, self._wanted_scale())
+
+    def _wanted_scale(self) -> str:
+        # An estimator of one's own need not have the parameter.
+        return getattr(self._params, "scale", "auto")
+
+    def _set_units(self, X: np.ndarray, scale: str, *, one_unit: bool = False) -> None:
+        """Mean and scale of the columns, which may be known to have one unit."""
+        columns = Columns(X, self.data_min_, self.data_max_)
+        apart = not one_unit and differ(columns, len(X))
+        units = measure(columns, X, scale == "columns" or (scale == "auto" and apart))
+        self.data_mean_, self.data_scale_, self.data_limits_ = units.mean, units.scale, units.limits
+        if scale == "global" and apart:
+            warn_of_units(columns, getattr(self, "feature_names_in_", None))
 
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
@@ -95,7 +107,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _first_rows(self, X: np.ndarray) -> np.ndarray:
         """Some rows in the units of the networks, in float64."""
-        return (some_rows(X).astype(np.float64) - self.data_mean_) / self.data_scale_
+        return self._units.standardised(some_rows(X).astype(np.float64))
 
     def _after_fit(self, rows: Rows) -> None:
         """Fitted attributes that need the final weights."""
@@ -140,7 +152,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """Train for one epoch on a chunk of the data.
 
         The first chunk fixes the number of features, and the mean and scale by which
-        rows are standardised; it should be representative. The learning rate is constant.
+        rows are standardised, also whether each column has a scale of its own; it should
+        be representative. The learning rate is constant.
 
         Parameters
         ----------
@@ -262,10 +275,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self._start(X, container)
         changed = not fresh and self._go_on(X)
         self.model_.to(self.device_)
-        low, high = X.min(axis=0), X.max(axis=0)
-        self.data_min_ = low if fresh else np.minimum(low, self.data_min_)
-        self.data_max_ = high if fresh else np.maximum(high, self.data_max_)
-        rows = Rows(X, self.data_mean_, self.data_scale_, self.device_)
+        if not fresh:
+            self.data_min_ = np.minimum(X.min(axis=0), self.data_min_)
+            self.data_max_ = np.maximum(X.max(axis=0), self.data_max_)
+        rows = Rows(X, self._units, self.device_)
         seed = child_seed(self._seed, "training", self.n_iter_)
         trainer = Trainer(
             self.model_,
@@ -300,6 +313,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._params = copied_parameters(self.get_params(deep=False))
         self.device_ = resolve_device(self.device)
         self._seed = draw_seed(self.random_state)
+        self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(prior, X.shape[1])

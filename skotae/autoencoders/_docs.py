@@ -72,7 +72,8 @@ cost_scale : "auto" or float, default="auto"
     The reconstruction cost is divided by this number. ``"auto"`` is the mean cost of the
     constant reconstruction, so that a reconstruction term of 1 means "no better than the
     mean" and the weights of the objective mean the same whatever the units and the number
-    of features; 1.0 gives the plain sums of the papers."""
+    of features; 1.0 gives the plain sums of the papers. A number is in the units of the
+    data, or of standardised columns where each has a scale of its own."""
 
 LIKELIHOOD = """\
 cost : str or cost, default="gaussian"
@@ -91,6 +92,16 @@ n_pseudo_inputs : int or None, default=None
 INIT = """\
 init : {"k-means++", "random"}, default="k-means++"
     Which training rows the pseudo-inputs start from: some that are far apart, or any."""
+
+SCALE = """\
+scale : {"auto", "global", "columns"}, default="auto"
+    What columns are divided by before networks and cost see them: ``"global"`` is one
+    number for all, which keeps the geometry of the data, for columns of one unit (pixels,
+    spectra); ``"columns"`` is the spread of each column, for tables with mixed units.
+    ``"auto"`` is ``"columns"`` where spreads differ by more than a factor of ten
+    (:ref:`units`){ignored}."""
+SCALE_IGNORED = """, and ``"global"`` for a `cost` to which columns have
+    one unit: a Gaussian of given variance, ``"bernoulli"``, a function"""
 
 CLIP = """\
 clip : bool, default=True
@@ -145,8 +156,13 @@ data_mean_ : ndarray of shape (n_features,)
     Mean of the training data; zero for costs that need the data's own units.
 data_min_, data_max_ : ndarray of shape (n_features,)
     Range of the training data.
-data_scale_ : float
-    Root mean square deviation of the training data per feature; 1 for those costs."""
+data_scale_ : float or ndarray of shape (n_features,)
+    Root mean square deviation of the training data per feature, where one scale is used; 1
+    for those costs. An array of the deviations, where each column has a scale of its own.
+data_limits_ : ndarray of shape (2, n_features) or None
+    Values are brought within these before they are standardised, in training and after.
+    They are finite for columns of the training data in which a few values far off carry
+    nearly all the variance; None where there is no such column."""
 
 COST_SCALE_ = """\
 cost_scale_ : float
@@ -192,6 +208,7 @@ BLOCKS = {
     "n_pseudo_inputs": N_PSEUDO_INPUTS,
     "init": INIT,
     "penalty_batch_size": PENALTY_BATCH_SIZE,
+    "scale": SCALE,
     "clip": CLIP,
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),
@@ -217,6 +234,8 @@ def shared_documentation(cls: Any) -> Any:
             block = "\n".join(
                 entry for entry in re.split(r"\n(?=\S)", block) if entry.split()[0] in parameters
             )
+        if name == "scale":
+            block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")
         if name == "prior":
             model = cls._model_class
             names = priors_with(*model.prior_needs, support=model.prior_support)

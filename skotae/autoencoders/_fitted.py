@@ -18,8 +18,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skotae.autoencoders._inference import DTYPES, Inference
 from skotae.autoencoders._model import Blueprint, Model
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters, on_cpu
+from skotae.columns import Units
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save
+from skotae.persistence._models import with_added_parameters
 from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.utils._random import borrowed_global_generator, child_seed
@@ -79,7 +81,11 @@ class FittedEstimator(BaseEstimator):
 
     model_: Model
     data_mean_: np.ndarray
-    data_scale_: float
+    data_scale_: float | np.ndarray
+    # What values are brought within, where some are far off in the training data.
+    data_limits_: np.ndarray | None = None
+    data_min_: np.ndarray
+    data_max_: np.ndarray
     n_features_in_: int
     n_components_: int
     device_: torch.device
@@ -130,6 +136,13 @@ class FittedEstimator(BaseEstimator):
         self._check_values(X)
         return X
 
+    @property
+    def _units(self) -> Units:
+        """What rows are standardised by, and come back by."""
+        is_constant = self.data_min_ == self.data_max_
+        constant = np.where(is_constant, self.data_min_, np.nan) if is_constant.any() else None
+        return Units(self.data_mean_, self.data_scale_, self.data_limits_, constant)
+
     def _inference(self, dtype: Any) -> Inference:
         """The model for arrays of a dtype.
 
@@ -142,7 +155,7 @@ class FittedEstimator(BaseEstimator):
             model = self._wide_model()
             device = torch.device("cpu") if device.type == "mps" else device
         seed = self._seed if self._draws[1] else None
-        return Inference(model, device, self.data_mean_, self.data_scale_, dtype, seed)
+        return Inference(model, device, self._units, dtype, seed)
 
     def _wide_model(self) -> Model:
         """A copy of the model in float64, made anew when weights have changed."""
@@ -231,7 +244,7 @@ class FittedEstimator(BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        state = with_added_parameters(type(self), state)
         weights, written_by = state.pop("model_", None), state.pop("_skotae_version", None)
         super().__setstate__(state)
         if weights is None:

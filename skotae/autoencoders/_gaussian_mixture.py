@@ -108,6 +108,7 @@ class GMWAE(MixtureAutoencoder):
         them takes time proportional to the square of the number of rows, and memory for a
         copy of X.
     {cost}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -157,6 +158,7 @@ class GMWAE(MixtureAutoencoder):
         init: str = "prior",
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -184,6 +186,7 @@ class GMWAE(MixtureAutoencoder):
         self.init = init
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -211,7 +214,7 @@ class GMWAE(MixtureAutoencoder):
     def _initialise(self, X: np.ndarray) -> None:
         super()._initialise(X)
         if self.init == "clusters":
-            rows = self._inference(X.dtype).standardised(X).astype(np.float32)
+            rows = self._units.standardised(X).astype(np.float32)
             labels = graph_clusters(rows, self.n_mixtures_, child_seed(self._seed, "start") % 2**32)
             self.model_.clusters = torch.from_numpy(labels.astype(np.int64))
 

@@ -74,6 +74,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -116,6 +117,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         separation: float = 4.0,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -141,6 +143,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         self.separation = separation
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -72,6 +72,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         paper's training, whose concentrations often fall to the least before the decoder has learnt
         to use the codes. `partial_fit`, and training that goes on, have the full weight.
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -128,6 +129,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         warm_up: float = 0.5,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -152,6 +154,7 @@ class HypersphericalVAE(VariationalAutoencoder):
         self.warm_up = warm_up
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skotae.columns import CHUNK, Units
 from skotae.utils._random import GlobalStream, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
 
-CHUNK = 4096
 MAX_SCORED_ROWS = 2048
 DTYPES = (np.float64, np.float32)
 
@@ -36,9 +36,8 @@ class Inference:
         In the dtype that is computed in.
     device : torch.device
         Where the model is.
-    mean : ndarray of shape (n_features,)
-    scale : float
-        What rows are standardised with.
+    units : Units
+        What rows are standardised by.
     dtype : dtype
         Of what comes back.
     seed : int or None
@@ -47,8 +46,7 @@ class Inference:
 
     model: Any
     device: torch.device
-    mean: np.ndarray
-    scale: float
+    units: Units
     dtype: np.dtype
     seed: int | None = None
 
@@ -88,12 +86,8 @@ class Inference:
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
         """X as the model takes it: a copy, standardised if it holds rows."""
-        X = self.standardised(X) if rows else np.array(X, order="C")
+        X = self.units.standardised(X) if rows else np.array(X, order="C")
         return torch.from_numpy(X).to(self.device, next(self.model.parameters()).dtype)
-
-    def standardised(self, X: np.ndarray) -> np.ndarray:
-        """Rows in the units that networks see."""
-        return (X - self.mean.astype(X.dtype)) / X.dtype.type(self.scale)
 
     def codes(self, X: np.ndarray, seed: int | None = None, repeats: int = 1) -> np.ndarray:
         """Posterior means of rows; `repeats` draws from each posterior, if there is a seed."""
@@ -104,7 +98,7 @@ class Inference:
         """Rows of codes: means of the likelihood; draws from it, if there is a seed."""
         generator = None if noise_seed is None else self.generator(noise_seed)
         rows = self.apply(lambda z: self.model.decode(z, generator), Z, rows=False)
-        return rows * self.dtype.type(self.scale) + self.mean.astype(self.dtype)
+        return self.units.restored(rows, self.dtype)
 
 
 def widest_dtype(model: Any, rows: Tensor) -> torch.dtype:

@@ -79,6 +79,7 @@ class InfoVAE(VariationalAutoencoder):
         :class:`VAE`; :math:`1 - \beta` and :math:`\beta` are its ``beta``.
     {prior}
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -138,6 +139,7 @@ class InfoVAE(VariationalAutoencoder):
         prior: Any = None,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -163,6 +165,7 @@ class InfoVAE(VariationalAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

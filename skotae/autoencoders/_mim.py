@@ -59,6 +59,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
         no minimum: shrinking all codes lowers it without end. Nearly all posteriors end
         there, and codes spread in proportion to it.
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -108,6 +109,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
         min_scale: float = 1.0,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -133,6 +135,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
         self.min_scale = min_scale
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -57,6 +57,7 @@ class PlanarFlowVAE(VariationalAutoencoder):
         end.
     {prior}
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -116,6 +117,7 @@ class PlanarFlowVAE(VariationalAutoencoder):
         prior: Any = None,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -140,6 +142,7 @@ class PlanarFlowVAE(VariationalAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

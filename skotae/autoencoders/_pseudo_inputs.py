@@ -70,7 +70,7 @@ class PseudoInputEstimator(BaseAutoencoder):
         n, k = len(X), self.n_pseudo_inputs_
         rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
         rows = X if n <= MAX_SEEDING_ROWS else X[rng.choice(n, max(MAX_SEEDING_ROWS, k), False)]
-        rows = self._inference(X.dtype).standardised(np.asarray(rows)).astype(np.float32)
+        rows = self._units.standardised(np.asarray(rows)).astype(np.float32)
         if self.init == "k-means++":
             start, _ = kmeans_plusplus(rows, k, random_state=rng)
         else:
@@ -84,7 +84,8 @@ class PseudoInputEstimator(BaseAutoencoder):
 
     @property
     def pseudo_inputs_(self) -> np.ndarray:
-        return self._pseudo_inputs.detach().cpu().numpy() * self.data_scale_ + self.data_mean_
+        rows = self._pseudo_inputs.detach().cpu().double().numpy()
+        return self._units.restored(rows, rows.dtype)
 
 
 class PosteriorMixture(Encoder):

@@ -62,6 +62,7 @@ class SinkhornAE(PenalisedAutoencoder):
     {penalty_batch_size}
     {prior}
     {cost}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -125,6 +126,7 @@ class SinkhornAE(PenalisedAutoencoder):
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -157,6 +159,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

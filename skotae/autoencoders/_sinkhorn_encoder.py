@@ -86,6 +86,7 @@ class SinkhornEncoder(EncodingEstimator):
     {prior}
     {encoder}
     {layers}
+    {scale}
     {training}
 
     Attributes
@@ -101,8 +102,10 @@ class SinkhornEncoder(EncodingEstimator):
         Dimension of the codes.
     data_mean_, data_min_, data_max_ : ndarray of shape (n_features,)
         Mean and range of the training data.
-    data_scale_ : float
-        Root mean square deviation of the training data per feature.
+    data_scale_ : float or ndarray of shape (n_features,)
+        Root mean square deviation of the training data per feature, or of each column.
+    data_limits_ : ndarray of shape (2, n_features) or None
+        What values are brought within, where a few are far off in the training data.
     {fitted}
 
     See Also
@@ -162,6 +165,7 @@ class SinkhornEncoder(EncodingEstimator):
         encoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
+        scale: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -190,6 +194,7 @@ class SinkhornEncoder(EncodingEstimator):
         self.encoder = encoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.scale = scale
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

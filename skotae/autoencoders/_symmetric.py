@@ -87,6 +87,7 @@ class SymmetricWAE(PseudoInputEstimator):
     p : {1, 2}, default=2
         Exponent of the latent loss.
     {cost}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -144,6 +145,7 @@ class SymmetricWAE(PseudoInputEstimator):
         p: int = 2,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -173,6 +175,7 @@ class SymmetricWAE(PseudoInputEstimator):
         self.p = p
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

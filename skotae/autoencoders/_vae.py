@@ -38,6 +38,7 @@ class VAE(VariationalAutoencoder):
         Weight :math:`\beta` of the divergence.
     {prior}
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -78,6 +79,7 @@ class VAE(VariationalAutoencoder):
         prior: Any = None,
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -102,6 +104,7 @@ class VAE(VariationalAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

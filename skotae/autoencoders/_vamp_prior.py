@@ -44,6 +44,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
     {n_pseudo_inputs}
     {init}
     {likelihood}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -86,6 +87,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         init: str = "random",
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -111,6 +113,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         self.init = init
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

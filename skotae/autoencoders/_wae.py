@@ -66,6 +66,7 @@ class WAEEstimator(PenalisedAutoencoder):
     {penalty_batch_size}
     {prior}
     {cost}
+    {scale}
     {networks}
     {clip}
     {training}
@@ -125,6 +126,7 @@ class WAEEstimator(PenalisedAutoencoder):
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256),
@@ -152,6 +154,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

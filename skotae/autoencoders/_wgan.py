@@ -94,6 +94,7 @@ class WGAN(GeneratingEstimator):
         place), or a callable ``(n_in, n_out) -> Module``. None stands for an MLP with the
         hidden layers in reverse.
     {layers}
+    {scale}
     {clip}
     {training}
 
@@ -166,6 +167,7 @@ class WGAN(GeneratingEstimator):
         decoder: Any = None,
         hidden_layer_sizes: Any = (128, 128),
         activation: str = "relu",
+        scale: str = "auto",
         clip: bool = True,
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
@@ -185,6 +187,7 @@ class WGAN(GeneratingEstimator):
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.scale = scale
         self.clip = clip
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -223,7 +226,8 @@ class WGAN(GeneratingEstimator):
         Returns
         -------
         distance : float
-            In the units of the data.
+            In the units of the data; in those of standardised columns where each column has a
+            scale of its own.
 
         References
         ----------
@@ -240,7 +244,8 @@ class WGAN(GeneratingEstimator):
         slope = model.slope(x, y, inference.generator(seed))
         # A critic that is flat everywhere, as on constant data, sees no distance.
         slope = float(slope.square().mean().sqrt()) or 1.0
-        return float((data - fake) / slope * self.data_scale_)
+        distance = float((data - fake) / slope)
+        return distance if self._units.by_column else distance * self.data_scale_
 
     def score(self, X, y=None, sample_weight=None):
         r"""Minus the 2-Wasserstein distance between data and model.

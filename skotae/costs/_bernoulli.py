@@ -39,7 +39,10 @@ class BernoulliCost(BaseCost):
         check_within(X, 0, 1, "cost='bernoulli'")
 
     def build(
-        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+        self,
+        n_features: int,
+        scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | float | None = None,
     ) -> CostModule:
         return _BernoulliModule(self)
 

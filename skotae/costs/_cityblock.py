@@ -22,6 +22,7 @@ class CityBlockCost(BaseCost):
     """
 
     standardise = True
+    by_column = True
     degree = 1.0
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

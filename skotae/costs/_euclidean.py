@@ -38,6 +38,7 @@ class SquaredEuclideanCost(BaseCost):
     """
 
     standardise = True
+    by_column = True
     degree = 2.0
 
     def __init__(self, bounds: tuple[float, float] | None = None):
@@ -51,7 +52,10 @@ class SquaredEuclideanCost(BaseCost):
             check_within(X, *self._ends(), repr(self))
 
     def build(
-        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+        self,
+        n_features: int,
+        scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | float | None = None,
     ) -> CostModule:
         if self.bounds is None:
             return CostModule(self)
@@ -115,6 +119,7 @@ class EuclideanCost(BaseCost):
     """
 
     standardise = True
+    by_column = True
     degree = 1.0
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

@@ -58,11 +58,23 @@ class GaussianCost(BaseCost):
         """The number of features: the likelihood has a unit of its own."""
         return float(X.shape[1])
 
-    def in_data_units(self, cost: np.ndarray, n_features: int, scale: float) -> np.ndarray:
+    @property
+    def by_column(self) -> bool:  # type: ignore[override]
+        """A variance that is given is in the units of the data: one for all columns."""
+        return self.variance == "learned"
+
+    def in_data_units(
+        self, cost: np.ndarray, n_features: int, scale: float | np.ndarray
+    ) -> np.ndarray:
+        if np.ndim(scale):
+            return cost + np.log(scale).sum()
         return cost + n_features * math.log(scale)
 
     def build(
-        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+        self,
+        n_features: int,
+        scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | float | None = None,
     ) -> CostModule:
         if self.variance != "learned" and not (
             isinstance(self.variance, Real) and 0 < float(self.variance) < math.inf
@@ -75,7 +87,8 @@ class GaussianCost(BaseCost):
             raise ValueError(
                 f"min_scale={self.min_scale!r} of GaussianCost; expected a number above 0."
             )
-        return GaussianModule(self, n_features, scale)
+        start = 1.0 if self.variance == "learned" else math.sqrt(self.variance) / float(scale)
+        return GaussianModule(self, n_features, start)
 
 
 class GaussianModule(CostModule):
@@ -87,17 +100,16 @@ class GaussianModule(CostModule):
         The cost it was built from.
     n_features : int
         Number of features.
-    data_scale : float
-        What the data were divided by.
+    start : float
+        Standard deviation of each feature, or where it starts if it is learned.
     """
 
     can_draw = True
     sets_scale = True
 
-    def __init__(self, spec: GaussianCost, n_features: int, data_scale: float):
+    def __init__(self, spec: GaussianCost, n_features: int, start: float):
         super().__init__(spec)
         learned = spec.variance == "learned"
-        start = 1.0 if learned else math.sqrt(spec.variance) / data_scale
         shape = (n_features,) if spec.per_feature and learned else ()
         self.log_scale = nn.Parameter(torch.full(shape, math.log(start)), requires_grad=learned)
         self.least = math.log(spec.min_scale) if learned else -math.inf

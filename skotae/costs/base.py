@@ -24,6 +24,9 @@ class BaseCost(BaseEstimator):
     standardise : bool
         Whether the data may be shifted, and scaled by one number, before the cost sees
         them.
+    by_column : bool
+        Whether each column may be scaled by a number of its own: the cost is then that of
+        columns in units of their spread. Not for a cost to which columns have one unit.
     degree : float or None
         p, if ``cost(s x, s y) == s**p cost(x, y)``; None otherwise.
     likelihood : bool
@@ -31,6 +34,7 @@ class BaseCost(BaseEstimator):
     """
 
     standardise = False
+    by_column = False
     degree: float | None = None
     likelihood = False
 
@@ -65,12 +69,25 @@ class BaseCost(BaseEstimator):
             value = float(self(x, torch.from_numpy(np.asarray(mean, dtype=np.float64))).mean())
         return value if np.isfinite(value) and value > 0 else 1.0
 
-    def in_data_units(self, cost: np.ndarray, n_features: int, scale: float) -> np.ndarray:
-        """Cost of rows, from the cost of the same rows divided by `scale`."""
-        return cost if self.degree is None else cost * scale**self.degree
+    def in_data_units(
+        self, cost: np.ndarray, n_features: int, scale: float | np.ndarray
+    ) -> np.ndarray:
+        """Cost of rows, from the cost of the same rows divided by `scale`.
+
+        Columns with a scale of their own have no unit in common: the cost remains that of
+        the divided rows, unless it is a log-density.
+        """
+        if self.degree is None or isinstance(scale, np.ndarray):
+            return cost
+        # In two steps: the square of a scale may be out of the range where the cost is not.
+        half = scale ** (self.degree / 2)
+        return cost * half * half
 
     def build(
-        self, n_features: int, scale: float = 1.0, mean: np.ndarray | float | None = None
+        self,
+        n_features: int,
+        scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | float | None = None,
     ) -> CostModule:
         """The module that a decoder is trained with, on rows less `mean` divided by `scale`."""
         return CostModule(self)

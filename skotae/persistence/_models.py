@@ -21,6 +21,8 @@ from skotae.utils._torch import resolve_device
 # What belongs to a process, or to a pipeline around the estimator, and not to the model.
 NOT_SAVED = ("_metadata_request", "_skl_callbacks")
 CONFIGURATION = ("_sklearn_output_config",)
+# Parameters that earlier versions did not have, and the value that does what they did.
+ADDED = {"scale": "global"}
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
@@ -156,6 +158,7 @@ def load(
 
 def _restored(cls: type, state: dict[str, Any], device: Any) -> Any:
     names = [*inspect.signature(cls).parameters]
+    state = with_added_parameters(cls, state)
     missing = [name for name in names if name not in state]
     if missing:
         raise CorruptFileError(f"parameter {missing[0]} of {cls.__name__} is not there")
@@ -176,6 +179,12 @@ def _restored(cls: type, state: dict[str, Any], device: Any) -> Any:
         estimator.device_ = resolve_device(device)
         estimator.model_.to(estimator.device_)
     return estimator
+
+
+def with_added_parameters(cls: type, state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state of an earlier version, with the parameters that it does not know yet."""
+    names = inspect.signature(cls).parameters
+    return {**{name: value for name, value in ADDED.items() if name in names}, **state}
 
 
 def _state(estimator: BaseEstimator) -> dict[str, Any]:

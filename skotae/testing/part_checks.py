@@ -128,6 +128,13 @@ def check_cost(cost: Any, n_features: int = 4) -> None:
         torch.testing.assert_close(scaled, 3.0**cost.degree * cost(x[:5], y))
         back = cost.in_data_units(cost(x[:5] / 3, y / 3).detach().numpy(), n_features, 3.0)
         np.testing.assert_allclose(back, cost(x[:5], y).detach().numpy(), rtol=1e-6)
+    if cost.by_column:
+        # Columns with scales of their own: log-densities are those of the data.
+        values = cost(x[:5], y).detach().numpy()
+        own, one = (
+            cost.in_data_units(values, n_features, s) for s in (np.full(n_features, 3.0), 3.0)
+        )
+        np.testing.assert_allclose(own, one if cost.likelihood else values, rtol=1e-6)
     if cost.standardise:
         torch.testing.assert_close(cost(x[:5] + 1, y + 1), cost(x[:5], y))
     unit = cost.unit(data.numpy(), data.numpy().mean(axis=0))

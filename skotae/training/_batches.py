@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skotae.columns import Units
+
 
 class Rows:
-    """Mini-batches of ``(X - mean) / scale`` in float32 on a device.
+    """Mini-batches of standardised rows in float32 on a device.
 
     On the CPU a batch is gathered from `X` itself, which may be a read-only memory map:
     `X` is never copied as a whole and never written. On another device `X` is moved once
@@ -19,22 +21,21 @@ class Rows:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64
-    mean : ndarray of shape (n_features,), float64
-    scale : float
-        One number for all features, so that the geometry of the data stays what it is.
+    units : Units
+        What the rows are standardised by.
     device : torch.device
     """
 
-    def __init__(self, X: np.ndarray, mean: np.ndarray, scale: float, device: torch.device):
+    def __init__(self, X: np.ndarray, units: Units, device: torch.device):
         self.X = X
         self.device = device
-        self._identity = scale == 1.0 and not mean.any()
-        self._wide = X.dtype == np.float64
+        self._units = units
         # float64 input is standardised before it is rounded: values beyond the range of
         # float32, or far from zero for their spread, lose nothing.
-        dtype = np.float64 if self._wide else np.float32
-        self._mean = mean.astype(dtype)
-        self._factor = dtype(1.0 / scale)
+        dtype = units.dtype_for(X.dtype)
+        self._wide = dtype == np.float64
+        self._mean = units.mean.astype(dtype)
+        self._factor = np.asarray(1.0 / units.scale, dtype)
         self._resident: Tensor | None = None
         if device.type != "cpu" and not isinstance(X, np.memmap):
             self._resident = torch.from_numpy(self._standardise(X)).to(device)
@@ -43,8 +44,8 @@ class Rows:
         return self.X.shape[0]
 
     def _standardise(self, rows: np.ndarray) -> np.ndarray:
-        if not self._identity:
-            rows = rows - self._mean
+        if not self._units.is_identity:
+            rows = self._units.within(rows) - self._mean
             rows *= self._factor
         return rows.astype(np.float32, copy=rows is self.X)
 
@@ -55,7 +56,8 @@ class Rows:
         if self._wide:
             return torch.from_numpy(self._standardise(batch)).to(self.device)
         # A float32 batch is a fresh copy already: standardise it in place.
-        if not self._identity:
+        if not self._units.is_identity:
+            self._units.within(batch, out=batch)
             batch -= self._mean
             batch *= self._factor
         return torch.from_numpy(np.asarray(batch)).to(self.device)

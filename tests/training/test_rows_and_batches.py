@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skotae.columns import Units
 from skotae.training import Rows, batch_indices
 
 CPU = torch.device("cpu")
@@ -22,7 +23,7 @@ def _memmap(tmp_path, X, mode="r"):
 
 
 def _rows(X, mean=None, scale=1.0):
-    return Rows(X, np.zeros(X.shape[1]) if mean is None else mean, scale, CPU)
+    return Rows(X, Units(np.zeros(X.shape[1]) if mean is None else mean, scale), CPU)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -99,7 +100,7 @@ def test_length_is_the_number_of_rows():
 def test_batches_on_a_gpu_are_those_on_the_cpu(tmp_path, dtype, mapped):
     X = _data(dtype)
     X = _memmap(tmp_path, X) if mapped else X
-    batch = Rows(X, np.ones(3), 2.0, torch.device("cuda"))[SOME]
+    batch = Rows(X, Units(np.ones(3), 2.0), torch.device("cuda"))[SOME]
     assert batch.device.type == "cuda"
     torch.testing.assert_close(batch.cpu(), _rows(X, np.ones(3), 2.0)[SOME])
 

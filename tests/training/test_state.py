@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from skotae.columns import Units
 from skotae.training import Rows, Trainable, Trainer
 from skotae.training._state import TrainingState
 from skotae.utils._random import GlobalStream, make_generator
@@ -73,7 +74,7 @@ def make_trainer(model=None, *, learning_rate="cosine", **options):
     X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
     return Trainer(
         Odd() if model is None else model,
-        rows=Rows(X, np.zeros(3), 1.0, torch.device("cpu")),
+        rows=Rows(X, Units(np.zeros(3), 1.0), torch.device("cpu")),
         seed=3,
         batch_size=10,
         learning_rate_init=0.02,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from skotae.columns import Units
 from skotae.exceptions import NonFiniteLossError
 from skotae.training import Rows, Trainable, Trainer
 from skotae.training._optim import schedule_factor
@@ -60,7 +61,7 @@ def trainer_of(model, *, n=20, seed=0, **options):
         "learning_rate": "constant",
         **options,
     }
-    rows = Rows(X, np.zeros(2), 1.0, torch.device("cpu"))
+    rows = Rows(X, Units(np.zeros(2), 1.0), torch.device("cpu"))
     return Trainer(model, rows=rows, seed=seed, **options)
 
 

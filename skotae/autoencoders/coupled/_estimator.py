@@ -85,6 +85,7 @@ class CoupledVAE(BaseAutoencoder):
         :mod:`skotae.costs`. The standard deviation of ``"gaussian"`` is lowered during
         training until it meets the residual; with
         ``GaussianCost(variance=...)`` it is lowered to the given one.
+    {scale}
     {networks}
     {clip}
     {training}
@@ -92,8 +93,9 @@ class CoupledVAE(BaseAutoencoder):
     Attributes
     ----------
     {attributes}
-    scale_ : float
-        Standard deviation of the Gaussian likelihood, in the units of the data.
+    scale_ : float or ndarray of shape (n_features,)
+        Standard deviation of the Gaussian likelihood, in the units of the data; of each column
+        where columns have scales of their own.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
     average_ : torch.nn.Module
@@ -159,6 +161,7 @@ class CoupledVAE(BaseAutoencoder):
         n_bank_steps: int = 200,
         prior: Any = None,
         cost: Any = "gaussian",
+        scale: str = "auto",
         encoder: Any = None,
         decoder: Any = None,
         hidden_layer_sizes: Any = (256, 256, 256),
@@ -192,6 +195,7 @@ class CoupledVAE(BaseAutoencoder):
         self.n_bank_steps = n_bank_steps
         self.prior = prior
         self.cost = cost
+        self.scale = scale
         self.encoder = encoder
         self.decoder = decoder
         self.hidden_layer_sizes = hidden_layer_sizes

@@ -1,0 +1,6 @@
+"""What stands between the columns of X and what networks see."""
+
+from skotae.columns._measure import Columns, differ, measure, warn_of_units
+from skotae.columns._units import CHUNK, Units
+
+__all__ = ["CHUNK", "Columns", "Units", "differ", "measure", "warn_of_units"]

@@ -1,0 +1,230 @@
+"""What the units of columns are, as read off the training data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skotae.columns._units import CHUNK, Units
+
+# A column counts where this share of its rows, or more, is off its median. Pixels at the border,
+# rare words and rare categories do not count: how little they vary tells nothing of their unit.
+COUNTS = 0.2
+# Spreads that differ: the 90 % quantile, of columns that count, by more than this from the 10 %
+# quantile; or the largest by more than twice this from the median size of all columns.
+FACTOR = 10.0
+# Fewer rows do not tell spreads apart.
+LEAST_ROWS = 10
+# Values are far off that are more typical deviations from the median than this, in columns
+# whose spread is more than as many: there, they carry nearly all the variance.
+FAR = 10.0
+# Typical deviations from the median to the limits of these columns.
+LIMIT = 5.0
+# Quantile of the deviations that is typical: a small cluster is no outlier.
+TYPICAL = 0.95
+# Of spreads: below as many rounding errors of the mean there is none.
+ROUNDING = 10.0
+# Elements that are looked at at a time, in float64.
+BLOCK = 2**20
+# Share of the variance that is nearly all of it.
+NEARLY_ALL = 0.95
+# How many of its columns a warning names.
+MOST_NAMED = 5
+
+
+class Columns:
+    """Mean and spread of each column, in few passes over blocks of rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    low, high : ndarray of shape (n_features,)
+        Range of its columns.
+
+    Attributes
+    ----------
+    mean, spread : ndarray of shape (n_features,)
+        Mean and standard deviation, of values within the limits.
+    size : ndarray of shape (n_features,)
+        Root mean square deviation of the values that differ from the median: large for a rare
+        category too, whose spread is small. 0 where none does.
+    counts : ndarray of shape (n_features,), bool
+        Whether the spread tells something of the unit.
+    limits : ndarray of shape (2, n_features) or None
+        Beyond them values are far off, in some columns; None if that is so in none.
+    """
+
+    limits: np.ndarray | None = None
+
+    def __init__(self, X: np.ndarray, low: np.ndarray, high: np.ndarray):
+        low, high = low.astype(np.float64), high.astype(np.float64)
+        self.mean = X.mean(axis=0, dtype=np.float64)
+        # Rounding would make a constant column vary.
+        constant = low == high
+        self.mean[constant] = low[constant]
+        # Relative to the largest deviation, so that no square leaves the range.
+        unit = np.maximum(high - self.mean, self.mean - low)
+        unit[constant | ~(unit > 0)] = 1.0
+        total = np.zeros(X.shape[1])
+        for rows in _blocks(X):
+            total += np.square((rows - self.mean) / unit).sum(axis=0)
+        self.spread = np.where(constant, 0.0, unit * np.sqrt(total / len(X)))
+        median, typical, share, n_off = _order(X)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            tail = self.spread / np.sqrt(share) / typical
+        far = np.flatnonzero((n_off >= LEAST_ROWS) & (tail > FAR))
+        if len(far):
+            self._bring_within(X, far, median[far], LIMIT * typical[far])
+        rounding = ROUNDING * np.finfo(X.dtype).eps * np.abs(self.mean)
+        varies = (share > 0) & (self.spread > rounding)
+        self.size = np.where(varies, self.spread / np.sqrt(np.maximum(share, 1e-300)), 0.0)
+        self.counts = varies & (share >= COUNTS)
+        self._floor = rounding
+
+    def _bring_within(
+        self, X: np.ndarray, far: np.ndarray, median: np.ndarray, most: np.ndarray
+    ) -> None:
+        """Limits for some columns, and their moments within these."""
+        sums = np.zeros((2, len(far)))
+        for rows in _blocks(X, far):
+            shift = np.clip((rows - median) / most, -1.0, 1.0)
+            sums += shift.sum(axis=0), np.square(shift).sum(axis=0)
+        first, second = sums / len(X)
+        self.mean[far] = median + most * first
+        self.spread[far] = most * np.sqrt(np.maximum(0.0, second - first**2))
+        self.limits = np.stack([np.full_like(self.mean, -np.inf), np.full_like(self.mean, np.inf)])
+        self.limits[:, far] = median - most, median + most
+
+    def one_scale(self, X: np.ndarray) -> float:
+        """Root mean square deviation of all columns; 1 where there is none."""
+        if self.limits is None:
+            return _one_scale(X, self.mean, self.spread.max())
+        unit = self.spread.max()
+        return float(unit * np.sqrt(np.mean(np.square(self.spread / unit))))
+
+    def own_scales(self) -> np.ndarray:
+        """Spread of each column; 1 where there is none."""
+        scales = np.maximum(self.spread, np.where(self.spread > 0, self._floor, 0.0))
+        return np.where(scales >= np.finfo(np.float64).tiny, scales, 1.0)
+
+
+def measure(columns: Columns, X: np.ndarray, by_column: bool) -> Units:
+    """Units for rows like X: a scale for each column, or one for all."""
+    scale = columns.own_scales() if by_column else columns.one_scale(X)
+    return Units(columns.mean, scale, columns.limits)
+
+
+def differ(columns: Columns, n: int) -> bool:
+    """Whether spreads of columns differ so much that they cannot have one unit.
+
+    Parameters
+    ----------
+    columns : Columns
+    n : int
+        Number of rows behind them.
+    """
+    if n < LEAST_ROWS or not columns.size.any():
+        return False
+    middle = np.median(columns.size[columns.size > 0])
+    if columns.spread.max() > 2 * FACTOR * middle:
+        return True
+    spread = columns.spread[columns.counts]
+    if len(spread) == 0:
+        return False
+    low = np.quantile(spread, 0.1, method="lower")
+    high = np.quantile(spread, 0.9, method="higher")
+    return bool(high > FACTOR * low)
+
+
+def warn_of_units(columns: Columns, names: Any = None) -> None:
+    """Say which columns drown the rest."""
+    which, share = dominant(columns)
+    labels = [str(j) if names is None else repr(str(names[j])) for j in which[:MOST_NAMED]]
+    more = f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
+    warnings.warn(
+        f"scale='global', but the spreads of the columns differ widely: {len(which)} of "
+        f"{len(columns.spread)} columns carry {share:.3%} of the variance (column "
+        f"{', '.join(labels)}{more}), and the model hardly sees the others. Use scale='columns', "
+        "or 'auto', unless all columns have one unit.",
+        UserWarning,
+        # Of the call of fit, for most estimators.
+        stacklevel=10,
+    )
+
+
+def dominant(columns: Columns) -> tuple[np.ndarray, float]:
+    """The columns that carry nearly all the variance, largest first, and their share of it."""
+    variance = np.square(columns.spread / columns.spread.max())
+    order = np.argsort(variance)[::-1]
+    shares = np.cumsum(variance[order]) / variance.sum()
+    n = int(np.searchsorted(shares, NEARLY_ALL)) + 1
+    return order[:n], float(shares[n - 1])
+
+
+def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Some rows at a time, in float64."""
+    size = max(1, min(CHUNK, BLOCK // X.shape[1]))
+    for start in range(0, len(X), size):
+        rows = X[start : start + size]
+        yield (rows if columns is None else rows[:, columns]).astype(np.float64)
+
+
+def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each column, from some thousand rows, what a few values far off do not move.
+
+    Returns
+    -------
+    median : ndarray of shape (n_features,)
+    typical : ndarray of shape (n_features,)
+        95 % quantile of the distance from the median, of the values that differ from it.
+    share : ndarray of shape (n_features,)
+        Share of the rows whose value does.
+    n_off : ndarray of shape (n_features,)
+        Their number, among those looked at.
+    """
+    some = X[:: max(1, len(X) // CHUNK)]
+    width = max(1, BLOCK // len(some))
+    parts = []
+    for start in range(0, X.shape[1], width):
+        values = some[:, start : start + width].astype(np.float64)
+        # A value of the column, so that what it shares with other rows is seen.
+        median = np.quantile(values, 0.5, axis=0, method="lower")
+        distance = np.sort(np.abs(values - median), axis=0)
+        n_off = (distance > 0).sum(axis=0)
+        at = len(some) - n_off + np.floor(TYPICAL * np.maximum(0, n_off - 1)).astype(int)
+        at = np.minimum(at, len(some) - 1)
+        typical = np.take_along_axis(distance, at[None], axis=0)[0]
+        parts.append(np.stack([median, typical, n_off / len(some), n_off]))
+    median, typical, share, n_off = np.concatenate(parts, axis=1)
+    return median, typical, share, n_off
+
+
+def _one_scale(X: np.ndarray, mean: np.ndarray, largest: float) -> float:
+    """Root mean square distance from the mean per feature."""
+    with np.errstate(over="ignore", under="ignore"):
+        square = _square_deviation(X, mean, 1.0)
+    unit = 1.0
+    if not 1e-20 * X.size < square < 1e20 * X.size:
+        # Relative to a deviation, so that no square leaves the range.
+        unit = largest
+        if unit == 0:
+            return 1.0
+        square = sum(_square_deviation(rows, mean, unit) for rows in _blocks(X))
+    scale = float(unit * np.sqrt(square / X.size))
+    return scale if scale >= np.finfo(np.float64).tiny else 1.0
+
+
+def _square_deviation(X: np.ndarray, mean: np.ndarray, unit: float) -> float:
+    """Sum of ((X - mean) / unit)**2, in blocks that stay in the cache."""
+    mean = mean.astype(X.dtype)
+    size = max(1, 2**17 // X.shape[1])
+    total = 0.0
+    for start in range(0, len(X), size):
+        rows = X[start : start + size] - mean
+        if unit != 1.0:
+            rows /= unit
+        total += float(np.vdot(rows, rows))
+    return total

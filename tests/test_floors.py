@@ -33,7 +33,16 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
-    "metrics": ["base", "_intervals"],
+    "metrics": [
+        "base",
+        "_intervals",
+        "_models",
+        "_score",
+        "_codes",
+        "_frechet",
+        "_neighbours",
+        "_baselines",
+    ],
     "training": ["base", "_state"],
     "autoencoders": [
         "_docs",
@@ -41,6 +50,7 @@ SHARED = {
         "_units",
         "_snapshot",
         "_inference",
+        "_diagnosis",
         "_modules",
         "_model",
         "_fitted",

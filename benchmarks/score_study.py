@@ -402,6 +402,15 @@ def show(results: dict[str, Any]) -> None:
     print_table(["candidate", *columns], [[k, *(v[c] for c in columns)] for k, v in rows.items()])
 
 
+def rounded(value: Any) -> Any:
+    """Five decimals of every number, for a file of a size to commit."""
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 5) if isinstance(value, float) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Candidates for the score.")
     parser.add_argument("--quick", action="store_true", help="two data sets, few settings")
@@ -421,7 +430,7 @@ def main() -> None:
             results[name] = on(name)
             results[name]["cpu_seconds"] = round(time.process_time() - start, 1)
             print(f"{name}: {results[name]['cpu_seconds']} s", flush=True)
-            save_json("score_study", {"data": results})
+            save_json("score_study", rounded({"data": results}))
     results = {name: results[name] for name in DATA}
     show(results)
     seeds = {name: over_seeds(name) for name in ("iris", "wine", "breast_cancer", "digits", "wide")}
@@ -429,7 +438,8 @@ def main() -> None:
         ["data", "mean score", "deviation over seeds"],
         [[name, float(np.mean(v)), float(np.std(v, ddof=1))] for name, v in seeds.items()],
     )
-    write_json("score_study", {"data": results, "seeds": seeds, "summary": summary(results)})
+    found = {"data": results, "seeds": seeds, "summary": summary(results)}
+    write_json("score_study", rounded(found))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def get_scorer(name: str) -> Scorer:
     Parameters
     ----------
     name : {"reconstruction", "distance", "knn"}
+        What to score by.
 
     Returns
     -------

@@ -72,8 +72,8 @@ describe(search.cv_results_)
 # %%
 # Without a classifier
 # --------------------
-# Where there are no labels, the search uses the estimator's own `score`: minus an upper bound
-# on the Wasserstein distance between data and model, in the units of the data. None of the
+# Where there are no labels, the search uses the estimator's own `score`: the share of the variance
+# that reconstructions and samples explain. 1 is perfect, 0 is what the mean gets. None of the
 # weights occurs in it, so that it is fit to choose among them.
 
 encoder = Pipeline([("scale", StandardScaler()), ("encode", WAEEstimator())])

@@ -46,7 +46,7 @@ print(f"fitted on {len(X_train)} digits in {seconds:.1f} s")
 print("accuracy of 5-NN on 8 components of the test digits:")
 print(f"    WAEEstimator  {pipeline.score(X_test, y_test):.3f}")
 print(f"    PCA           {baseline.score(X_test, y_test):.3f}")
-print(f"score (minus a bound on the Wasserstein distance): {wae.score(X_test):.3f}")
+print(f"score (1 is perfect, 0 is the constant): {wae.score(X_test):.3f}")
 
 # Eight components cannot be drawn; a second fit has two.
 plane = WAEEstimator(n_components=2, max_iter=100, random_state=0).fit(X_train)

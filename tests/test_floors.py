@@ -35,13 +35,23 @@ FLOORS = {
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
     "columns": ["_units"],
-    "metrics": ["base", "_intervals"],
+    "metrics": [
+        "base",
+        "_intervals",
+        "_models",
+        "_score",
+        "_codes",
+        "_frechet",
+        "_neighbours",
+        "_baselines",
+    ],
     "training": ["base", "_state"],
     "autoencoders": [
         "_docs",
         "_graph_clusters",
         "_snapshot",
         "_inference",
+        "_diagnosis",
         "_modules",
         "_model",
         "_fitted",

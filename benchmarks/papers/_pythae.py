@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.metrics import triangle_bound
 from skotae.networks import MLP, BaseNetwork
 from skotae.utils._random import make_generator
 
 CHUNK = 4096
-MAX_SCORED_ROWS = 2048
 
 
 class PythaeModel:
@@ -96,11 +94,6 @@ class PythaeModel:
     def sample(self, n_samples: int = 1, *, random_state: int = 0) -> np.ndarray:
         codes = self._draw_codes(n_samples, make_generator(random_state), torch.float32)
         return self.inverse_transform(codes.numpy())
-
-    def score(self, X: np.ndarray) -> float:
-        """The score of the package's estimators."""
-        samples = self.sample(min(len(X), MAX_SCORED_ROWS), random_state=self.random_state)
-        return -triangle_bound(X, self.reconstruct(X), samples, random_state=self.random_state)
 
     @torch.no_grad()
     def _draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

@@ -11,7 +11,7 @@ rate, and is measured on the test set:
 - ``denoising_error``: the same between images and what is decoded from them with noise of
   standard deviation 0.3; the paper has a figure, which is made for the largest number of
   components and the first seed;
-- ``score``: that of every estimator, higher is better.
+- ``score``: minus the triangle bound on the Wasserstein distance, higher is better.
 
 Images are encoded by convolutions and decoded through a sigmoid: with 8 components by
 convolutions, as in the paper, with more by a perceptron. Variational rows have a Bernoulli
@@ -37,7 +37,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _pythae import PythaeModel
-from _rows import Data, Measures, Row, Table, arguments, load, result_path, run, tiled, timed_fit
+from _rows import (
+    Data,
+    Measures,
+    Row,
+    Table,
+    arguments,
+    load,
+    minus_bound,
+    result_path,
+    run,
+    tiled,
+    timed_fit,
+)
 
 import skotae
 from skotae.metrics import knn_accuracy, reconstruction_error
@@ -140,7 +152,7 @@ def measured(model: Any, data: Data) -> Measures:
         for k in (3, 5, 10)
     }
     error = reconstruction_error(data.X_test, model.reconstruct(data.X_test))
-    found |= {"reconstruction_error": error, "score": float(model.score(data.X_test))}
+    found |= {"reconstruction_error": error, "score": minus_bound(model, data.X_test)}
     if data.image_shape is not None:
         denoised = model.reconstruct(noisy(data.X_test))
         found["denoising_error"] = reconstruction_error(data.X_test, denoised)

@@ -2,13 +2,14 @@
 
 The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
 each peer over all rows, and time ratios by number of points and epsilon. The directive
-``.. defaults-benchmark::`` becomes the table of all estimators on digits, and
-``.. papers-benchmark:: NAME`` those of the script of that name in ``benchmarks/papers``.
+``.. defaults-benchmark::`` becomes the table of all estimators on digits, ``.. score-study::``
+those of the candidates for the score, and ``.. papers-benchmark:: NAME`` those of the script of
+that name in ``benchmarks/papers``.
 """
 
 import json
 from pathlib import Path
-from statistics import median
+from statistics import median, stdev
 
 from _rows import as_table
 from sphinx.util.docutils import SphinxDirective
@@ -103,11 +104,11 @@ def on_digits(results):
         [
             name,
             *(
-                "" if row[key] is None else f"{row[key]:.{digits}f}"
+                "" if row.get(key) is None else f"{row[key]:.{digits}f}"
                 for key, digits in (
                     ("accuracy", 3),
                     ("reconstruction_error", 3),
-                    ("score", 2),
+                    ("transport_r2", 2),
                     ("fit_seconds", 0),
                 )
             ),
@@ -116,6 +117,32 @@ def on_digits(results):
     ]
     header = ["Estimator", "Accuracy", "Reconstruction error", "Score", "Fit, seconds"]
     return list_table("Digits, eight components", header, rows)
+
+
+def score_study(results):
+    """Text of the tables of candidates, and of seeds."""
+    columns = {
+        f"{title}, {truth}": f"{key}, {truth}"
+        for truth in ("known", "exact", "debiased")
+        for title, key in (("Rank", "rank"), ("regret", "regret"))
+    }
+    columns |= {"Error": "error, known", "Codes": "codes"}
+    rows = [
+        [name, *(f"{row[key]:.2f}" for key in columns.values())]
+        for name, row in results["summary"].items()
+    ]
+    seeds = [
+        [data, f"{min(values):.3f} to {max(values):.3f}", f"{stdev(values):.3f}"]
+        for data, values in results["seeds"].items()
+    ]
+    return [
+        *list_table("Candidates, means over data sets", ["Candidate", *columns], rows),
+        *list_table(
+            f"The score of one setting over {len(next(iter(results['seeds'].values())))} seeds",
+            ["Data", "From, to", "Standard deviation"],
+            seeds,
+        ),
+    ]
 
 
 def of_paper(results):
@@ -147,6 +174,10 @@ class DefaultsBenchmark(BenchmarkDirective):
     benchmark, render = "defaults", staticmethod(on_digits)
 
 
+class ScoreStudy(BenchmarkDirective):
+    benchmark, render = "score_study", staticmethod(score_study)
+
+
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
     render = staticmethod(of_paper)
@@ -159,5 +190,6 @@ class PapersBenchmark(BenchmarkDirective):
 def setup(app):
     app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
+    app.add_directive("score-study", ScoreStudy)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

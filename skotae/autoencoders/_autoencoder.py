@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import DTYPES, MAX_SCORED_ROWS, Inference, check_count
+from skotae.autoencoders._inference import DTYPES, Inference, check_count
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
-from skotae.metrics import triangle_bound
+from skotae.metrics import transport_r2_score
+from skotae.metrics._score import n_samples_for
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import (
@@ -28,6 +30,9 @@ from skotae.utils._sklearn import (
     output_container,
 )
 from skotae.utils._torch import TORCH_DTYPES, ambient
+
+# Samples among which a generator without an encoder looks for those nearest to rows.
+N_NEAREST = 4096
 
 
 class EncodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
@@ -153,18 +158,19 @@ class GeneratingEstimator(NetworkEstimator):
 
     @ambient()
     def score(self, X, y=None, sample_weight=None):
-        r"""Minus a bound on the Wasserstein distance between data and model.
+        r"""Share of the variance of X that reconstructions and samples explain.
 
         .. math::
-            -\Big(\sqrt{\mathbb E |x - G(E(x))|^2}
-            + \sqrt{\max(0, W_2^2(G_\# Q_Z, G_\# P_Z))}\Big)
+            R^2 = 1 - \frac{\mathbb E |x - G(E(x))|^2
+            + \max(0, W_2^2(G_\# Q_Z, G_\# P_Z))}{\mathbb E |x - \mathbb E x|^2}
 
-        The second term compares the reconstructions of X (at most 2,048 of them) with as
-        many fresh samples, by exact transport with independent debiasing. The score has
-        the units of the data and contains no weight of the objective, so that it can
-        choose among weights and among estimators; higher is better. Where each column has a
-        scale of its own, it is that of standardised columns; where ``data_limits_`` are
-        given, that of values within these.
+        1 is perfect, 0 is what the mean of X gets as reconstruction and as sample, and there is
+        no lower limit. The second term compares reconstructions of X with fresh samples,
+        at most 2,048 of each, by exact transport with independent debiasing. The score has no
+        units and contains no weight of the objective, so that it can choose among weights and
+        among estimators, on the same X. Squares are summed over columns as they are given;
+        where each has a scale of its own, over standardised columns, and where
+        ``data_limits_`` are given, of values within these.
 
         Parameters
         ----------
@@ -176,18 +182,18 @@ class GeneratingEstimator(NetworkEstimator):
         Returns
         -------
         score : float
+            Of constant rows, 1.0 if all comes back exactly, and else 0.0.
 
-        References
-        ----------
-        Patrini et al. (2019), Sinkhorn autoencoders, UAI, proof of Theorem 2.1, part ii.
+        See Also
+        --------
+        skotae.metrics.transport_r2_score : The same of any reconstructions and samples.
         """
         X = self._check(X)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        samples = self._generate(min(len(X), MAX_SCORED_ROWS), self._seed, X.dtype)
+        samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
         parts = map(self._units.comparable, (X, self._reconstruct(X), samples))
-        bound = triangle_bound(*parts, sample_weight=sample_weight, random_state=self._seed)
-        return -bound
+        return transport_r2_score(*parts, sample_weight=sample_weight, random_state=self._seed)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
@@ -196,8 +202,11 @@ class GeneratingEstimator(NetworkEstimator):
         yield inference.decoded(codes.numpy())
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """Rows as the model sees them; without an encoder they stand for themselves."""
-        return X
+        """Rows as the model sees them; without an encoder the nearest of many samples."""
+        samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
+        inference = self._inference(X.dtype)
+        pair = (inference.standardised(part) for part in (X, samples))
+        return samples[pairwise_distances_argmin(*pair)]
 
     @ambient()
     def _generate(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 
+from skotae.autoencoders._diagnosis import diagnose
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
 from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
@@ -138,6 +139,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         NonFiniteLossError
             If the loss stops being finite and smaller steps do not help.
 
+        Warns
+        -----
+        UserWarning
+            If reconstructions of the training rows are worse than the mean of these rows.
+
         Notes
         -----
         After an error in a second fit the estimator is what it was before; after one in a
@@ -177,7 +183,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 X, trainer = self._prepare(X, fresh, incremental)
                 n_epochs = 1 if incremental else self._n_epochs(len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
-            return self
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -186,12 +191,15 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 whole = self._recover(trainer if goes_on else None, before, incremental)
             if not (whole and interrupted):
                 raise
-        warnings.warn(
-            f"Training interrupted by the user; n_iter_={self.n_iter_}: the estimator keeps the "
-            "weights of the last complete epoch.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+            warnings.warn(
+                f"Training interrupted by the user; n_iter_={self.n_iter_}: the estimator keeps "
+                "the weights of the last complete epoch.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        else:
+            if not incremental:
+                diagnose(self, X, stacklevel=4)
         return self
 
     def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:

@@ -16,7 +16,6 @@ from skotae.columns import CHUNK, Units
 from skotae.utils._random import GlobalStream, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
 
-MAX_SCORED_ROWS = 2048
 DTYPES = (np.float64, np.float32)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skotae.autoencoders._autoencoder import EncodingEstimator
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import MAX_SCORED_ROWS
 from skotae.autoencoders._model import EncodingModel
 from skotae.autoencoders._penalised import (
     SINKHORN_CONSTRAINTS,
@@ -21,7 +21,7 @@ from skotae.autoencoders._penalised import (
 )
 from skotae.costs.base import pairwise_square
 from skotae.divergences.base import BaseDivergence
-from skotae.metrics import triangle_bound
+from skotae.metrics._score import MAX_ROWS, debiased_gap, explained, n_samples_for
 from skotae.training import Step, ramp
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval, check_sample_weight
@@ -211,14 +211,15 @@ class SinkhornEncoder(EncodingEstimator):
 
     @ambient()
     def score(self, X, y=None, sample_weight=None):
-        r"""Minus the Wasserstein distance between codes and prior.
+        r"""How well the codes of X cover the prior.
 
-        .. math:: -\sqrt{\max(0, W_2^2(Q_Z, P_Z))}
+        .. math:: 1 - \frac{\max(0, W_2^2(Q_Z, P_Z))}{\mathbb E |z - \mathbb E z|^2},
+            \qquad z \sim P_Z
 
-        The codes of X (at most 2,048 of them) are compared with as many draws from the
-        prior, by exact transport with independent debiasing; higher is better. It says
-        how well the codes cover the prior, not what they keep of the rows, and is in the
-        units of the codes, so that it does not compare priors or dimensions.
+        1 is perfect, 0 is what codes get that are all at the mean of the prior, and there is no
+        lower limit. The codes of X are compared with draws from the prior, at most 2,048 of each,
+        by exact transport with independent debiasing. It says nothing of what the codes
+        keep of the rows; without a decoder it does not compare with the score of the others.
 
         Parameters
         ----------
@@ -232,14 +233,18 @@ class SinkhornEncoder(EncodingEstimator):
         score : float
         """
         X = self._check(X)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        Z = self._inference(X.dtype).codes(X)
-        n_draws = min(len(Z), MAX_SCORED_ROWS)
-        draws = self.model_.draw_codes(n_draws, make_generator(self._seed), torch.float64)
-        return -triangle_bound(
-            Z, Z, draws.numpy(), sample_weight=sample_weight, random_state=self._seed
-        )
+        weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        kept = np.flatnonzero(weight)
+        if len(kept) == 0:
+            raise ValueError("sample_weight is zero for every row; expected a positive weight.")
+        Z = self._inference(X.dtype).codes(X[kept]).astype(np.float64)
+        rng = np.random.RandomState(self._seed)
+        chosen = rng.permutation(len(Z))[:MAX_ROWS]
+        generator = make_generator(self._seed)
+        draws = self.model_.draw_codes(n_samples_for(len(Z)), generator, torch.float64).numpy()
+        gap = debiased_gap(Z[chosen], weight[kept][chosen], draws, rng)
+        total = np.square(draws - draws.mean(axis=0)).sum(axis=1).mean()
+        return explained(np.maximum(0.0, gap), total)
 
 
 def neighbour_cost(x: Tensor, z: Tensor, k: int, p: float) -> Tensor:

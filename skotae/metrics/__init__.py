@@ -1,5 +1,6 @@
 """Measures of autoencoders and samples: arrays in, floats out."""
 
+from skotae.metrics._baselines import Baselines, baselines
 from skotae.metrics._clustering import clustering_accuracy
 from skotae.metrics._codes import knn_accuracy, prior_gap, reconstruction_error
 from skotae.metrics._distances import (
@@ -15,11 +16,15 @@ from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._report import GenerationReport, generation_report
-from skotae.metrics._score import triangle_bound
+from skotae.metrics._score import transport_r2_score, triangle_bound
+from skotae.metrics._scorers import Scorer, get_scorer
 
 __all__ = [
+    "Baselines",
     "Estimate",
     "GenerationReport",
+    "Scorer",
+    "baselines",
     "clustering_accuracy",
     "confidence_interval",
     "density_coverage",
@@ -27,6 +32,7 @@ __all__ = [
     "frechet_distance",
     "gaussian_wasserstein",
     "generation_report",
+    "get_scorer",
     "high_density_ratio",
     "knn_accuracy",
     "max_sliced_wasserstein",
@@ -36,5 +42,6 @@ __all__ = [
     "reconstruction_error",
     "sinkhorn_divergence",
     "sliced_wasserstein",
+    "transport_r2_score",
     "triangle_bound",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,12 +11,15 @@ import numpy as np
 import torch
 from sklearn.utils import resample
 
+from skotae.metrics._baselines import Baselines, baselines
 from skotae.metrics._clustering import clustering_accuracy
 from skotae.metrics._codes import knn_accuracy, prior_gap, reconstruction_error
 from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
+from skotae.metrics._models import reconstructions_of, samples_of
 from skotae.metrics._neighbours import density_coverage, precision_recall
+from skotae.metrics._score import n_samples_for, transport_r2_score
 from skotae.metrics.base import check_integer, check_seed
 from skotae.utils._random import make_generator
 
@@ -42,6 +44,8 @@ class GenerationReport(Mapping[str, Estimate]):
         Number of rows it generated.
     confidence_level : float
         Of the intervals.
+    baselines : Baselines or None
+        The same measures of :func:`baselines`, for an estimator with a number of components.
     """
 
     estimates: dict[str, Estimate]
@@ -49,6 +53,7 @@ class GenerationReport(Mapping[str, Estimate]):
     n_rows: int
     n_samples: int
     confidence_level: float
+    baselines: Baselines | None = None
 
     def __getitem__(self, name: str) -> Estimate:
         return self.estimates[name]
@@ -70,6 +75,9 @@ class GenerationReport(Mapping[str, Estimate]):
             f"{name:{width}} " + " ".join(f"{number:>10.4g}" for number in estimate)
             for name, estimate in self.items()
         ]
+        if self.baselines is not None:
+            ends = [self.baselines.header(), *map(self.baselines.cells, self)]
+            lines = [(line + end).rstrip() for line, end in zip(lines, ends, strict=True)]
         return "\n".join([head, "", *lines])
 
 
@@ -94,6 +102,7 @@ def generation_report(
     What is reported depends on what the estimator has and on what is given. The rows that it is
     measured on are those of `X_test`, or of `X` without it.
 
+    - ``score``, with samples and reconstructions: :func:`transport_r2_score`, without an interval.
     - ``reconstruction_error``, with `reconstruct` or `inverse_transform`.
     - ``knn_accuracy``, with `transform`, `y`, `X_test` and `y_test`.
     - ``prior_gap``, with a prior: of draws from the posterior where there is `sample_posterior`,
@@ -105,7 +114,9 @@ def generation_report(
     - ``high_density_ratio``, ``n_modes`` and ``std_within_modes`` of the samples, with `means` and
       `scale`.
 
-    Of fewer rows than neighbours all are neighbours.
+    Of fewer rows than neighbours all are neighbours. Beside an estimator with samples and a number
+    of components, ``n_components_``, the text of the report has what :func:`baselines` with as
+    many components get: the constant, PCA with a Gaussian or a mixture, and the training rows.
 
     Parameters
     ----------
@@ -186,7 +197,11 @@ def generation_report(
         random_state=_seed(rng),
     )
     found: dict[str, Estimate] = {}
-    reconstructed = _reconstructions(estimator, rows)
+    reconstructed = reconstructions_of(estimator, rows)
+    if reconstructed is not None and hasattr(estimator, "sample"):
+        drawn = samples_of(estimator, n_samples_for(n_rows), _seed(rng))
+        score = transport_r2_score(rows, reconstructed, drawn, random_state=_seed(rng))
+        found["score"] = Estimate(score, np.nan, np.nan)
     if reconstructed is not None:
         found["reconstruction_error"] = measure(reconstruction_error, rows, reconstructed)
     if hasattr(estimator, "transform"):
@@ -206,7 +221,7 @@ def generation_report(
             clustering_accuracy, *pair, assignment="greedy"
         )
     if hasattr(estimator, "sample"):
-        samples = _samples(estimator, n, rng)
+        samples = samples_of(estimator, n, _seed(rng))
         compared = (rows if n_rows <= n else some(rows)), samples
         if features is not None:
             compared = tuple(features(part) for part in compared)
@@ -227,19 +242,23 @@ def generation_report(
             f"estimator={estimator!r} has nothing to measure; expected some of transform, "
             "inverse_transform, sample and, with labels, predict."
         )
-    return GenerationReport(found, type(estimator).__name__, n_rows, n, float(confidence_level))
+    beside = None
+    if "score" in found and hasattr(estimator, "n_components_"):
+        beside = baselines(
+            X,
+            rows,
+            estimator.n_components_,
+            y_train=y,
+            y_test=y_test,
+            features=features,
+            random_state=_seed(rng),
+        )
+    head = type(estimator).__name__, n_rows, n, float(confidence_level)
+    return GenerationReport(found, *head, beside)
 
 
 def _seed(rng: np.random.RandomState) -> int:
     return int(rng.randint(2**31 - 1))
-
-
-def _reconstructions(estimator: Any, rows: Any) -> Any:
-    if hasattr(estimator, "reconstruct"):
-        return estimator.reconstruct(rows)
-    if hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform"):
-        return estimator.inverse_transform(estimator.transform(rows))
-    return None
 
 
 def _posterior_draws(estimator: Any, rows: Any, rng: np.random.RandomState) -> Any:
@@ -259,10 +278,3 @@ def _prior_draws(estimator: Any, n: int, rng: np.random.RandomState) -> np.ndarr
     else:
         return None
     return draws.cpu().numpy()
-
-
-def _samples(estimator: Any, n: int, rng: np.random.RandomState) -> Any:
-    seed = _seed(rng)
-    takes = "random_state" in inspect.signature(estimator.sample).parameters
-    made = estimator.sample(n, **({"random_state": seed} if takes else {}))
-    return made[0] if isinstance(made, tuple) else made  # scikit-learn's mixtures add labels

@@ -14,11 +14,11 @@ from skotae.utils._sklearn import check_sample_weight, container_of
 
 
 def check_pair(
-    X: Any, Y: Any, names: tuple[str, str] = ("X", "Y")
+    X: Any, Y: Any, names: tuple[str, str] = ("X", "Y"), **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two samples of the same features as float64 arrays of shape (n, d) and (m, d)."""
+    """Two samples of the same features as arrays of shape (n, d) and (m, d); see `check_rows`."""
     columns = _column_names(X), _column_names(Y)
-    x, y = check_rows(X, names[0]), check_rows(Y, names[1])
+    x, y = check_rows(X, names[0], **options), check_rows(Y, names[1], **options)
     if x.shape[1] != y.shape[1]:
         raise ValueError(
             f"{names[0]} has {x.shape[1]} columns and {names[1]} has {y.shape[1]}; expected equal "
@@ -32,11 +32,15 @@ def check_pair(
     return x, y
 
 
-def check_rows(X: Any, name: str) -> np.ndarray:
-    """A sample as a float64 array of shape (n, d), not to be written to."""
+def check_rows(X: Any, name: str, *, dtype: Any = "float64", **options: Any) -> np.ndarray:
+    """A sample as a float64 array of shape (n, d), not to be written to.
+
+    Other options, and other dtypes, are those of scikit-learn's `check_array`.
+    """
     X = check_array(
         X,
-        dtype="float64",
+        **options,
+        dtype=dtype,
         order="C",
         ensure_2d=False,
         allow_nd=True,

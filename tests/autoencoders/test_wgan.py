@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from torch import nn
 
 from skotae import WGAN, WAEEstimator
-from skotae.metrics import triangle_bound
+from skotae.metrics import transport_r2_score
 from skotae.networks import MLP
 from skotae.testing import make_data
 
@@ -101,11 +101,26 @@ def test_history_is_of_the_distance():
     assert model.history_["loss"][-1] < 0.5 * max(model.history_["loss"])
 
 
-def test_score_is_the_distance_without_reconstructions():
-    model = small().fit(X)
-    samples = model._generate(len(X), model._seed, X.dtype)
-    expected = -triangle_bound(X, X, samples, random_state=model._seed)
-    assert model.score(X) == expected < 0
+def test_score_takes_the_nearest_samples_for_reconstructions():
+    model = small(max_iter=20).fit(X)
+    near = model._reconstruct(X)
+    some = model.sample(500, random_state=1)
+    assert (np.linalg.norm(X - near, axis=1) <= cdist(X, some).min(axis=1) + 0.05).all()
+    assert model.score(X) == pytest.approx(
+        transport_r2_score(X, near, model.sample(384, random_state=1), random_state=0), abs=0.05
+    )
+
+
+def test_score_is_that_of_an_encoder_that_finds_the_best_codes():
+    """On a line, where the nearest sample is as good as the nearest point."""
+    rows = np.random.default_rng(0).normal(size=(400, 1)) @ [[3.0, 4.0]]
+    samples = np.random.default_rng(1).normal(size=(400, 1)) @ [[3.0, 4.0]]
+    model = small().fit(rows)
+    model._generate = lambda n, seed, dtype: (
+        np.random.default_rng(seed).normal(size=(n, 1)) @ [[3.0, 4.0]]
+    )
+    expected = transport_r2_score(rows, rows, samples, random_state=0)
+    assert model.score(rows) == pytest.approx(expected, abs=0.03) and expected > 0.95
 
 
 def test_slope_of_the_critic():

@@ -34,6 +34,7 @@ def model(data):
 def test_everything_that_applies_is_reported(model, data):
     report = generation_report(model, *data, random_state=0)
     assert list(report) == [
+        "score",
         "reconstruction_error",
         "knn_accuracy",
         "prior_gap",
@@ -41,8 +42,8 @@ def test_everything_that_applies_is_reported(model, data):
         "clustering_accuracy_greedy",
         *SAMPLES,
     ]
-    for value, low, high in report.values():
-        assert low <= value <= high
+    for name, (value, low, high) in report.items():
+        assert low <= value <= high or (name == "score" and math.isnan(low))
 
 
 def test_values_are_those_of_the_measures(model, data):
@@ -78,7 +79,7 @@ def test_the_random_state_decides(model, data):
 
 def test_without_labels_or_test_rows(model, data):
     unsupervised = generation_report(model, data[0], random_state=0)
-    assert list(unsupervised) == ["reconstruction_error", "prior_gap", *SAMPLES]
+    assert list(unsupervised) == ["score", "reconstruction_error", "prior_gap", *SAMPLES]
     labelled = generation_report(model, data[0], data[1], random_state=0)
     assert {*labelled} - {*unsupervised} == {"clustering_accuracy", "clustering_accuracy_greedy"}
     assert labelled.n_rows == labelled.n_samples == 75
@@ -157,12 +158,23 @@ def test_the_text_is_a_table(model, data):
     report = generation_report(model, data[0], confidence_level=0.9, random_state=0)
     head, blank, titles, *lines = str(report).splitlines()
     assert head == "GMWAE: 75 rows, 75 samples, intervals of 0.9" and not blank
-    assert titles.split() == ["measure", "value", "low", "high"]
+    assert titles.split()[:4] == ["measure", "value", "low", "high"]
+    assert [name.strip() for name in titles.split("  ")[-4:]] == list(report.baselines)
     assert [line.split()[0] for line in lines] == list(report)
-    assert float(lines[0].split()[1]) == pytest.approx(
-        report["reconstruction_error"].value, rel=1e-3
-    )
-    assert len({len(line) for line in [titles, *lines]}) == 1
+    assert float(lines[0].split()[1]) == pytest.approx(report["score"].value, rel=1e-3)
+    assert lines[0].split()[-1] == f"{report.baselines['training rows']['score']:.4g}"
+
+
+def test_baselines_are_measured_beside_the_model(model, data):
+    X, y, X_test, y_test = data
+    report = generation_report(model, *data, random_state=0)
+    beside = report.baselines
+    assert beside.n_components == min(model.n_components_, 4)
+    error = np.square(X_test - X.mean(axis=0)).sum(axis=1).mean()
+    assert beside["constant"]["reconstruction_error"] == pytest.approx(error)
+    assert beside["PCA + mixture"]["score"] > report["score"].value, "five epochs are few"
+    mixture = GaussianMixture(random_state=0).fit(X)
+    assert generation_report(mixture, X, random_state=0).baselines is None
 
 
 def test_data_frames(model, data):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from _datasets import SEED, Missing
+from _readers import SEED, Missing
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.ensemble import IsolationForest
 from sklearn.mixture import GaussianMixture

@@ -40,7 +40,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from _alternatives import ALTERNATIVES, DETECTORS, ONCE  # noqa: E402
 from _common import RESULTS, print_table, save_json, write_json  # noqa: E402
-from _datasets import OUTLIERS, SEED, TABLES, Missing, load, load_outliers  # noqa: E402
+from _datasets import OUTLIERS, TABLES, load, load_outliers  # noqa: E402
+from _readers import SEED, Missing  # noqa: E402
 from _summary import (  # noqa: E402
     HEADLINE,
     N_COMPONENTS,
@@ -204,7 +205,7 @@ def run(results: Row, names: Sequence[str], options: argparse.Namespace, save: A
         entry.pop("missing", None)
         try:
             data = load_outliers(name) if outliers else load(name)
-        except Missing as reason:
+        except (Missing, ImportError) as reason:
             entry["missing"] = str(reason)
             print(f"{name}: missing {reason}", flush=True)
             continue

@@ -60,14 +60,24 @@ def share(pairs: Pairs, limit: float = 0.0) -> str:
     return f"{sum(v > limit for v in pairs.values())} of {len(pairs)}" if pairs else ""
 
 
+def fits(results: Row, model: str) -> Iterator[Row]:
+    """All rows of a model, those of outliers twice: once for each fit."""
+    for kind in ("tables", "outliers"):
+        for entry in results.get(kind, {}).values():
+            for label, row in entry["rows"].items():
+                if label.split(",")[0] == model:
+                    parts = [row[part] for part in ("clean", "contaminated") if part in row]
+                    yield from parts or [row]
+
+
 def failures(results: Row, model: str) -> int:
-    return sum(
-        "error" in row
-        for kind in ("tables", "outliers")
-        for entry in results.get(kind, {}).values()
-        for label, row in entry["rows"].items()
-        if label.split(",")[0] == model
-    )
+    return sum("error" in row for row in fits(results, model))
+
+
+def warned(results: Row, model: str) -> str:
+    """How many fits gave a warning."""
+    given = [bool(row["warnings"]) for row in fits(results, model) if "warnings" in row]
+    return f"{sum(given)} of {len(given)}" if given else ""
 
 
 def codes(results: Row) -> TableOf:
@@ -77,8 +87,9 @@ def codes(results: Row) -> TableOf:
         errors = compared(results, model, "PCA + Gaussian", "reconstruction", ratio)
         near = compared(results, model, "PCA + Gaussian", "neighbours", difference)
         figures = [middle(errors), worst(errors, True), middle(near, 3), worst(near, False, 3)]
-        rows.append([model, *figures, failures(results, model)])
-    header = ["Model", "Error over PCA's", "worst", "5-NN less PCA's", "worst", "Failed"]
+        rows.append([model, *figures, warned(results, model), failures(results, model)])
+    header = ["Model", "Error over PCA's", "worst", "5-NN less PCA's", "worst"]
+    header += ["With warnings", "Failed"]
     return "Reconstruction and codes, test rows, beside PCA: medians and worst cases", header, rows
 
 
@@ -173,9 +184,10 @@ def headline(results: Row, before: Row) -> TableOf:
         higher = compared(results, model, "PCA + mixture", "score", difference)
         frechet = compared(results, model, "PCA + mixture", "frechet", ratio)
         gaps = detection(results, model, "contaminated")[1]
+        failed = failures(results, model)
         rows.append(
             [
-                f"``{model}``",
+                f"``{model}``" + (f", {failed} failed" if failed else ""),
                 bracketed(errors, True),
                 bracketed(near, False, "+.3f"),
                 share(higher),

@@ -29,6 +29,12 @@ def mixture(n_rows: int, n: int = N_MIXTURE) -> GaussianMixture:
     return GaussianMixture(max(1, min(n, n_rows // 10)), random_state=SEED)
 
 
+def drawn(density: GaussianMixture, n: int, random_state: int) -> np.ndarray:
+    """Rows in no order: scikit-learn gives them component by component."""
+    rows = density.set_params(random_state=random_state).sample(n)[0]
+    return np.random.default_rng(random_state).permutation(rows)
+
+
 class Mean:
     """The constant."""
 
@@ -42,7 +48,7 @@ class Mean:
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         return np.tile(self.mean_, (len(X), 1))
 
-    def sample(self, n: int) -> np.ndarray:
+    def sample(self, n: int, random_state: int) -> np.ndarray:
         return np.tile(self.mean_, (n, 1))
 
 
@@ -65,8 +71,8 @@ class PCAGaussian:
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         return self.pca.inverse_transform(self.pca.transform(X))
 
-    def sample(self, n: int) -> np.ndarray:
-        return self.pca.inverse_transform(self.density.sample(n)[0])
+    def sample(self, n: int, random_state: int) -> np.ndarray:
+        return self.pca.inverse_transform(drawn(self.density, n, random_state))
 
     def score_samples(self, X: np.ndarray) -> np.ndarray:
         return -np.square(X - self.reconstruct(X)).sum(axis=1)
@@ -90,8 +96,8 @@ class Mixture:
         self.density = mixture(len(X)).fit(X)
         return self
 
-    def sample(self, n: int) -> np.ndarray:
-        return self.density.sample(n)[0]
+    def sample(self, n: int, random_state: int) -> np.ndarray:
+        return drawn(self.density, n, random_state)
 
 
 class KernelCodes:

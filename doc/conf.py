@@ -10,7 +10,8 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "papers"))
+for folder in ("benchmarks", "benchmarks/papers"):
+    sys.path.append(str(Path(__file__).parents[1] / folder))
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 

@@ -3,8 +3,9 @@
 The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
 each peer over all rows, and time ratios by number of points and epsilon. The directive
 ``.. defaults-benchmark::`` becomes the table of all estimators on digits, ``.. score-study::``
-those of the candidates for the score, and ``.. papers-benchmark:: NAME`` those of the script of
-that name in ``benchmarks/papers``.
+those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
+that name in ``benchmarks/papers``, and ``.. tables-benchmark::`` what
+``benchmarks/tables.py --summary`` prints.
 """
 
 import json
@@ -12,17 +13,10 @@ from pathlib import Path
 from statistics import median, stdev
 
 from _rows import as_table
+from _summary import against_targets, data_sets, headline, list_table, part
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-
-
-def list_table(title, header, rows):
-    """Text of a list-table with one header row."""
-    lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
-    for row in (header, *rows):
-        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
-    return [*lines, ""]
 
 
 def number(value, digits=2):
@@ -153,6 +147,21 @@ def of_paper(results):
     return lines
 
 
+def on_tables(results):
+    """Text of the comparison on public data sets: those looked at, then those held out."""
+    path = RESULTS / "tables_before.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    lines = []
+    for held_out in (False, True):
+        found = part(results, held_out)
+        if found:
+            lines += [".. rubric:: " + ("Sets held out" if held_out else "Sets looked at"), ""]
+            tables = (headline(found, before), *against_targets(found, before), data_sets(found))
+            for table in tables:
+                lines += list_table(*table)
+    return lines
+
+
 class BenchmarkDirective(SphinxDirective):
     """The tables of a benchmark; a subclass names it and has a function that makes them."""
 
@@ -178,6 +187,10 @@ class ScoreStudy(BenchmarkDirective):
     benchmark, render = "score_study", staticmethod(score_study)
 
 
+class TablesBenchmark(BenchmarkDirective):
+    benchmark, render = "tables", staticmethod(on_tables)
+
+
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
     render = staticmethod(of_paper)
@@ -192,4 +205,5 @@ def setup(app):
     app.add_directive("transport-benchmark", TransportBenchmark)
     app.add_directive("score-study", ScoreStudy)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
+    app.add_directive("tables-benchmark", TablesBenchmark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from skotae.autoencoders._diagnosis import diagnose
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
+from skotae.autoencoders._options import epochs, trainer_options
 from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
@@ -34,9 +35,6 @@ from skotae.utils._sklearn import (
     fit_context,
 )
 from skotae.utils._torch import ambient, resolve_device
-
-# Up to which max_iter="auto" is the same number of epochs.
-FEW_ROWS = 5000
 
 
 class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
@@ -66,7 +64,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     }
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
-    # max_iter="auto", up to `FEW_ROWS` rows.
+    # max_iter="auto", for few rows.
     _auto_epochs = 50
     _advice: Mapping[str, str] = {}
     # Parameters that give the model its shape: a fit that goes on cannot change them.
@@ -181,7 +179,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         try:
             with ambient(gradients=True):
                 X, trainer = self._prepare(X, fresh, incremental)
-                n_epochs = 1 if incremental else self._n_epochs(len(X))
+                n_epochs = 1 if incremental else epochs(self.max_iter, self._auto_epochs, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
@@ -292,12 +290,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self.model_,
             rows=rows,
             seed=seed,
-            batch_size=self._batch_size(len(rows)),
-            learning_rate_init=self.learning_rate_init,
-            learning_rate="constant" if incremental else self.learning_rate,
-            weight_decay=self._weight_decay(len(rows), incremental),
             fresh=fresh,
-            **self._stopping(len(rows), seed, incremental),
+            **trainer_options(self._params, self._auto_batch, len(rows), seed, incremental),
             history={name: [*values] for name, values in self.history_.items()},
             best_before=self.best_loss_,
             advice=self._advice,
@@ -380,39 +374,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             # The prior has a dimension of its own.
             return least
         return usual
-
-    def _weight_decay(self, n: int, incremental: bool) -> float:
-        if self.weight_decay != "auto":
-            return float(self.weight_decay)
-        # The fewer rows, the closer to principal components. Of how many rows a chunk is one
-        # is not known.
-        return 0.0 if incremental else min(10.0, 1000.0 / n)
-
-    def _n_epochs(self, n: int) -> int:
-        if self.max_iter != "auto":
-            return int(self.max_iter)
-        return max(1, round(self._auto_epochs * min(1.0, (FEW_ROWS / n) ** 0.5)))
-
-    def _batch_size(self, n: int) -> int:
-        if self.batch_size != "auto":
-            return int(self.batch_size)
-        share, low, high = self._auto_batch
-        return int(np.clip(2 ** round(np.log2(n / share)), low, high))
-
-    def _stopping(self, n: int, seed: int, incremental: bool) -> dict[str, Any]:
-        """What ends training before `max_iter`, as options of the trainer."""
-        options = {"tol": self.tol, "n_iter_no_change": self.n_iter_no_change}
-        if incremental or not self.early_stopping:
-            return options
-        n_held_out = int(np.ceil(self.validation_fraction * n))
-        if n_held_out < 2 or n - n_held_out < 2:
-            raise ValueError(
-                f"early_stopping=True with validation_fraction={self.validation_fraction} splits "
-                f"{n} rows into {n - n_held_out} and {n_held_out}; expected two rows at the least "
-                "in each part."
-            )
-        order = torch.randperm(n, generator=make_generator(child_seed(seed, "held out")))
-        return {**options, "held_out": order[:n_held_out]}
 
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""

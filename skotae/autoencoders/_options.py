@@ -1,0 +1,64 @@
+"""What of the training depends on the number of rows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from skotae.utils._random import child_seed, make_generator
+
+# Up to which max_iter="auto" is the same number of epochs.
+FEW_ROWS = 5000
+# weight_decay="auto": so much over the number of rows, and never more than the other.
+DECAY, MOST_DECAY = 1000.0, 10.0
+
+
+def epochs(max_iter: Any, few_rows: int, n: int) -> int:
+    """Number of epochs over n rows; "auto" is `few_rows` of them as long as rows are few."""
+    if max_iter != "auto":
+        return int(max_iter)
+    return max(1, round(few_rows * min(1.0, (FEW_ROWS / n) ** 0.5)))
+
+
+def trainer_options(
+    params: SimpleNamespace,
+    auto_batch: tuple[int, int, int],
+    n: int,
+    seed: int,
+    incremental: bool,
+) -> dict[str, Any]:
+    """Options of the trainer for n rows, from the parameters of an estimator."""
+    batch_size, decay = params.batch_size, params.weight_decay
+    if batch_size == "auto":
+        share, low, high = auto_batch
+        batch_size = np.clip(2 ** round(np.log2(n / share)), low, high)
+    if decay == "auto":
+        # The fewer rows, the closer to where the networks start. Of how many rows a chunk is
+        # one is not known.
+        decay = 0.0 if incremental else min(MOST_DECAY, DECAY / n)
+    options = {
+        "batch_size": int(batch_size),
+        "learning_rate_init": params.learning_rate_init,
+        "learning_rate": "constant" if incremental else params.learning_rate,
+        "weight_decay": float(decay),
+        "tol": params.tol,
+        "n_iter_no_change": params.n_iter_no_change,
+    }
+    if params.early_stopping and not incremental:
+        options["held_out"] = held_out_rows(params.validation_fraction, n, seed)
+    return options
+
+
+def held_out_rows(fraction: float, n: int, seed: int) -> torch.Tensor:
+    """Numbers of the rows, of n, that early stopping watches."""
+    n_held_out = int(np.ceil(fraction * n))
+    if n_held_out < 2 or n - n_held_out < 2:
+        raise ValueError(
+            f"early_stopping=True with validation_fraction={fraction} splits {n} rows into "
+            f"{n - n_held_out} and {n_held_out}; expected two rows at the least in each part."
+        )
+    order = torch.randperm(n, generator=make_generator(child_seed(seed, "held out")))
+    return order[:n_held_out]

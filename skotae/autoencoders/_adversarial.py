@@ -74,6 +74,7 @@ class AdversarialAE(PenalisedAutoencoder):
         is the mean cost of the constant reconstruction, the total variance of the data.
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -134,6 +135,7 @@ class AdversarialAE(PenalisedAutoencoder):
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -159,6 +161,7 @@ class AdversarialAE(PenalisedAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -81,6 +81,7 @@ class InfoVAE(VariationalAutoencoder):
     {likelihood}
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -143,6 +144,7 @@ class InfoVAE(VariationalAutoencoder):
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -167,6 +169,7 @@ class InfoVAE(VariationalAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

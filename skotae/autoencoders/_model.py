@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skotae.autoencoders._codes import check_support
 from skotae.autoencoders._modules import Decoder, Encoder
 from skotae.costs.base import BaseCost
 from skotae.networks import MLP, build_network
@@ -190,14 +191,17 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.cost_scale: float = plan.measured.cost_scale_
+        if getattr(plan.params, "latent", "prior") == "mixture":
+            check_support(plan.prior)
 
     def reconstruction_cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
         return self.decoder.cost_of(x, z).mean() / self.cost_scale
 
-    def row_costs(self, x: Tensor) -> Tensor:
-        """Cost of reconstructing each row."""
-        return self.decoder.cost_of(x, self.encode(x))
+    def row_costs(self, x: Tensor, move: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Cost of reconstructing each row, from its code or from what `move` makes of it."""
+        z = self.encode(x)
+        return self.decoder.cost_of(x, z if move is None else move(z))
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         outputs = super().outputs(batch, generator)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._autoencoder import EncodingEstimator
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._inference import MAX_SCORED_ROWS
 from skotae.autoencoders._model import EncodingModel

@@ -87,6 +87,7 @@ class CoupledVAE(BaseAutoencoder):
         ``GaussianCost(variance=...)`` it is lowered to the given one.
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -164,6 +165,7 @@ class CoupledVAE(BaseAutoencoder):
         hidden_layer_sizes: Any = (256, 256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -196,6 +198,7 @@ class CoupledVAE(BaseAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

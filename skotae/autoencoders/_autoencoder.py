@@ -66,7 +66,7 @@ class GeneratingEstimator(NetworkEstimator):
         self.cost_.check_data(X)
 
     def sample(self, n_samples=1, *, noise=False, random_state=None):
-        """New rows: decoded draws from the prior.
+        """New rows: decoded draws from what `latent` names, or from the prior.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class GeneratingEstimator(NetworkEstimator):
     def _generate(
         self, n: int, seed: int, dtype: np.dtype, noise: bool = False, **options: Any
     ) -> np.ndarray:
-        """Decoded draws from the prior."""
+        """Rows decoded from drawn codes."""
         if noise and not self.decoder_.cost.can_draw:
             raise ValueError(
                 f"noise=True with cost={self.cost_!r}, which is no likelihood to draw from; "
@@ -188,8 +188,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_")
     cost_scale: Any
     cost_scale_: float
-    # Of an estimator without the parameter.
-    latent: str = "auto"
+    # Of an estimator without the parameter: `draw_codes` of its model has the last word.
+    latent: str = "prior"
     _codes_: dict[str, np.ndarray]
 
     def _measure(self, X: np.ndarray) -> None:
@@ -318,17 +318,17 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         return self._inference(Z.dtype).decoded(Z).reshape(len(z1), n_steps, -1)
 
     def score_samples(self, X, *, reconstruction_only=False):
-        r"""Minus the cost of each row, reconstructed from a code moved towards the others.
+        r"""Minus the cost of each row: of its reconstruction, and of how unusual its code is.
 
         .. math::
-            s(x) = -c\big(x,\; G(P(E(x)))\big), \qquad
+            s(x) = -\tfrac12 c\big(x, G(E(x))\big) - \tfrac12 c\big(x, G(P(E(x)))\big), \qquad
             P(z) = \psi^{-1}\Big(m + \frac{u - m}{1 + |u - m|_S^2 / r^2}\Big), \quad
             u = \psi(z), \quad |v|_S^2 = v^T S^{-1} v .
 
         P moves a code straight towards the centre of the training rows' codes: little near it,
-        half the way at distance r, most of the way far out. So a row costs what its
-        reconstruction misses and what its code takes to be unusual, in one unit. A network that
-        was trained on outliers too reproduces them, but from codes far out.
+        half the way at distance r, most of the way far out. What a row costs after that move
+        more than before is the price of its code, in the unit of the reconstruction. A
+        network that was trained on outliers too reproduces them, but from codes far out.
 
         The centre m and the scatter S are those of a Student distribution with 4 degrees of
         freedom, fitted to the codes of n <= 2,048 training rows (of the last chunk after
@@ -369,7 +369,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         yield self._row_costs(inference, X, False)
 
     def _row_costs(self, inference: Inference, X: np.ndarray, own: bool) -> np.ndarray:
-        """Cost of decoding for each row its own code, or the one that `pulled` makes of it."""
+        """Cost of each row from its own code, or the mean with that from the `pulled` one."""
         chart, codes = self._chart, self._codes_
         move = None if own else lambda z: pulled(z, codes, chart)
         return inference.apply(lambda x: inference.model.row_costs(x, move), X)

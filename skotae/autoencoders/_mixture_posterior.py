@@ -189,7 +189,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         return self.fit(X, y).labels_
 
     def sample(self, n_samples=1, *, component=None, scale=1.0, noise=False, random_state=None):
-        """New rows: decoded draws from the prior, or from one of its components.
+        """New rows: decoded draws from what `latent` names, or from a component of the prior.
 
         Parameters
         ----------

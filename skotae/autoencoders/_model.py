@@ -199,9 +199,10 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
         return self.decoder.cost_of(x, z).mean() / self.cost_scale
 
     def row_costs(self, x: Tensor, move: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Cost of reconstructing each row, from its code or from what `move` makes of it."""
+        """Cost of reconstructing each row; the mean with that from its code after a `move`."""
         z = self.encode(x)
-        return self.decoder.cost_of(x, z if move is None else move(z))
+        cost = self.decoder.cost_of(x, z)
+        return cost if move is None else cost / 2 + self.decoder.cost_of(x, move(z)) / 2
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         outputs = super().outputs(batch, generator)

@@ -1,4 +1,4 @@
-"""`score_samples`: reconstruction from a code that was moved towards the others."""
+"""`score_samples`: what a reconstruction misses, and what the code takes to be unusual."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,8 @@ def test_the_formula():
     square = np.square(step @ codes["axes"]).sum(axis=1, keepdims=True)
     assert np.sqrt(np.median(square)) == pytest.approx(codes["radius"], rel=1e-3)
     moved = codes["centre"] + step / (1 + square / (REACH * codes["radius"]) ** 2)
-    expected = -np.square(X - model.inverse_transform(moved)).sum(axis=1)
+    expected = model.score_samples(X, reconstruction_only=True) / 2
+    expected -= np.square(X - model.inverse_transform(moved)).sum(axis=1) / 2
     np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-9)
 
 
@@ -39,7 +40,8 @@ def test_the_formula_in_a_cube():
     step = logit(model.transform(X).clip(1e-6, 1 - 1e-6)) - codes["centre"]
     square = np.square(step @ codes["axes"]).sum(axis=1, keepdims=True)
     moved = expit(codes["centre"] + step / (1 + square / (REACH * codes["radius"]) ** 2))
-    expected = -np.square(X - model.inverse_transform(moved)).sum(axis=1)
+    expected = model.score_samples(X, reconstruction_only=True) / 2
+    expected -= np.square(X - model.inverse_transform(moved)).sum(axis=1) / 2
     np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-6)
 
 
@@ -52,7 +54,7 @@ def test_codes_stay_on_the_support(prior, monkeypatch):
         type(model.decoder_), "cost_of", lambda self, x, z: seen.append(z) or cost_of(self, x, z)
     )
     model.score_samples(X)
-    (z,) = seen
+    _, z = seen
     total = z.norm(dim=1) if prior.support == "sphere" else z.sum(dim=1)
     torch.testing.assert_close(total, torch.ones_like(total))
 

@@ -238,8 +238,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _drawn_codes(
         self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any
     ) -> Tensor:
-        # A component that is asked for by number is one of the prior's.
-        if not self._draws_from_mixture or options.get("component") is not None:
+        # Components that are asked for by number or by width are the prior's.
+        of_prior = (options.get("component"), options.get("scale", 1.0)) != (None, 1.0)
+        if of_prior or not self._draws_from_mixture:
             return super()._drawn_codes(n, generator, dtype, **options)
         if "weights" not in self._codes_:
             raise ValueError(

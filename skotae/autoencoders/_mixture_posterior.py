@@ -196,11 +196,11 @@ class MixtureAutoencoder(BaseAutoencoder):
         n_samples : int, default=1
             Number of rows.
         component : int or None, default=None
-            Number of the component of the prior to draw from; None draws from all. One
-            component is the prior's whatever `latent` is.
+            Number of the component of the prior to draw from, whatever `latent` is; None
+            draws from all, or from the mixture of the codes.
         scale : float, default=1.0
             Standard deviation of the components of the prior; below 1, codes lie closer
-            to the means. With ``latent="mixture"`` and no `component` it has to be 1.
+            to the means. Another number than 1 draws from the prior, whatever `latent` is.
         noise : bool, default=False
             Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
             where `cost` is a Gaussian or Bernoulli likelihood.
@@ -217,12 +217,6 @@ class MixtureAutoencoder(BaseAutoencoder):
             component = int(self._check_components("component", component, ndim=0))
         if not isinstance(scale, Real) or not 0 < float(scale) < np.inf:
             raise ValueError(f"scale={scale!r}; expected a number above 0.")
-        if component is None and self._draws_from_mixture and scale != 1:
-            raise ValueError(
-                f"scale={scale!r} with latent={self.latent!r}, a mixture whose components "
-                "have widths of their own; expected scale=1.0, a component of the prior, or "
-                "latent='prior'."
-            )
         options = {"component": component, "scale": float(scale)}
         rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise, **options)
         return self._frame(rows)

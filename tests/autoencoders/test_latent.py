@@ -285,11 +285,12 @@ def test_the_prior_alone():
     assert codes_of(model).equal(codes)
 
 
-def test_components_are_the_priors():
+@pytest.mark.parametrize("component, scale", [(1, 1.0), (1, 0.5), (None, 0.5)])
+def test_components_are_the_priors(component, scale):
     model = small(GMWAE, n_mixtures=3, latent="mixture").fit(X)
-    expected = model.sample(5, component=1, scale=0.5, random_state=0)
-    model.set_params(latent="prior")
-    np.testing.assert_array_equal(model.sample(5, component=1, scale=0.5, random_state=0), expected)
+    parts = {"component": component, "scale": scale, "random_state": 0}
+    expected = model.sample(5, **parts)
+    np.testing.assert_array_equal(model.set_params(latent="prior").sample(5, **parts), expected)
 
 
 # --- errors ------------------------------------------------------------------------------
@@ -318,12 +319,6 @@ def test_set_after_the_fit():
     model = small(latent="prior").fit(X).set_params(latent="mixture")
     with pytest.raises(ValueError, match="latent='mixture' was set after the fit"):
         model.sample(2)
-
-
-def test_width_of_components_that_have_their_own():
-    model = small(GMWAE, n_mixtures=3, latent="mixture").fit(X)
-    with pytest.raises(ValueError, match=r"scale=0.5 with latent='mixture'.*scale=1.0"):
-        model.sample(2, scale=0.5)
 
 
 class Spread(nn.Module):

@@ -165,7 +165,7 @@ class CoupledVAE(BaseAutoencoder):
         hidden_layer_sizes: Any = (256, 256, 256),
         activation: str = "relu",
         clip: bool = True,
-        latent: str = "auto",
+        latent: str = "prior",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,

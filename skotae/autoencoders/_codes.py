@@ -132,7 +132,8 @@ def middle(u: np.ndarray) -> dict[str, np.ndarray]:
     share = q / (n + q)
     scatter = (1 - share) * scatter + share * np.trace(scatter) / q * np.eye(q)
     axes = whitening(scatter)
-    radius = np.median(np.linalg.norm((u - centre) @ axes, axis=1))
+    # Not 0, where more than half of the codes are one: it is divided by.
+    radius = max(np.median(np.linalg.norm((u - centre) @ axes, axis=1)), np.finfo(np.float32).tiny)
     return {"centre": start + unit * centre, "axes": axes / unit, "radius": np.array(radius)}
 
 

@@ -78,6 +78,13 @@ def test_far_from_all_rows():
         assert score < model.score_samples(X.astype(np.float32)).min()
 
 
+def test_rows_that_are_all_alike():
+    """All codes are one point: nothing to move, and any other code goes there."""
+    model = small().fit(np.full((40, 4), 3.0))
+    np.testing.assert_allclose(model.score_samples(np.full((2, 4), 3.0)), 0.0, atol=1e-3)
+    assert model.score_samples(np.full((1, 4), 1e6)) < -1e3
+
+
 def contaminated(seed=0):
     """Rows near a plane, and one in ten on another: what a network reproduces after training."""
     rng = np.random.RandomState(seed)

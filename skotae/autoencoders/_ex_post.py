@@ -51,14 +51,13 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     u = u[np.isfinite(u).all(axis=1)].astype(np.float64)
     length = np.linalg.norm((u - units["centre"]) @ units["axes"], axis=1)
     u = u[length <= FAR * max(float(units["radius"]), np.sqrt(u.shape[1]))]
-    if len(u) < 2:
-        mean = u if len(u) else units["centre"][None]
-        factors = np.zeros((1, u.shape[1], u.shape[1]))
-        return {"weights": np.ones(1), "means": mean, "factors": factors}
-    centre = u.mean(axis=0)
+    centre = u.mean(axis=0) if len(u) else units["centre"]
+    unit = np.abs(u - centre).max(initial=0.0)
+    if unit == 0:
+        factors = np.zeros((1, len(centre), len(centre)))
+        return {"weights": np.ones(1), "means": centre[None], "factors": factors}
     # In units in which no square leaves the range.
-    unit = np.abs(u - centre).max() or 1.0
-    axes = whitening(np.cov((u - centre).T / unit, ddof=0).reshape(u.shape[1], -1)) / unit
+    axes = whitening(np.cov((u - centre).T / unit, ddof=0).reshape(len(centre), -1)) / unit
     v = (u - centre) @ axes
     back = np.linalg.inv(axes)
     random_state = seed % 2**32

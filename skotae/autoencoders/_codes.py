@@ -134,7 +134,11 @@ def middle(u: np.ndarray) -> dict[str, np.ndarray]:
     axes = whitening(scatter)
     # Not 0, where more than half of the codes are one: it is divided by.
     radius = max(np.median(np.linalg.norm((u - centre) @ axes, axis=1)), np.finfo(np.float32).tiny)
-    return {"centre": start + unit * centre, "axes": axes / unit, "radius": np.array(radius, dtype=np.float64)}
+    return {
+        "centre": start + unit * centre,
+        "axes": axes / unit,
+        "radius": np.array(radius, dtype=np.float64),
+    }
 
 
 def whitening(scatter: np.ndarray) -> np.ndarray:

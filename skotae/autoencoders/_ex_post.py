@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import torch
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
@@ -61,7 +62,9 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     v = (u - centre) @ axes
     back = np.linalg.inv(axes)
     random_state = seed % 2**32
-    model = _fitted(v, _number(v, random_state), random_state)
+    # These are NumPy arrays, whatever the user works with.
+    with config_context(array_api_dispatch=False):
+        model = _fitted(v, _number(v, random_state), random_state)
     factors = np.linalg.cholesky(model.covariances_)
     return {
         "weights": model.weights_,

@@ -3,11 +3,8 @@
 Nothing with an underscore is needed outside of skotae.
 """
 
-from skotae.autoencoders._autoencoder import (
-    BaseAutoencoder,
-    EncodingEstimator,
-    GeneratingEstimator,
-)
+from skotae.autoencoders._autoencoder import BaseAutoencoder, GeneratingEstimator
+from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
 from skotae.autoencoders._model import (

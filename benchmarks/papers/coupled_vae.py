@@ -116,7 +116,8 @@ SUBSET_DECIMALS = {
 def make(name: str, params: dict[str, Any], seed: int) -> Any:
     if name != "CoupledVAE":
         params = {key: value for key, value in params.items() if key != "n_bank"}
-    return getattr(skotae, name)(random_state=seed, **params)
+    # Samples as in the papers: from the prior.
+    return getattr(skotae, name)(latent="prior", random_state=seed, **params)
 
 
 def gap(model: Any, X: np.ndarray, seed: int) -> float:

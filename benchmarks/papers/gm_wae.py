@@ -157,6 +157,7 @@ def main() -> None:
         "hidden_layer_sizes": HIDDEN,
         "batch_size": BATCH_SIZE,
         "max_iter": n_epochs,
+        "latent": "prior",
     }
 
     def fitted(make: Callable[[int], Any], seed: int, figure: bool = False) -> Measures:

@@ -152,7 +152,7 @@ def main() -> None:
 
     def fitted(name: str, params: dict[str, Any], seed: int) -> Measures:
         cls = getattr(skotae, name)
-        model = cls(**settings, **data.cost_for(cls), **params, random_state=seed)
+        model = cls(**settings, **data.cost_for(cls), **params, latent="prior", random_state=seed)
         seconds = timed_fit(model, data.X_train)
         return {"fit_seconds": seconds, **measured(model, data, features, seed)}
 

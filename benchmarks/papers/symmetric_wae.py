@@ -218,7 +218,7 @@ def main() -> None:
         params = {**shared(d), "decoder": decoder, **data.cost_for(cls), **params}
         if "n_pseudo_inputs" in params:
             params["n_pseudo_inputs"] = min(params["n_pseudo_inputs"], len(data.X_train) // 2)
-        model = cls(d, random_state=seed, **params)
+        model = cls(d, latent="prior", random_state=seed, **params)
         seconds = timed_fit(model, data.X_train)
         found = {"fit_seconds": seconds, **measured(model, data)}
         if images and d == N_COMPONENTS[-1] and seed == 0:

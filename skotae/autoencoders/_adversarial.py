@@ -75,6 +75,7 @@ class AdversarialAE(PenalisedAutoencoder):
     {scale}
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -136,6 +137,7 @@ class AdversarialAE(PenalisedAutoencoder):
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.003,
@@ -163,6 +165,7 @@ class AdversarialAE(PenalisedAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

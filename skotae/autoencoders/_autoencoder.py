@@ -1,4 +1,4 @@
-"""What estimators with an encoder, a decoder or both do with arrays."""
+"""What estimators with a decoder, or with an encoder too, do with arrays."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils.validation import check_array, check_is_fitted
+from torch import Tensor
 
 from skotae.autoencoders._base import NetworkEstimator
+from skotae.autoencoders._codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
+from skotae.autoencoders._encoding import EncodingEstimator
+from skotae.autoencoders._ex_post import draw, fit_mixture
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._inference import DTYPES, Inference, check_count
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics import transport_r2_score
 from skotae.metrics._score import n_samples_for
+from skotae.training import Rows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import (
@@ -33,66 +37,6 @@ from skotae.utils._torch import TORCH_DTYPES, ambient
 
 # Samples among which a generator without an encoder looks for those nearest to rows.
 N_NEAREST = 4096
-
-
-class EncodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
-    """Base of the estimators with an encoder."""
-
-    _parameter_constraints: dict[str, Any] = {
-        **NetworkEstimator._parameter_constraints,
-        "encoder": "no_validation",
-    }
-    encoder_ = ModelPart("encoder")
-
-    def transform(self, X):
-        """Codes of the rows of X: posterior means.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components_)
-            In the dtype of X.
-        """
-        X = self._check(X)
-        return self._inference(X.dtype).codes(X)
-
-    def sample_posterior(self, X, n_samples=1, *, random_state=None):
-        """Draws from the posterior of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Number of draws for each row; they are equal if the posterior is
-            deterministic.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples_X, n_samples, n_components_)
-        """
-        X = self._check(X)
-        check_count("n_samples", n_samples, 1)
-        Z = self._inference(X.dtype).codes(X, draw_seed(random_state), repeats=n_samples)
-        return Z.reshape(len(X), n_samples, self.n_components_)
-
-    def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
-        yield from super()._results(inference, X)
-        yield inference.codes(X)
-        yield inference.codes(X, self._seed)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
 
 class GeneratingEstimator(NetworkEstimator):
@@ -134,7 +78,7 @@ class GeneratingEstimator(NetworkEstimator):
         self.cost_.check_data(X)
 
     def sample(self, n_samples=1, *, noise=False, random_state=None):
-        """New rows: decoded draws from the prior.
+        """New rows: decoded draws from what `latent` names, or from the prior.
 
         Parameters
         ----------
@@ -198,32 +142,38 @@ class GeneratingEstimator(NetworkEstimator):
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
         generator = make_generator(self._seed)
-        codes = self.model_.draw_codes(len(X), generator, TORCH_DTYPES[X.dtype])
+        codes = self._drawn_codes(len(X), generator, X.dtype)
         yield inference.decoded(codes.numpy())
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Rows as the model sees them; without an encoder the nearest of many samples."""
         samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
         inference = self._inference(X.dtype)
-        pair = (inference.standardised(part) for part in (X, samples))
+        pair = (inference.units.standardised(part) for part in (X, samples))
         return samples[pairwise_distances_argmin(*pair)]
 
     @ambient()
     def _generate(
         self, n: int, seed: int, dtype: np.dtype, noise: bool = False, **options: Any
     ) -> np.ndarray:
-        """Decoded draws from the prior."""
+        """Rows decoded from drawn codes."""
         if noise and not self.decoder_.cost.can_draw:
             raise ValueError(
                 f"noise=True with cost={self.cost_!r}, which is no likelihood to draw from; "
                 "expected noise=False, or an estimator with cost='gaussian' or 'bernoulli'."
             )
         generator = make_generator(seed)
-        codes = self.model_.draw_codes(n, generator, TORCH_DTYPES[dtype], **options)
+        codes = self._drawn_codes(n, generator, dtype, **options)
         rows = self._inference(dtype).decoded(
             codes.numpy(), child_seed(seed, "noise") if noise else None
         )
         return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
+
+    def _drawn_codes(
+        self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any
+    ) -> Tensor:
+        """Codes that samples are decoded from."""
+        return self.model_.draw_codes(n, generator, TORCH_DTYPES[dtype], **options)
 
     def _frame(self, X: np.ndarray, index: Any = None) -> Any:
         """X as an array, or as a data frame where the user works with those."""
@@ -250,10 +200,14 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         **EncodingEstimator._parameter_constraints,
         "cost": "no_validation",
         "cost_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "latent": [StrOptions({"auto", "prior", "mixture"})],
     }
     _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_")
     cost_scale: Any
     cost_scale_: float
+    # Of an estimator without the parameter: `draw_codes` of its model has the last word.
+    latent: str = "prior"
+    _codes_: dict[str, np.ndarray]
 
     def _measure(self, X: np.ndarray) -> None:
         super()._measure(X)
@@ -278,6 +232,40 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         some = X[:: max(1, len(X) // 4096)].astype(np.float64)
         some = self._units.standardised(some)
         return self.cost_.unit(some, some.mean(axis=0))
+
+    @property
+    def _chart(self) -> Chart:
+        return Chart(self.prior_, self.n_components_)
+
+    @property
+    def _draws_from_mixture(self) -> bool:
+        if self.latent == "auto":
+            return self.prior_.support in SUPPORTS
+        return self.latent == "mixture"
+
+    def _look_at_codes(self, rows: Rows) -> None:
+        X, seed = rows.X, child_seed(self._seed, "codes")
+        if len(X) > MAX_CODES:
+            some = np.random.default_rng(seed).choice(len(X), MAX_CODES, False, shuffle=False)
+            X = X[np.sort(some)]
+        inference, chart = self._inference(np.float32), self._chart
+        self._codes_ = middle(chart.points(inference.codes(X)))
+        if self._draws_from_mixture:
+            self._codes_ |= fit_mixture(chart.points(inference.codes(X, seed)), seed)
+
+    def _drawn_codes(
+        self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any
+    ) -> Tensor:
+        # Components that are asked for by number or by width are the prior's.
+        of_prior = (options.get("component"), options.get("scale", 1.0)) != (None, 1.0)
+        if of_prior or not self._draws_from_mixture:
+            return super()._drawn_codes(n, generator, dtype, **options)
+        if "weights" not in self._codes_:
+            raise ValueError(
+                f"latent={self.latent!r} was set after the fit, that kept no mixture of the codes; "
+                "expected latent='prior', or a fit with latent='mixture'."
+            )
+        return self._chart.codes(draw(self._codes_, n, generator)).to(TORCH_DTYPES[dtype])
 
     def inverse_transform(self, X):
         """Decode codes into data space.
@@ -348,12 +336,33 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
         return self._inference(Z.dtype).decoded(Z).reshape(len(z1), n_steps, -1)
 
-    def score_samples(self, X):
-        """Minus the reconstruction cost of each row.
+    def score_samples(self, X, *, reconstruction_only=False):
+        r"""Minus the cost of each row: of its reconstruction, and of how unusual its code is.
+
+        .. math::
+            s(x) = -\tfrac12 c\big(x, G(E(x))\big) - \tfrac12 c\big(x, G(P(E(x)))\big), \qquad
+            P(z) = \psi^{-1}\Big(m + \frac{u - m}{1 + |u - m|_S^2 / r^2}\Big), \quad
+            u = \psi(z), \quad |v|_S^2 = v^T S^{-1} v .
+
+        P moves a code straight towards the centre of the training rows' codes: little near it,
+        half the way at distance r, most of the way far out. What a row costs after that move
+        more than before is the price of its code, in the unit of the reconstruction. A
+        network that was trained on outliers too reproduces them, but from codes far out.
+
+        The centre m and the scatter S are those of a Student distribution with 4 degrees of
+        freedom, fitted to the codes of n <= 2,048 training rows (of the last chunk after
+        `partial_fit`), which a share of outliers does not move far, with
+        :math:`S \leftarrow (n S + \mathrm{tr}(S)\, I) / (n + d)`; r is 1.5 times the median of
+        :math:`|u - m|_S` over these rows. The coordinates :math:`\psi` are those of the
+        support of the prior: logits in a cube, log-ratios on a simplex, else the code itself,
+        which on a sphere is divided by its length in the end.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+        reconstruction_only : bool, default=False
+            Whether to leave codes where they are: minus the reconstruction cost
+            :math:`-c(x, G(E(x)))`.
 
         Returns
         -------
@@ -365,7 +374,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         """
         X = self._check(X)
         inference = self._inference(X.dtype)
-        costs = inference.apply(inference.model.row_costs, X)
+        costs = self._row_costs(inference, X, reconstruction_only)
         units = self.n_features_in_, self.data_scale_
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = self.cost_.in_data_units(costs, *units)
@@ -378,7 +387,13 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
         yield inference.decoded(inference.codes(X))
-        yield inference.apply(inference.model.row_costs, X)
+        yield self._row_costs(inference, X, False)
+
+    def _row_costs(self, inference: Inference, X: np.ndarray, own: bool) -> np.ndarray:
+        """Cost of each row from its own code, or the mean with that from the `pulled` one."""
+        chart, codes = self._chart, self._codes_
+        move = None if own else lambda z: pulled(z, codes, chart)
+        return inference.apply(lambda x: inference.model.row_costs(x, move), X)
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         inference = self._inference(X.dtype)

@@ -111,6 +111,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     def _after_fit(self, rows: Rows) -> None:
         """Fitted attributes that need the final weights."""
 
+    def _look_at_codes(self, rows: Rows) -> None:
+        """Fitted attributes that need the model as `_after_fit` leaves it."""
+
     # --- fitting -----------------------------------------------------------------------
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -265,6 +268,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self._optimiser_state = trainer.optimiser_state() if incremental else None
             with trainer.evaluation():
                 self._after_fit(trainer.rows)
+                self._look_at_codes(trainer.rows)
                 with contextlib.nullcontext() if strict else contextlib.suppress(Exception):
                     return self._gives_numbers(trainer.rows.X)
             return True
@@ -382,4 +386,5 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         shadow.history_ = {name: [*values] for name, values in self.history_.items()}
         with ambient():
             shadow._after_fit(rows)
+            shadow._look_at_codes(rows)
         return {name: value for name, value in vars(shadow).items() if name.endswith("_")}

@@ -26,7 +26,7 @@ def worse_than_constant(estimator: Any, rows: np.ndarray) -> str | None:
     # As it was trained, in float32: no copy of the model for the sake of a glance.
     inference = replace(estimator._inference(np.float32), dtype=rows.dtype)
     reconstructed = inference.decoded(inference.codes(rows))
-    x, r = (inference.standardised(part).astype(np.float64) for part in (rows, reconstructed))
+    x, r = (inference.units.standardised(part).astype(np.float64) for part in (rows, reconstructed))
     constant, error = np.square(x - x.mean(axis=0)).sum(), np.square(x - r).sum()
     # Constant rows leave rounding, of which nothing is to be explained.
     if constant < 1e-6 * x.size or not error > (1 + MARGIN) * constant:

@@ -107,6 +107,13 @@ CLIP = """\
 clip : bool, default=True
     Whether `sample` keeps every feature within its range in the training data."""
 
+LATENT = """\
+latent : {"auto", "prior", "mixture"}, default="auto"
+    What `sample` and `score` draw codes from: the prior of the objective, or a Gaussian mixture
+    fitted after the training to the codes of at most 2,048 training rows, on the support of the
+    prior. ``"auto"`` is the mixture, except where the prior has another support than the
+    space, a cube, a sphere or a simplex. See :ref:`latent`."""
+
 TRAINING = """\
 batch_size : "auto" or int, default="auto"
     Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / {share}, between
@@ -210,6 +217,7 @@ BLOCKS = {
     "penalty_batch_size": PENALTY_BATCH_SIZE,
     "scale": SCALE,
     "clip": CLIP,
+    "latent": LATENT,
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),
     "fitted": "\n".join((SEEN, HISTORY_)),

@@ -212,17 +212,18 @@ class MixtureAutoencoder(BaseAutoencoder):
         return self.fit(X, y).labels_
 
     def sample(self, n_samples=1, *, component=None, scale=1.0, noise=False, random_state=None):
-        """New rows: decoded draws from the prior, or from one of its components.
+        """New rows: decoded draws from what `latent` names, or from a component of the prior.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows.
         component : int or None, default=None
-            Number of the component to draw from; None draws from the mixture.
+            Number of the component of the prior to draw from, whatever `latent` is; None
+            draws from all, or from the mixture of the codes.
         scale : float, default=1.0
-            Standard deviation of the components that codes are drawn from; below that of
-            the prior, which is 1, codes lie closer to the means.
+            Standard deviation of the components of the prior; below 1, codes lie closer
+            to the means. Another number than 1 draws from the prior, whatever `latent` is.
         noise : bool, default=False
             Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
             where `cost` is a Gaussian or Bernoulli likelihood.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skotae.autoencoders._codes import check_support
 from skotae.autoencoders._modules import Decoder, Encoder
 from skotae.autoencoders._principal import PrincipalMap, ridge_regression
 from skotae.costs.base import BaseCost
@@ -231,6 +232,8 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.cost_scale: float = plan.measured.cost_scale_
+        if getattr(plan.params, "latent", "prior") == "mixture":
+            check_support(plan.prior)
 
     def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
         return self.encode(x, generator)
@@ -239,9 +242,11 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
         """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
         return self.decoder.cost_of(x, z).mean() / self.cost_scale
 
-    def row_costs(self, x: Tensor) -> Tensor:
-        """Cost of reconstructing each row."""
-        return self.decoder.cost_of(x, self.encode(x))
+    def row_costs(self, x: Tensor, move: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Cost of reconstructing each row; the mean with that from its code after a `move`."""
+        z = self.encode(x)
+        cost = self.decoder.cost_of(x, z)
+        return cost if move is None else cost / 2 + self.decoder.cost_of(x, move(z)) / 2
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         outputs = super().outputs(batch, generator)

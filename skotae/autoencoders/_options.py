@@ -39,14 +39,15 @@ def trainer_options(
         # The fewer rows, the closer to where the networks start. Of how many rows a chunk is
         # one is not known.
         decay = 0.0 if incremental else min(MOST_DECAY, DECAY / n)
-    options = {
+    options: dict[str, Any] = {
         "batch_size": int(batch_size),
         "learning_rate_init": params.learning_rate_init,
         "learning_rate": "constant" if incremental else params.learning_rate,
         "weight_decay": float(decay),
-        "tol": params.tol,
-        "n_iter_no_change": params.n_iter_no_change,
     }
+    if not hasattr(params, "early_stopping"):
+        return options
+    options |= {"tol": params.tol, "n_iter_no_change": params.n_iter_no_change}
     if params.early_stopping and not incremental:
         options["held_out"] = held_out_rows(params.validation_fraction, n, seed)
     return options

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._autoencoder import EncodingEstimator
 from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._model import EncodingModel
 from skotae.autoencoders._penalised import (

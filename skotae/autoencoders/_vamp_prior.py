@@ -47,6 +47,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
     {scale}
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -93,6 +94,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -119,6 +121,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

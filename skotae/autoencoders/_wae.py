@@ -69,6 +69,7 @@ class WAEEstimator(PenalisedAutoencoder):
     {scale}
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -132,6 +133,7 @@ class WAEEstimator(PenalisedAutoencoder):
         hidden_layer_sizes: Any = (256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "auto",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.003,
@@ -160,6 +162,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

@@ -199,9 +199,6 @@ class WGAN(GeneratingEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _stopping(self, n: int, seed: int, incremental: bool) -> dict[str, Any]:
-        return {}
-
     def _resolve_cost(self) -> BaseCost:
         return EuclideanCost()
 

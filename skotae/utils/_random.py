@@ -38,7 +38,7 @@ def draw_seed(random_state: Any) -> int:
 # number of draws, another device) leaves the others what they are.
 STREAMS = (
     *("weights", "start", "training"),
-    *("held out", "order", "prior", "noise", "networks", "validation"),
+    *("held out", "order", "prior", "noise", "networks", "validation", "codes"),
 )
 
 

@@ -85,7 +85,7 @@ def test_samples_of_a_component_are_frames(model):
 @pytest.mark.parametrize("component", [None, 1])
 def test_scale_of_samples(cls, component):
     """With a linear decoder, half the scale is half of the way to the mean."""
-    model = small(cls, decoder=nn.Linear, clip=False).fit(X)
+    model = small(cls, decoder=nn.Linear, clip=False, latent="prior").fit(X)
     wide, half, narrow = (
         model.sample(50, component=component, scale=scale, random_state=0)
         for scale in (1.0, 0.5, 1e-9)

@@ -164,7 +164,7 @@ def test_samples_come_from_the_posteriors_of_pseudo_inputs(cls):
     params = {"min_scale": 0.2} if cls is MIM else {}
     model = plain(cls, rows, 0.2, n_pseudo_inputs=2, init="k-means++", **params)
     left, right = model.pseudo_inputs_[np.argsort(model.pseudo_inputs_[:, 0])]
-    samples = model.sample(4000, random_state=0)
+    samples = model.set_params(latent="prior").sample(4000, random_state=0)
     is_left = samples[:, 0] < 0
     assert abs(is_left.mean() - 0.5) < 0.04
     for centre, some in ((left, samples[is_left]), (right, samples[~is_left])):

@@ -30,7 +30,7 @@ def test_prior_follows_the_codes():
     params = {"n_components": 1, "max_iter": 100, "learning_rate_init": 0.01}
     middle, bound = {}, {}
     for cls in (VAE, VampPriorVAE):
-        model = small(cls, **params).fit(rows)
+        model = small(cls, latent="prior", **params).fit(rows)
         middle[cls] = (np.abs(model.sample(2000, random_state=0)[:, 0]) < 1.5).mean()
         bound[cls] = model.elbo(rows, 20, random_state=0).mean()
     assert middle[VampPriorVAE] < 0.02 < middle[VAE]

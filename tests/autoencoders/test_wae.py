@@ -140,20 +140,23 @@ def test_cost_scale():
     np.testing.assert_allclose(model.history_["reconstruction"], [mean_cost], rtol=1e-4)
 
 
-def test_score_samples_is_minus_the_cost():
+def test_reconstruction_scores_are_minus_the_cost():
     model = small().fit(X)
     expected = -np.square(X - model.reconstruct(X)).sum(axis=1)
-    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-10)
+    scores = model.score_samples(X, reconstruction_only=True)
+    np.testing.assert_allclose(scores, expected, rtol=1e-10)
     model = small(cost="cityblock").fit(X)
     expected = -np.abs(X - model.reconstruct(X)).sum(axis=1)
-    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-10)
+    scores = model.score_samples(X, reconstruction_only=True)
+    np.testing.assert_allclose(scores, expected, rtol=1e-10)
 
 
-def test_score_samples_of_a_density():
-    """With a given variance it is the logarithm of the likelihood in the data's units."""
+def test_reconstruction_scores_of_a_density():
+    """With a given variance they are logarithms of the likelihood in the data's units."""
     model = small(cost=GaussianCost(variance=0.04)).fit(X)
     expected = stats.norm(model.reconstruct(X), 0.2).logpdf(X).sum(axis=1)
-    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-5)
+    scores = model.score_samples(X, reconstruction_only=True)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 # --- parts -------------------------------------------------------------------------------

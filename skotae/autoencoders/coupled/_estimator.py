@@ -88,6 +88,7 @@ class CoupledVAE(BaseAutoencoder):
     {scale}
     {networks}
     {clip}
+    {latent}
     {training}
 
     Attributes
@@ -167,6 +168,7 @@ class CoupledVAE(BaseAutoencoder):
         hidden_layer_sizes: Any = (256, 256, 256),
         activation: str = "relu",
         clip: bool = True,
+        latent: str = "prior",
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
@@ -201,6 +203,7 @@ class CoupledVAE(BaseAutoencoder):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.clip = clip
+        self.latent = latent
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

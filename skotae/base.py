@@ -3,9 +3,10 @@
 Nothing with an underscore is needed outside of skotae.
 """
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder, GeneratingEstimator
+from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._generating import GeneratingEstimator
 from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
 from skotae.autoencoders._model import (
     AutoencoderModel,

@@ -219,6 +219,7 @@ PRIORS = [
     priors.GaussianMixturePrior(n_mixtures=7, scale=0.5),
     priors.NormalPrior(),
     priors.NormalPrior(scale=0.3),
+    priors.PrincipalPrior(),
     priors.SpherePrior(),
     priors.SpherePrior(radius=3.0),
     priors.UniformPrior(),
@@ -315,7 +316,7 @@ class CountsFits(skotae.WAEEstimator):
 
     def _after_fit(self, rows):
         type(self).n_fits += 1
-        self.data_mean_ = self.data_mean_ + self.n_fits
+        self.data_mean_ = self.data_mean_ + 0.01 * self.n_fits
 
 
 FAULTS = [

@@ -118,6 +118,7 @@ class AdversarialAE(PenalisedAutoencoder):
     }
     del _parameter_constraints["cost"]
     _advice = {"penalty": "Lower sigma or learning_rate_init."}
+    _default_prior = "principal"
     _model_class = AdversarialModel
     _shaping = PenalisedAutoencoder._shaping | {"log_density"}
 

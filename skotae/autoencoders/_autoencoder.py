@@ -1,189 +1,30 @@
-"""What estimators with a decoder, or with an encoder too, do with arrays."""
+"""What estimators with an encoder and a decoder do with arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
 from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._ex_post import draw, fit_mixture
-from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._generating import GeneratingEstimator
 from skotae.autoencoders._inference import DTYPES, Inference, check_count
-from skotae.costs import COSTS
-from skotae.costs.base import BaseCost, CallableCost
-from skotae.metrics import transport_r2_score
-from skotae.metrics._score import n_samples_for
 from skotae.training import Rows
-from skotae.utils._random import child_seed, draw_seed, make_generator
-from skotae.utils._registry import resolve_part
+from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
     Interval,
     StrOptions,
-    check_sample_weight,
-    in_container,
     index_of,
-    output_container,
 )
-from skotae.utils._torch import TORCH_DTYPES, ambient
-
-# Samples among which a generator without an encoder looks for those nearest to rows.
-N_NEAREST = 4096
-
-
-class GeneratingEstimator(NetworkEstimator):
-    """Base of the estimators with a decoder, and a cost between data and decoded rows."""
-
-    _parameter_constraints: dict[str, Any] = {
-        **NetworkEstimator._parameter_constraints,
-        "decoder": "no_validation",
-        "clip": ["boolean"],
-    }
-    _measured: tuple[str, ...] = ("data_mean_", "data_scale_")
-    _shaping = NetworkEstimator._shaping | {"cost"}
-    cost_: BaseCost
-    clip: bool
-    decoder_ = ModelPart("decoder")
-
-    def _resolve_cost(self) -> BaseCost:
-        cost = self._params.cost
-        if callable(cost) and not isinstance(cost, (BaseCost, type)):
-            cost = CallableCost(cost)
-        return resolve_part(cost, "cost", COSTS, BaseCost, default="sqeuclidean")
-
-    def _measure(self, X: np.ndarray) -> None:
-        self.cost_ = self._resolve_cost()
-        self._check_values(X)
-        scale = self._wanted_scale()
-        if scale == "columns" and not self.cost_.by_column:
-            raise ValueError(
-                f"scale='columns' with cost={self.cost_!r}, for which all columns have one unit; "
-                "expected scale='auto', or a cost such as 'sqeuclidean', 'euclidean', "
-                "'cityblock' or 'gaussian' with a learned variance."
-            )
-        if self.cost_.standardise:
-            self._set_units(X, scale, one_unit=not self.cost_.by_column)
-        else:
-            self.data_mean_, self.data_scale_ = np.zeros(X.shape[1]), 1.0
-
-    def _check_values(self, X: np.ndarray) -> None:
-        self.cost_.check_data(X)
-
-    def sample(self, n_samples=1, *, noise=False, random_state=None):
-        """New rows: decoded draws from what `latent` names, or from the prior.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows.
-        noise : bool, default=False
-            Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
-            where `cost` is a Gaussian or Bernoulli likelihood.
-        random_state : int, RandomState instance or None, default=None
-            Seed of the draws.
-
-        Returns
-        -------
-        X : ndarray or data frame of shape (n_samples, n_features)
-            In the dtype of the training data.
-        """
-        check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise)
-        return self._frame(rows)
-
-    @ambient()
-    def score(self, X, y=None, sample_weight=None):
-        r"""Share of the variance of X that reconstructions and samples explain.
-
-        .. math::
-            R^2 = 1 - \frac{\mathbb E |x - G(E(x))|^2
-            + \max(0, W_2^2(G_\# Q_Z, G_\# P_Z))}{\mathbb E |x - \mathbb E x|^2}
-
-        1 is perfect, 0 is what the mean of X gets as reconstruction and as sample, and there is
-        no lower limit. The second term compares reconstructions of X with fresh samples,
-        at most 2,048 of each, by exact transport with independent debiasing. The score has no
-        units and contains no weight of the objective, so that it can choose among weights and
-        among estimators, on the same X. Squares are summed over columns as they are given;
-        where each has a scale of its own, over standardised columns, and where
-        ``data_limits_`` are given, of values within these.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            Of constant rows, 1.0 if all comes back exactly, and else 0.0.
-
-        See Also
-        --------
-        skotae.metrics.transport_r2_score : The same of any reconstructions and samples.
-        """
-        X = self._check(X)
-        if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
-        parts = map(self._units.comparable, (X, self._reconstruct(X), samples))
-        return transport_r2_score(*parts, sample_weight=sample_weight, random_state=self._seed)
-
-    def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
-        yield from super()._results(inference, X)
-        generator = make_generator(self._seed)
-        codes = self._drawn_codes(len(X), generator, X.dtype)
-        yield inference.decoded(codes.numpy())
-
-    def _reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """Rows as the model sees them; without an encoder the nearest of many samples."""
-        samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
-        inference = self._inference(X.dtype)
-        pair = (inference.units.standardised(part) for part in (X, samples))
-        return samples[pairwise_distances_argmin(*pair)]
-
-    @ambient()
-    def _generate(
-        self, n: int, seed: int, dtype: np.dtype, noise: bool = False, **options: Any
-    ) -> np.ndarray:
-        """Rows decoded from drawn codes."""
-        if noise and not self.decoder_.cost.can_draw:
-            raise ValueError(
-                f"noise=True with cost={self.cost_!r}, which is no likelihood to draw from; "
-                "expected noise=False, or an estimator with cost='gaussian' or 'bernoulli'."
-            )
-        generator = make_generator(seed)
-        codes = self._drawn_codes(n, generator, dtype, **options)
-        rows = self._inference(dtype).decoded(
-            codes.numpy(), child_seed(seed, "noise") if noise else None
-        )
-        return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
-
-    def _drawn_codes(
-        self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any
-    ) -> Tensor:
-        """Codes that samples are decoded from."""
-        return self.model_.draw_codes(n, generator, TORCH_DTYPES[dtype], **options)
-
-    def _frame(self, X: np.ndarray, index: Any = None) -> Any:
-        """X as an array, or as a data frame where the user works with those."""
-        container = output_container(self) or self._container
-        if container is None:
-            return X
-        columns = getattr(self, "feature_names_in_", None)
-        if columns is None:
-            columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
-        return in_container(X, container, columns, index)
+from skotae.utils._torch import TORCH_DTYPES
 
 
 class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
@@ -370,24 +211,39 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             In the units of the cost, within the range of the dtype of X; low for rows unlike
             the training data. Where each column has a scale of its own, the cost is that of
             standardised columns; a log-density is that of the data. Values beyond
-            ``data_limits_`` cost what the limit costs.
+            ``data_limits_`` cost what the limit costs, and the way to it.
         """
         X = self._check(X)
         inference = self._inference(X.dtype)
         costs = self._row_costs(inference, X, reconstruction_only)
         units = self.n_features_in_, self.data_scale_
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = self.cost_.in_data_units(costs, *units)
+            scaled = self.cost_.in_data_units(costs, *units) + self._cost_beyond(X)
             if not np.isfinite(scaled).all():
                 # Squares of what float32 holds may be beyond what it holds.
                 wide, most = costs.astype(np.float64), np.finfo(X.dtype).max
-                scaled = self.cost_.in_data_units(wide, *units).clip(-most, most)
+                scaled = self.cost_.in_data_units(wide, *units) + self._cost_beyond(X)
+                scaled = scaled.clip(-most, most)
         return -scaled.astype(X.dtype, copy=False)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
         yield inference.decoded(inference.codes(X))
         yield self._row_costs(inference, X, False)
+
+    def _cost_beyond(self, X: np.ndarray) -> Any:
+        """Cost of bringing rows within the limits that networks see them in."""
+        units = self._units
+        if units.limits is None:
+            return 0.0
+        near, far = (
+            torch.from_numpy(each.standardised(X.astype(np.float64)))
+            for each in (units, replace(units, limits=None))
+        )
+        cost = (self.cost_(far, near) - self.cost_(near, near)).numpy()
+        if units.by_column or self.cost_.degree is None:
+            return cost
+        return cost * float(self.data_scale_) ** self.cost_.degree
 
     def _row_costs(self, inference: Inference, X: np.ndarray, own: bool) -> np.ndarray:
         """Cost of each row from its own code, or the mean with that from the `pulled` one."""

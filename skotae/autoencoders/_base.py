@@ -25,7 +25,7 @@ from skotae.priors import PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
-from skotae.utils._random import child_seed, draw_seed, make_generator
+from skotae.utils._random import borrowed_global_generator, child_seed, draw_seed, make_generator
 from skotae.utils._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -101,8 +101,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """Write into the new model what the data give."""
         if self._principal is not None:
             rows = torch.from_numpy(self._first_rows(X).astype(np.float32))
-            generator = make_generator(child_seed(self._seed, "start"))
-            self.model_.begin(rows, self._principal, generator)
+            seed = child_seed(self._seed, "start")
+            self.model_.eval()
+            with borrowed_global_generator(seed):
+                self.model_.begin(rows, self._principal, make_generator(seed))
 
     def _first_rows(self, X: np.ndarray) -> np.ndarray:
         """Some rows in the units of the networks, in float64."""
@@ -317,6 +319,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
         self._params = copied_parameters(self.get_params(deep=False))
+        self._prior_scale = None
         self.device_ = resolve_device(self.device)
         self._seed = draw_seed(self.random_state)
         self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
@@ -328,7 +331,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._principal = principal_map(self._first_rows(X), self.n_components_, seed)
         if isinstance(prior, PrincipalPrior):
             one = np.ones(self.n_components_)
-            self.prior_scale_ = one if self._principal is None else self._principal.widths
+            self._prior_scale = one if self._principal is None else self._principal.widths
         self._dtype = X.dtype
         self._container = container
         self._optimiser_state = None

@@ -13,7 +13,7 @@ import numpy as np
 MAX_ROWS = 512
 # Share of the variance by which reconstructions may be worse than the mean. Networks that have
 # learned nothing yet give it to within that, as do medians, which other costs than squares ask for.
-MARGIN = 0.1
+MARGIN = 0.5
 
 # From a fitted estimator and some of its training rows to what is off, or None.
 Check = Callable[[Any, np.ndarray], str | None]

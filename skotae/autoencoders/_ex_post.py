@@ -63,7 +63,7 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     back = np.linalg.inv(axes)
     random_state = seed % 2**32
     # These are NumPy arrays, whatever the user works with.
-    with config_context(array_api_dispatch=False):
+    with config_context(array_api_dispatch=False, skip_parameter_validation=True):
         model = _fitted(v, _number(v, random_state), random_state)
     factors = np.linalg.cholesky(model.covariances_)
     return {
@@ -76,7 +76,7 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def _number(v: np.ndarray, random_state: int) -> int:
     """The number of components with the best likelihood of held-out points."""
     n = len(v)
-    if n < 2 * POINTS_EACH:
+    if 0.8 * n < LADDER[1] * POINTS_EACH:
         return 1
     # Fewer points are split more often.
     splits = ShuffleSplit(max(1, min(5, 1000 // n)), test_size=0.2, random_state=random_state)

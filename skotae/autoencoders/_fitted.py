@@ -94,6 +94,8 @@ class FittedEstimator(BaseEstimator):
     # Parameters as they were at the fit; what pickles leave out for being as they still are.
     _params: SimpleNamespace
     _seed: int
+    # Of a prior that is as wide as the data.
+    _prior_scale: np.ndarray | None = None
     # What inference in float64 computes in; float32 where the networks hold on to that.
     _widest: torch.dtype = torch.float32
     # Whether networks draw from torch's global generator in training, and in evaluation mode.
@@ -124,8 +126,8 @@ class FittedEstimator(BaseEstimator):
     def _resolve_prior(self) -> BasePrior:
         prior = self._params.prior
         prior = resolve_part(prior, "prior", PRIORS, BasePrior, default=self._default_prior)
-        if isinstance(prior, PrincipalPrior) and hasattr(self, "prior_scale_"):
-            return NormalPrior(self.prior_scale_)
+        if isinstance(prior, PrincipalPrior) and self._prior_scale is not None:
+            return NormalPrior(self._prior_scale)
         return prior
 
     # --- inference ---------------------------------------------------------------------

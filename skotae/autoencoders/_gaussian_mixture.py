@@ -33,6 +33,10 @@ class GMWAEModel(MixtureModel):
         super().make_networks(plan)
         self.register_buffer("clusters", None)
 
+    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+        # A linear map of its own would hold shares back from the clusters.
+        return self.params.init != "clusters" and super().begin_encoder(weight, bias)
+
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         moments = self.encoder.moments(batch)
         z, share = moments.draw(step.generator), moments.share

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from skotae.autoencoders._codes import check_support
@@ -18,6 +19,9 @@ from skotae.costs.base import BaseCost
 from skotae.networks import MLP, LinearPath, build_network
 from skotae.priors.base import BasePrior
 from skotae.training import Trainable
+
+# Roles of networks with rows at one end and codes at the other: these start from something.
+STARTING = ("encoder", "decoder")
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ class Blueprint:
             sizes = np.atleast_1d(np.asarray(self.params.hidden_layer_sizes)).tolist()
             if which == "decoder":
                 sizes = sizes[::-1]
-            # What has no rows or codes at its end has nothing to start from.
-            start = "pca" if which in ("encoder", "decoder") else "random"
-            spec = MLP(tuple(sizes), self.params.activation, start=start)
+            spec = MLP(tuple(sizes), self.params.activation)
+        if which not in STARTING and getattr(spec, "start", "random") != "random":
+            spec = clone(spec).set_params(start="random")
         return build_network(spec, n_in, n_out, which)
 
     def encoder_network(self, width: int) -> nn.Module:
@@ -121,8 +125,11 @@ class Model(Trainable):
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         """Let the networks that can start from the principal components of rows `x`.
 
-        Codes have the widths of the prior, where it is known to have any.
+        Codes have the widths of the prior, where it is known to have any. On a simplex none do:
+        from there codes are slower to come near its corners than from random weights.
         """
+        if self.prior.support == "simplex":
+            return
         widths = torch.ones(self.n_components)
         if self.prior.support == "space" and hasattr(self.prior, "moments"):
             variances = self.prior.moments(self.n_components)[1].diagonal()
@@ -140,7 +147,8 @@ class Model(Trainable):
 
     def decaying(self) -> list[nn.Parameter]:
         started = [m for m in self.modules() if isinstance(m, LinearPath) and m.has_begun]
-        return [weight for part in started for weight in part.net.parameters()]
+        parameters = (each for part in started for each in part.net.parameters())
+        return [each for each in parameters if each.ndim > 1]
 
     def make_networks(self, plan: Blueprint) -> None:
         """Everything with weights; torch's global generator is seeded while this runs."""

@@ -31,7 +31,8 @@ def trainer_options(
     incremental: bool,
 ) -> dict[str, Any]:
     """Options of the trainer for n rows, from the parameters of an estimator."""
-    batch_size, decay = params.batch_size, params.weight_decay
+    # An estimator of one's own need not have the second.
+    batch_size, decay = params.batch_size, getattr(params, "weight_decay", 0.0)
     if batch_size == "auto":
         share, low, high = auto_batch
         batch_size = np.clip(2 ** round(np.log2(n / share)), low, high)

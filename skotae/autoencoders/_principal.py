@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
+from scipy.linalg import eigh
 from torch import Tensor
 
 # Of the rows that the components are found from: their number, and how many numbers they hold.
-MAX_ROWS, MAX_NUMBERS = 8192, 2**24
+MAX_ROWS, MAX_NUMBERS = 8192, 2**22
 # A direction with a smaller share of the largest deviation is not told from rounding.
 LEAST_DEVIATION = 1e-5
 # Widths of a code's coordinates, as shares of their root mean square, are not below this.
@@ -48,12 +48,12 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
     Where the rows have fewer components than that, the other codes are random combinations
     of these.
     """
-    pca = PCA(min(d, *X.shape), random_state=seed % 2**32).fit(X)
-    deviation = np.sqrt(pca.explained_variance_, dtype=np.float64)
-    there = deviation > LEAST_DEVIATION * deviation[0]
+    mean = X.mean(axis=0)
+    components, deviation = principal_components(X - mean, d)
+    there = deviation > LEAST_DEVIATION * deviation.max(initial=0.0)
     if not there.any():
         return None
-    axes, deviation = pca.components_[there] / deviation[there, None], deviation[there]
+    axes, deviation = components[there] / deviation[there, None], deviation[there]
     missing = d - len(axes)
     if missing:
         mixed = np.random.RandomState(seed % 2**32).normal(size=(missing, len(axes)))
@@ -63,9 +63,26 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
     widths = np.maximum(deviation / np.sqrt(np.mean(deviation**2)), LEAST_WIDTH)
     return PrincipalMap(
         torch.tensor(axes, dtype=torch.float32),
-        torch.tensor(-axes @ pca.mean_, dtype=torch.float32),
+        torch.tensor(-axes @ mean, dtype=torch.float32),
         widths / np.sqrt(np.mean(widths**2)),
     )
+
+
+def principal_components(X: np.ndarray, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Components (k, n_features), k <= d, of centred rows, and the deviations along them.
+
+    From the eigenvectors of the smaller of the two products of X with itself.
+    """
+    n, p = X.shape
+    square = X.T @ X if p <= n else X @ X.T
+    first = len(square) - min(d, n, p)
+    value, vector = eigh(square, subset_by_index=(first, len(square) - 1))
+    value, vector = value[::-1], vector[:, ::-1]
+    size = np.sqrt(np.maximum(value, 0.0))
+    components = vector.T if p <= n else (X.T @ vector / np.where(size > 0, size, 1.0)).T
+    largest = np.abs(components).argmax(axis=1)
+    sign = np.sign(components[np.arange(len(components)), largest])
+    return components * np.where(sign == 0, 1.0, sign)[:, None], size / np.sqrt(n)
 
 
 def ridge_regression(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,10 @@ class SinkhornEncoderModel(LatentDivergenceModel, EncodingModel):
     def describe_divergence(self) -> BaseDivergence:
         return sinkhorn_of(self.params)
 
+    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+        # Without a decoder there is nothing to unfold a plane of principal components.
+        return False
+
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         params = self.params
         z = self.encoder(batch)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._autoencoder import GeneratingEstimator
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders._generating import GeneratingEstimator
 from skotae.autoencoders._model import Blueprint, GeneratingModel
 from skotae.costs import EuclideanCost
 from skotae.costs.base import BaseCost
@@ -172,7 +172,7 @@ class WGAN(GeneratingEstimator):
         batch_size: Any = "auto",
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
-        weight_decay: Any = "auto",
+        weight_decay: Any = 0.0,
         max_iter: int = 200,
         warm_start: bool = False,
         device: Any = "auto",

@@ -30,9 +30,9 @@ class MLP(BaseNetwork):
     residual : bool, default=False
         Whether a hidden layer is added to the one before it, where both are of one width.
     start : {"pca", "random"}, default="pca"
-        What an estimator trains an encoder or decoder from: ``"pca"`` adds a linear map that
-        is not trained (:class:`LinearPath`) and stands for principal components, while
-        :math:`W_L` and :math:`b_L` start at zero; ``"random"`` has the perceptron alone.
+        What an estimator trains an encoder or decoder from: ``"pca"`` adds a linear map
+        (:class:`LinearPath`) that stands for principal components, while
+        :math:`W_L` and :math:`b_L` start small; ``"random"`` has the perceptron alone.
 
     Examples
     --------

@@ -56,14 +56,21 @@ class BaseNetwork(BaseEstimator):
         """
 
 
+# Of what a network with fresh weights gives, beside a linear map: at zero all its units would
+# learn the same at first.
+FIRST_SHARE = 0.3
+
+
 class LinearPath(nn.Module):
-    r"""A network, and beside it a linear map that is not trained.
+    r"""A network, and beside it a linear map of which one factor for each code is trained.
 
-    .. math:: y = W x + b + f(x)
+    .. math:: y = g \odot (W x + b) + f(x) \qquad\text{or}\qquad y = W (g \odot x) + b + f(x),
 
-    Where the linear map is a good answer, as principal components are, training improves on it
-    in the place of looking for it, and decay of the weights of f draws to that answer, not to
-    nothing. W and b are zero until `begin` is called.
+    whichever has fewer factors g. Where the linear map is a good answer, as principal
+    components are, training improves on it in the place of looking for it, and decay of the
+    weights of f draws to that answer, not to nothing. W and b are zero, and g is one, until
+    `begin` is called. They are not trained: a step of Adam, which is the same for every weight,
+    would move the sum over many columns of rows far at once.
 
     Parameters
     ----------
@@ -86,6 +93,7 @@ class LinearPath(nn.Module):
         self.net = net
         self.register_buffer("weight", torch.zeros(n_out, n_in))
         self.register_buffer("bias", torch.zeros(n_out))
+        self.gain = nn.Parameter(torch.ones(min(n_in, n_out)))
         self._last_layer()
 
     def _last_layer(self) -> nn.Linear | nn.ConvTranspose2d:
@@ -104,7 +112,7 @@ class LinearPath(nn.Module):
 
     @torch.no_grad()
     def begin(self, weight: Tensor, bias: Tensor) -> None:
-        """Make the first k outputs those of a linear map alone.
+        """Make the first k outputs those of a linear map, and little else.
 
         Parameters
         ----------
@@ -117,10 +125,12 @@ class LinearPath(nn.Module):
         # A convolution makes all outputs at once.
         rows = slice(k) if isinstance(last, nn.Linear) else slice(None)
         for parameter in last.parameters(recurse=False):
-            parameter[rows] = 0
+            parameter[rows] *= FIRST_SHARE
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias) + self.net(x)
+        if len(self.gain) == len(self.weight):
+            return torch.addcmul(self.net(x), linear(x, self.weight, self.bias), self.gain)
+        return linear(x * self.gain, self.weight, self.bias) + self.net(x)
 
 
 NETWORKS: dict[str, type[BaseNetwork]] = {}

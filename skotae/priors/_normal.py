@@ -101,5 +101,7 @@ class PrincipalPrior(NormalPrior):
     [1.38, 0.33]
     """
 
+    scale = 1.0
+
     def __init__(self) -> None:
-        super().__init__()
+        """It has no parameters."""

@@ -87,8 +87,11 @@ def check_score(estimator: Any) -> None:
         assert model.score_samples(X).shape == (len(X),)
     weighted = model.score(X, sample_weight=np.ones(len(X)))
     np.testing.assert_allclose(weighted, score, rtol=1e-6)
-    half = np.arange(len(X)) < len(X) // 2
-    assert model.score(X, sample_weight=half.astype(float)) != score, "sample_weight is ignored"
+    # As one of two clusters is not like both.
+    far = X[:, 0] > np.median(X[:, 0])
+    apart = np.where(far[:, None], X + 3 * X.std(axis=0), X)
+    score, of_half = model.score(apart), model.score(apart, sample_weight=far.astype(float))
+    assert score != of_half, "sample_weight is ignored"
 
 
 @estimator_check("interpolate")

@@ -13,6 +13,7 @@ from skotae import CoupledVAE
 from skotae.autoencoders.coupled._potentials import DualTable
 from skotae.costs import GaussianCost
 from skotae.metrics import density_coverage
+from skotae.networks import MLP
 from skotae.priors import AtomsPrior
 from skotae.testing import linear_gaussian, make_data
 
@@ -250,13 +251,19 @@ def test_options_of_start_and_plan(prior, cost, potential):
     model.partial_fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:scale='global':UserWarning")
 def test_start_from_principal_components(monkeypatch):
     """Before the first plan the decoder learns the Gaussian of the first components."""
     monkeypatch.setattr("skotae.autoencoders.coupled._cooling.PRINCIPAL_SHARES", (1.0, 1.1))
     rng = np.random.RandomState(0)
     data = 5.0 + rng.normal(size=(500, 3)) * [3.0, 1.0, 0.1]
     model = small(
-        init="principal", clip=False, max_iter=150, learning_rate_init=0.01, batch_size=128
+        init="principal",
+        scale="global",
+        clip=False,
+        max_iter=150,
+        learning_rate_init=0.01,
+        batch_size=128,
     ).fit(data)
     samples = model.sample(5000, random_state=0)
     np.testing.assert_allclose(samples.mean(axis=0), 5.0, atol=0.15)
@@ -265,17 +272,21 @@ def test_start_from_principal_components(monkeypatch):
     np.testing.assert_allclose(np.cov(samples.T), expected, atol=0.7)
 
 
-def test_average_of_the_decoder():
+@pytest.mark.parametrize("posterior, start", [("importance", "random"), ("amortised", "pca")])
+def test_average_of_the_decoder(posterior, start):
     """Before each step it goes a share of the way to the decoder."""
     one, two = (
         small(
+            posterior=posterior,
+            decoder=MLP((16,), start=start),
             plan_decay=0.75,
             learning_rate="constant",
             batch_size=48,
             max_iter=n,
             cost=GaussianCost(variance=100.0),
         ).fit(X)
-        for n in (1, 2)
+        # The first step from principal components has no slope but for the last layer.
+        for n in (2, 3)
     )
     before = {name: weight for name, weight in one.average_.named_parameters()}
     for name, weight in one.decoder_.net.named_parameters():

@@ -141,14 +141,14 @@ def test_the_copy_follows_the_weights(small, n_copies):
     before = model.transform(X)
     n_copies()
     with torch.no_grad():
-        model.encoder_.net[0].weight.mul_(2.0)
+        model.encoder_.net.net[0].weight.mul_(2.0)
     after = model.transform(X)
     assert n_copies() == 1
     assert not np.array_equal(before, after)
     np.testing.assert_allclose(model.transform(X.astype(np.float32)), after, rtol=1e-4, atol=1e-5)
-    first = copy.deepcopy(model.encoder_.net[0])
+    first = copy.deepcopy(model.encoder_.net.net[0])
     first.weight.data = -first.weight.data
-    model.encoder_.net[0] = first
+    model.encoder_.net.net[0] = first
     assert not np.array_equal(after, model.transform(X))
 
 

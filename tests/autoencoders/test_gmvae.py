@@ -10,6 +10,7 @@ from torch.distributions import Categorical, Independent, Normal
 
 from skotae import GMVAE, GMWAE
 from skotae.costs import GaussianCost
+from skotae.networks import MLP
 from skotae.testing import make_data
 
 X = make_data(48)
@@ -107,7 +108,7 @@ def test_certain_posterior_has_finite_gradients():
     """q(k|x) is 0 in float32 here; x log x has an infinite slope there."""
     model = small().fit(X)
     with torch.no_grad():
-        model.encoder_.net[-1].bias[0] = 1e4
+        model.encoder_.net.net[-1].bias[0] = 1e4
     rows = torch.from_numpy(X).float()
     cost, kl_z, kl_k = model.model_.bound_terms(rows, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(kl_k.detach(), np.log(3), rtol=1e-6)
@@ -123,13 +124,14 @@ def in_use(model):
     return model.weights_ > 0.1 / model.n_mixtures_
 
 
-def settings(seed):
+def settings(seed, start="random"):
+    networks = dict.fromkeys(("encoder", "decoder"), MLP((64,), start=start))
     return {
         "n_components": 10,
         "n_mixtures": 10,
-        "hidden_layer_sizes": (64,),
         "max_iter": 10,
         "random_state": seed,
+        **networks,
     }
 
 
@@ -145,6 +147,14 @@ def test_components_are_shut_off(few_digits, seed):
     transport = GMWAE(discrepancy="joint", **settings(seed)).fit(few_digits)
     assert in_use(transport).all() and len({*transport.labels_}) == 10
     assert in_use(variational).sum() <= 6 and len({*variational.labels_}) <= 6
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_none_is_shut_off_from_principal_components(few_digits, seed):
+    """Rows are told apart from the first step on, by where the components are."""
+    model = GMVAE(cost=NARROW, **settings(seed, start="pca")).fit(few_digits)
+    assert in_use(model).all() and len({*model.labels_}) == 10
+    assert model.predict_proba(few_digits).max(axis=1).mean() > 0.5
 
 
 def test_components_do_not_come_back(few_digits):
@@ -171,7 +181,8 @@ def digits():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_components_are_shut_off_on_digits(digits, seed):
-    params = {"n_mixtures": 10, "n_components": 8, "max_iter": 30, "random_state": seed}
+    networks = dict.fromkeys(("encoder", "decoder"), MLP(start="random"))
+    params = {"n_mixtures": 10, "n_components": 8, "max_iter": 30, "random_state": seed, **networks}
     variational = GMVAE(cost=NARROW, **params).fit(digits[0])
     transport = GMWAE(discrepancy="joint", **params).fit(digits[0])
     print(f"in use: {in_use(variational).sum()} and {in_use(transport).sum()} of 10")

@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
 from skotae import HypersphericalVAE
+from skotae.networks import MLP
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sphere_integrals
 from skotae.testing import make_data
@@ -89,10 +90,14 @@ def test_warm_up():
     assert half[5] > 0.5 * none[5]
 
 
-def test_beta_narrows_or_widens_the_posterior():
+@pytest.mark.parametrize("start", ["random", "pca"])
+def test_beta_narrows_or_widens_the_posterior(start):
+    """Where no decay holds it to the width that it starts with."""
+    networks = dict.fromkeys(("encoder", "decoder"), MLP((16,), start=start))
+
     def divergence(beta):
-        model = small(beta=beta, max_iter=100, n_components=2).fit(X)
-        return model.history_["kl"][-1] / beta
+        model = small(beta=beta, max_iter=100, n_components=2, weight_decay=0.0, **networks)
+        return model.fit(X).history_["kl"][-1] / beta
 
     assert divergence(0.1) > 1.5 * divergence(5.0)
 

@@ -7,6 +7,7 @@ import torch
 from skotae import WAEEstimator
 from skotae.divergences import MMD, ExactDivergence, SlicedDivergence
 from skotae.metrics import exact_wasserstein
+from skotae.networks import MLP
 from skotae.priors import DirichletPrior, SpherePrior
 from skotae.testing import make_data
 
@@ -21,11 +22,14 @@ PENALTIES = {
 }
 
 
-def penalty_of(name, z, y):
+def fitted(name, prior="normal"):
+    params = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
+    return WAEEstimator(3, penalty=PENALTIES[name], prior=prior, **params).fit(make_data(24))
+
+
+def penalty_of(name, z, y, prior="normal"):
     """What a fitted estimator's penalty gives for codes z and prior draws y."""
-    model = WAEEstimator(
-        3, penalty=PENALTIES[name], hidden_layer_sizes=(4,), max_iter=1, random_state=0
-    ).fit(make_data(24))
+    model = fitted(name, prior)
     return float(model.divergence_(z, y, generator=torch.Generator().manual_seed(0)))
 
 
@@ -52,42 +56,63 @@ def whitened(x):
     return (x @ vectors @ torch.diag(values.rsqrt()) @ vectors.T).float()
 
 
-def test_gaussian_penalty_is_to_the_prior_itself():
+@pytest.mark.parametrize("prior", ["normal", "principal"])
+def test_gaussian_penalty_is_to_the_prior_itself(prior):
     """Nothing where mean and covariance are the prior's, whatever the draws."""
-    z = whitened(draws())
-    assert penalty_of("gaussian", z, draws(seed=1)) == pytest.approx(0.0, abs=1e-5)
-    assert penalty_of("gaussian", z + SHIFT, draws(seed=1)) == pytest.approx(SQUARE, rel=1e-4)
+    scale = torch.as_tensor(fitted("gaussian", prior).prior_.scale).float()
+    z, y = scale * whitened(draws()), draws(seed=1)
+    assert penalty_of("gaussian", z, y, prior) == pytest.approx(0.0, abs=1e-5)
+    assert penalty_of("gaussian", z + SHIFT, y, prior) == pytest.approx(SQUARE, rel=1e-4)
+    if prior == "principal":
+        assert scale.max() > 1.1 * scale.min()
+        assert penalty_of("gaussian", whitened(draws()), y, prior) > 0.01
 
 
-@pytest.mark.parametrize("prior", [SpherePrior(), DirichletPrior(0.2)], ids=str)
+def gap_to_prior(penalty, prior, lam, start):
+    """Distance of codes from draws of the prior, and of other draws from these."""
+    X = np.random.RandomState(0).normal(size=(256, 3))
+    model = WAEEstimator(
+        3,
+        penalty=penalty,
+        prior=prior,
+        lam=lam,
+        encoder=MLP((32,), start=start),
+        decoder=MLP((32,), start=start),
+        learning_rate_init=0.01,
+        batch_size=64,
+        max_iter=30,
+        random_state=1,
+    ).fit(X)
+    Z = model.transform(X)
+    if isinstance(prior, SpherePrior):
+        np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1.0)
+    else:
+        assert (Z >= 0).all()
+        np.testing.assert_allclose(Z.sum(axis=1), 1.0)
+    generator = torch.Generator().manual_seed(1)
+    target, others = (
+        model.prior_.sample(256, 3, generator, dtype=torch.float64).numpy() for _ in range(2)
+    )
+    return exact_wasserstein(Z, target), exact_wasserstein(others, target)
+
+
+COMPACT = pytest.mark.parametrize("prior", [SpherePrior(), DirichletPrior(0.2)], ids=str)
+
+
+@COMPACT
 @pytest.mark.parametrize("penalty", ["exact", "sliced"])
 def test_codes_cover_a_sphere_and_a_simplex(penalty, prior):
     """They stay on it, and come nearer to the prior than without the penalty."""
-    X = np.random.RandomState(0).normal(size=(256, 3))
+    (near, _), (far, _) = (gap_to_prior(penalty, prior, lam, "random") for lam in (10.0, 0.0))
+    assert near < 0.6 * far
 
-    def gap(lam):
-        model = WAEEstimator(
-            3,
-            penalty=penalty,
-            prior=prior,
-            lam=lam,
-            hidden_layer_sizes=(32,),
-            learning_rate_init=0.01,
-            batch_size=64,
-            max_iter=30,
-            random_state=1,
-        ).fit(X)
-        Z = model.transform(X)
-        if isinstance(prior, SpherePrior):
-            np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1.0)
-        else:
-            assert (Z >= 0).all()
-            np.testing.assert_allclose(Z.sum(axis=1), 1.0)
-        generator = torch.Generator().manual_seed(1)
-        target = model.prior_.sample(256, 3, generator, dtype=torch.float64).numpy()
-        return exact_wasserstein(Z, target)
 
-    assert gap(10.0) < 0.6 * gap(0.0)
+@COMPACT
+@pytest.mark.parametrize("penalty", ["exact", "sliced"])
+def test_codes_that_start_as_components_cover_them_too(penalty, prior):
+    """Hardly farther from draws of the prior than other draws are."""
+    codes, others = gap_to_prior(penalty, prior, 10.0, "pca")
+    assert codes < 1.3 * others
 
 
 @pytest.mark.parametrize("penalty, weight", [("mmd", 0.5), ("exact", 0.02), (MMD(), 0.5)], ids=str)

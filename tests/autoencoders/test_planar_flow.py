@@ -12,6 +12,7 @@ from torch import nn
 from skotae import VAE, PlanarFlowVAE
 from skotae.autoencoders._planar_flow import PlanarFlow
 from skotae.costs import GaussianCost
+from skotae.networks import MLP
 from skotae.testing import linear_gaussian, make_data
 
 X = make_data(48)
@@ -169,7 +170,7 @@ def test_elbo_of_a_correlated_posterior():
     params = {
         "decoder": Fixed(weights / scale),
         "cost": GaussianCost(variance=noise**2),
-        "hidden_layer_sizes": (32,),
+        "encoder": MLP((32,), start="random"),
         "learning_rate_init": 0.005,
         "max_iter": 80,
         "random_state": 0,

@@ -7,6 +7,7 @@ from torch import nn
 
 from skotae import SinkhornAE, WAEEstimator
 from skotae.divergences import SinkhornDivergence
+from skotae.networks import MLP
 from skotae.priors import DirichletPrior, SpherePrior
 from skotae.testing import gaussian_in_subspace, make_data
 
@@ -113,7 +114,17 @@ def largest_coordinates(concentration):
     """Of the codes of digits that training has not seen, and of as many prior draws."""
     digits = load_digits().data / 16
     prior = DirichletPrior(concentration)
-    model = SinkhornAE(16, prior=prior, beta=10.0, max_iter=40, random_state=1).fit(digits[:1200])
+    network = MLP(start="random")
+    model = SinkhornAE(
+        16,
+        prior=prior,
+        beta=10.0,
+        encoder=network,
+        decoder=network,
+        learning_rate_init=0.001,
+        max_iter=40,
+        random_state=1,
+    ).fit(digits[:1200])
     Z = model.transform(digits[1200:])
     np.testing.assert_allclose(Z.sum(axis=1), 1.0)
     assert (Z >= 0).all()

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from skotae import SymmetricWAE
+from skotae.networks import MLP
 from skotae.testing import make_data
 
 X = make_data(48)
@@ -73,11 +74,14 @@ def test_duplicates_allow_as_many_pseudo_inputs():
 
 
 def test_alpha_draws_codes_to_the_prior():
-    def gap(alpha):
-        model = small(alpha=alpha, learning_rate_init=0.01, max_iter=30).fit(X)
+    def gap(alpha, start):
+        networks = dict.fromkeys(("encoder", "decoder"), MLP((16,), start=start))
+        model = small(alpha=alpha, learning_rate_init=0.01, max_iter=30, **networks).fit(X)
         return model.history_["latent"][-1] / alpha
 
-    assert gap(10.0) < 0.5 * gap(1e-4)
+    assert gap(10.0, "random") < 0.2 * gap(1e-4, "random")
+    # From principal components, where codes are as wide as the prior before they are drawn to it.
+    assert gap(10.0, "pca") < 0.6 * gap(1e-4, "pca") < 0.3 * gap(1e-4, "random")
 
 
 def test_denoising():

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from skotae import VAE
 from skotae.autoencoders._variational import gaussian_divergence, reference_scale
 from skotae.costs import GaussianCost
+from skotae.networks import MLP
 from skotae.priors import DistributionPrior, GaussianMixturePrior, NormalPrior
 from skotae.testing import linear_gaussian, make_data
 
@@ -34,10 +35,11 @@ def model():
 
 def gaussian_model(model):
     """Mean, weights and noise of the linear decoder, in the units of the data."""
-    (layer,) = model.decoder_.net
+    with torch.no_grad():
+        bias, *ends = model.decoder_.net(torch.eye(3)[:, 1:]).double().numpy()
     scale = model.data_scale_
-    mean = model.data_mean_ + scale * layer.bias.detach().double().numpy()
-    weights = scale * layer.weight.detach().double().numpy()
+    mean = model.data_mean_ + scale * bias
+    weights = scale * (np.stack(ends, axis=1) - bias[:, None])
     return mean, weights, scale * model.decoder_.cost.scale.item()
 
 
@@ -74,7 +76,8 @@ def test_elbo_is_tight_where_the_posterior_is_exact(model):
     axes, lengths, _ = np.linalg.svd(weights / model.data_scale_, full_matrices=False)
     noise /= model.data_scale_
     scale = noise / np.sqrt(lengths**2 + noise**2)
-    turned = linear(max_iter=1).fit(X)
+    network = MLP((), start="random")
+    turned = linear(encoder=network, decoder=network, max_iter=1).fit(X)
     encoder, decoder = turned.encoder_.net[0], turned.decoder_.net[0]
     with torch.no_grad():
         decoder.weight.copy_(torch.from_numpy(axes * lengths))

@@ -1,6 +1,7 @@
 """What VampPriorVAE claims beyond what it shares with MIM."""
 
 import numpy as np
+import pytest
 
 from skotae import VAE, VampPriorVAE
 from skotae.testing import make_data
@@ -27,10 +28,12 @@ def test_prior_follows_the_codes():
     rng = np.random.RandomState(0)
     rows = np.array([[-3.0, 0.0], [3.0, 0.0]])[rng.randint(2, size=100)]
     rows = rows + 0.3 * rng.normal(size=rows.shape)
-    params = {"n_components": 1, "max_iter": 100, "learning_rate_init": 0.01}
+    # With a scale for each column the noise of the second is as large as the clusters' distance.
+    params = {"n_components": 1, "max_iter": 100, "learning_rate_init": 0.01, "scale": "global"}
     middle, bound = {}, {}
     for cls in (VAE, VampPriorVAE):
-        model = small(cls, latent="prior", **params).fit(rows)
+        with pytest.warns(UserWarning, match="scale='columns'"):
+            model = small(cls, latent="prior", **params).fit(rows)
         middle[cls] = (np.abs(model.sample(2000, random_state=0)[:, 0]) < 1.5).mean()
         bound[cls] = model.elbo(rows, 20, random_state=0).mean()
     assert middle[VampPriorVAE] < 0.02 < middle[VAE]

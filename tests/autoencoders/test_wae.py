@@ -172,7 +172,8 @@ def test_parameters_of_parts():
         prior__scale=2.0,
     ).fit(X)
     assert model.divergence_.bandwidth == 2.0 and model.divergence_.scales == (1.0, 2.0)
-    widths = [layer.out_features for layer in model.encoder_.modules() if hasattr(layer, "bias")]
+    layers = [layer for layer in model.encoder_.modules() if isinstance(layer, nn.Linear)]
+    widths = [layer.out_features for layer in layers]
     assert widths == [5, 7, 3]
     assert model.prior_.scale == 2.0 and model.prior_ is not model.prior
 

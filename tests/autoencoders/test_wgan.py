@@ -64,7 +64,7 @@ def test_primal_and_dual_agree():
     data = rng.normal(size=(1000, 2)) * [2.0, 0.5]
     known = np.sqrt(2 / np.pi) / 2
     options = {
-        "decoder": MLP(()),
+        "decoder": MLP((), start="random"),
         "hidden_layer_sizes": (64, 64),
         "clip": False,
         "batch_size": 128,
@@ -74,10 +74,11 @@ def test_primal_and_dual_agree():
     }
     dual = WGAN(1, **options).fit(data)
     # A large lam holds the codes to the prior, as the primal problem asks.
+    options |= {"weight_decay": 0, "latent": "prior", "prior": "normal"}
     primal = WAEEstimator(1, cost="euclidean", lam=2.0, **options).fit(data)
     values = {
         "dual": dual.wasserstein(data, random_state=1),
-        "primal": -primal.score_samples(data).mean(),
+        "primal": -primal.score_samples(data, reconstruction_only=True).mean(),
         "dual, exact": exact_distance(data, dual.sample(1000, random_state=1)),
         "primal, exact": exact_distance(data, primal.sample(1000, random_state=1)),
     }
@@ -106,9 +107,14 @@ def test_score_takes_the_nearest_samples_for_reconstructions():
     near = model._reconstruct(X)
     some = model.sample(500, random_state=1)
     assert (np.linalg.norm(X - near, axis=1) <= cdist(X, some).min(axis=1) + 0.05).all()
-    assert model.score(X) == pytest.approx(
-        transport_r2_score(X, near, model.sample(384, random_state=1), random_state=0), abs=0.05
-    )
+    # Of few rows the distance is noise in part: means over draws have less.
+    scores, expected = [], []
+    for seed in range(8):
+        model = small(max_iter=20).set_params(random_state=seed).fit(X)
+        parts = X, model._reconstruct(X), model.sample(384, random_state=seed)
+        scores.append(model.score(X))
+        expected.append(transport_r2_score(*parts, random_state=seed))
+    assert np.mean(scores) == pytest.approx(np.mean(expected), abs=0.05)
 
 
 def test_score_is_that_of_an_encoder_that_finds_the_best_codes():

@@ -172,7 +172,8 @@ def test_baselines_are_measured_beside_the_model(model, data):
     assert beside.n_components == min(model.n_components_, 4)
     error = np.square(X_test - X.mean(axis=0)).sum(axis=1).mean()
     assert beside["constant"]["reconstruction_error"] == pytest.approx(error)
-    assert beside["PCA + mixture"]["score"] > report["score"].value, "five epochs are few"
+    # Five epochs from principal components keep what these have.
+    assert report["score"].value > beside["PCA + Gaussian"]["score"] > beside["constant"]["score"]
     mixture = GaussianMixture(random_state=0).fit(X)
     assert generation_report(mixture, X, random_state=0).baselines is None
 

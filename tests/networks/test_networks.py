@@ -163,8 +163,10 @@ def test_users_module_is_copied_and_left_alone():
 
 
 def test_building_does_not_touch_batch_statistics():
-    built = build_network(MLP((4,), batch_norm=True), 3, 2, "encoder")
-    assert built[1].num_batches_tracked == 0
+    for start in ("pca", "random"):
+        built = build_network(MLP((4,), batch_norm=True, start=start), 3, 2, "encoder")
+        (norm,) = (part for part in built.modules() if isinstance(part, nn.BatchNorm1d))
+        assert norm.num_batches_tracked == 0
 
 
 class Attention(nn.Module):

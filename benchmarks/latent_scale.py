@@ -33,7 +33,9 @@ def main() -> None:
 
     results = {}
     for debias in ("independent", "paired"):
-        model = SinkhornAE(n_components=N_COMPONENTS, debias=debias, random_state=SEED)
+        model = SinkhornAE(
+            n_components=N_COMPONENTS, debias=debias, prior="normal", random_state=SEED
+        )
         if options.quick:
             model.set_params(max_iter=20)
         start = time.perf_counter()

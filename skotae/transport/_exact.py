@@ -53,9 +53,10 @@ class _ExactFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, saved = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        # Activation checkpointing makes them anew, once: read once.
+        x, y, a, b, *saved = ctx.saved_tensors
         gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (*first_order_only("exact_cost", gradients, inputs), None)
+        return (*first_order_only("exact_cost", gradients, (x, y, a, b)), None)
 
 
 def _from_costs(

@@ -160,9 +160,11 @@ class _KernelMean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
-        n = len(ctx.saved_tensors) // 2
-        gradients = [grad * part for part in ctx.saved_tensors[:n]]
-        checked = first_order_only("squared_mmd", gradients, ctx.saved_tensors[n:])
+        # Activation checkpointing makes them anew, once: read once.
+        saved = ctx.saved_tensors
+        n = len(saved) // 2
+        gradients = [grad * part for part in saved[:n]]
+        checked = first_order_only("squared_mmd", gradients, saved[n:])
         return (*checked, *[None] * (5 - n))
 
 

@@ -84,9 +84,10 @@ class _SlicedFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, saved = ctx.saved_tensors[:2], ctx.saved_tensors[2:]
+        # Activation checkpointing makes them anew, once: read once.
+        x, y, *saved = ctx.saved_tensors
         gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (*first_order_only("A sliced distance", gradients, inputs), None, None)
+        return (*first_order_only("A sliced distance", gradients, (x, y)), None, None)
 
 
 def _directions(count: int, x: Tensor, generator: torch.Generator | None) -> Tensor:

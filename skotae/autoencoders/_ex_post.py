@@ -21,8 +21,9 @@ POINTS_EACH = 20
 # Least variance of a component in any direction, relative to that of all points: it is never
 # narrow enough to give one point back.
 LEAST_VARIANCE = 0.02
-# Points farther from the middle than so many times its radius are left out.
-FAR = 10.0
+# Points farther from the middle than so many times its radius are left out, if they are fewer
+# than the second: more are a group.
+FAR, FEW = 10.0, 5
 
 
 def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -51,7 +52,9 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     units = middle(u)
     u = u[np.isfinite(u).all(axis=1)].astype(np.float64)
     length = np.linalg.norm((u - units["centre"]) @ units["axes"], axis=1)
-    u = u[length <= FAR * max(float(units["radius"]), np.sqrt(u.shape[1]))]
+    far = length > FAR * max(float(units["radius"]), np.sqrt(u.shape[1]))
+    if np.count_nonzero(far) < FEW:
+        u = u[~far]
     centre = u.mean(axis=0) if len(u) else units["centre"]
     unit = np.abs(u - centre).max(initial=0.0)
     if unit == 0:

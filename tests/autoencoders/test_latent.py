@@ -339,3 +339,14 @@ def test_a_code_far_out_does_not_widen_the_mixture():
     codes = model.transform(data)
     width = np.median(np.abs(codes), axis=0).max()
     assert np.abs(codes[0]).max() > 1000 * width > np.abs(codes_of(model)).max()
+
+
+def test_a_small_group_far_out_has_its_share():
+    """Empty rows among full ones, say: few, and much of the variance."""
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=(1000, 3))
+    u[:12] += 200.0
+    mixture = fit_mixture(u, seed=0)
+    drawn = draw(mixture, 4000, torch.Generator().manual_seed(0)).numpy()
+    far = (drawn > 100).all(axis=1).mean()
+    assert 0.004 < far < 0.03

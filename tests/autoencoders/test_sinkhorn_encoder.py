@@ -157,7 +157,9 @@ class Shift(nn.Module):
 
 def test_score_is_the_distance_in_units_of_the_prior():
     data = np.random.default_rng(0).normal(size=(1500, 2))
-    model = SinkhornEncoder(encoder=Shift, max_iter=1, learning_rate_init=1e-9).fit(data)
-    np.testing.assert_allclose(model.score(data), 1 - 25 / 2, rtol=0.1)
+    model = SinkhornEncoder(encoder=Shift, max_iter=1, learning_rate_init=1e-9)
+    # The unit is the variance of draws: of one set of them it is a few hundredths off.
+    scores = [model.set_params(random_state=seed).fit(data).score(data) for seed in range(6)]
+    np.testing.assert_allclose(np.mean(scores), 1 - 25 / 2, rtol=0.05)
     narrow = model.set_params(prior=NormalPrior(scale=2.0)).fit(data)
     np.testing.assert_allclose(narrow.score(data), 1 - (25 + 2) / 8, atol=0.4)

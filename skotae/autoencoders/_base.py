@@ -17,7 +17,7 @@ from skotae.autoencoders._diagnosis import diagnose
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
 from skotae.autoencoders._options import epochs, trainer_options
-from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
+from skotae.autoencoders._principal import FirstRows, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
@@ -74,7 +74,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     history_: dict[str, list[float]]
     best_loss_: float
-    _principal: PrincipalMap | None
+    _first: FirstRows
     _dtype: np.dtype
     _container: str | None
 
@@ -99,12 +99,12 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
-        if self._principal is not None:
-            rows = torch.from_numpy(self._first_rows(X).astype(np.float32))
-            seed = child_seed(self._seed, "start")
+        first = self._first
+        if self.model_.can_begin and first.principal is not None:
+            rows = torch.from_numpy(first.rows.astype(np.float32))
             self.model_.eval()
-            with borrowed_global_generator(seed):
-                self.model_.begin(rows, self._principal, make_generator(seed))
+            with borrowed_global_generator(first.seed):
+                self.model_.begin(rows, first.principal, make_generator(first.seed))
 
     def _first_rows(self, X: np.ndarray) -> np.ndarray:
         """Some rows in the units of the networks, in float64."""
@@ -328,10 +328,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.n_components_ = self._dimension(prior, X.shape[1])
         prior.check_dimension(self.n_components_)
         seed = child_seed(self._seed, "start")
-        self._principal = principal_map(self._first_rows(X), self.n_components_, seed)
+        self._first = FirstRows(self._first_rows(X), self.n_components_, seed)
         if isinstance(prior, PrincipalPrior):
+            principal = self._first.principal
             one = np.ones(self.n_components_)
-            self._prior_scale = one if self._principal is None else self._principal.widths
+            self._prior_scale = one if principal is None else principal.widths
         self._dtype = X.dtype
         self._container = container
         self._optimiser_state = None
@@ -340,7 +341,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.best_loss_ = np.inf
         self.model_ = self._build_model()
         self._initialise(X)
-        del self._principal
+        del self._first
 
     def _go_on(self, X: np.ndarray) -> bool:
         """The model of the last fit in an object of its own; whether it has other parameters."""

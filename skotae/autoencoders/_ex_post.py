@@ -82,7 +82,7 @@ def _number(v: np.ndarray, random_state: int) -> int:
     if 0.8 * n < LADDER[1] * POINTS_EACH:
         return 1
     # Fewer points are split more often.
-    splits = ShuffleSplit(max(1, min(5, 1000 // n)), test_size=0.2, random_state=random_state)
+    splits = ShuffleSplit(max(1, min(3, 1000 // n)), test_size=0.2, random_state=random_state)
     parts = [(v[train], v[test]) for train, test in splits.split(v)]
     chosen, best = 1, -np.inf
     for k in LADDER:

@@ -121,6 +121,11 @@ class Model(Trainable):
             )
         self.make_networks(plan)
 
+    @property
+    def can_begin(self) -> bool:
+        """Whether a network has a linear path to start from."""
+        return any(isinstance(each, LinearPath) for each in self.modules())
+
     @torch.no_grad()
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         """Let the networks that can start from the principal components of rows `x`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,6 +35,28 @@ class PrincipalMap:
     weight: Tensor
     bias: Tensor
     widths: np.ndarray
+
+
+@dataclass
+class FirstRows:
+    """Rows that a new fit is begun with, and their principal components, once they are asked for.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n, n_features), float64
+        Standardised.
+    d : int
+        Number of components.
+    seed : int
+    """
+
+    rows: np.ndarray
+    d: int
+    seed: int
+
+    @cached_property
+    def principal(self) -> PrincipalMap | None:
+        return principal_map(self.rows, self.d, self.seed)
 
 
 def some_rows(X: np.ndarray) -> np.ndarray:

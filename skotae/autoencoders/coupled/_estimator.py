@@ -231,7 +231,7 @@ class CoupledVAE(BaseAutoencoder):
         super()._initialise(X)
         if self.model_.starts_from_components:
             bounded = not self.cost_.standardise
-            self.model_.principal.find(self._first_rows(X), self.n_components_, bounded)
+            self.model_.principal.find(self._first.rows, self.n_components_, bounded)
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)

@@ -145,7 +145,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         Warns
         -----
         UserWarning
-            If reconstructions of the training rows are worse than the mean of these rows.
+            If reconstructions of the training rows are worse than the mean of these rows, codes
+            do not follow the prior, samples lie far outside the range of the rows, components
+            of a mixture have no rows, or codes have more coordinates than rows.
+        ConvergenceWarning
+            If `max_iter` is a number, and the loss still falls after so many epochs.
 
         Notes
         -----
@@ -202,7 +206,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             )
         else:
             if not incremental:
-                diagnose(self, X, stacklevel=4)
+                state = trainer.state
+                ended = state.epoch == n_epochs and state.patience > 0
+                losses = self.history_["loss"][state.n_before :] if ended else []
+                diagnose(self, X, losses, stacklevel=4)
         return self
 
     def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
+from skotae.exceptions import ConvergenceWarning
+from skotae.training._optim import schedule_factor
+from skotae.utils._random import child_seed, make_generator
+from skotae.utils._torch import TORCH_DTYPES, ambient
 
 # Enough to tell, and done in a moment.
 MAX_ROWS = 512
 # Share of the variance by which reconstructions may be worse than the mean. Networks that have
 # learned nothing yet give it to within that, as do medians, which other costs than squares ask for.
 MARGIN = 0.5
+# Of a coordinate of the codes: how many times wider or narrower than the prior, and how many of
+# its standard deviations beside it. Four times what defaults were seen to give.
+WIDTH, GAP = 4.0, 1.5
+# Share of the values of samples that lie outside the range of the training rows by more than a
+# tenth of it.
+CLIPPED = 0.2
+# Rows for each component, from which on one without any row is no accident.
+ROWS_EACH = 20
+# Fewer epochs tell nothing of a trend. At a constant rate half of what a straight line falls is
+# in the second half of the steps, and a fifth or less of what settles.
+LEAST_EPOCHS, STILL = 10, 0.45
 
 # From a fitted estimator and some of its training rows to what is off, or None.
 Check = Callable[[Any, np.ndarray], str | None]
@@ -39,12 +55,133 @@ def worse_than_constant(estimator: Any, rows: np.ndarray) -> str | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (worse_than_constant,)
+def too_many_components(estimator: Any, rows: np.ndarray) -> str | None:
+    """Codes with more coordinates than the rows have, where someone asked for them."""
+    p = estimator.n_features_in_
+    if not hasattr(estimator, "reconstruct") or (estimator.n_components or 0) <= p:
+        return None
+    return (
+        f"n_components={estimator.n_components} is more than the {p} columns of X: some "
+        f"coordinates of the codes have nothing to tell. Choose n_components of {p} at the most."
+    )
 
 
-def diagnose(estimator: Any, X: np.ndarray, *, stacklevel: int = 2) -> None:
-    """Warn of what is off about a fitted estimator, judged by some of its training rows."""
+def codes_beside_prior(estimator: Any, rows: np.ndarray) -> str | None:
+    """Coordinates in which codes are elsewhere than the prior, or much wider or narrower."""
+    if not hasattr(estimator, "reconstruct") or len(rows) < ROWS_EACH:
+        return None
+    inference = estimator._inference(np.float32)
+    z = inference.codes(rows, child_seed(estimator._seed, "codes"))
+    with ambient():
+        generator = make_generator(child_seed(estimator._seed, "codes"))
+        y = estimator.model_.draw_codes(MAX_ROWS, generator, TORCH_DTYPES[z.dtype]).numpy()
+    width, own = y.std(axis=0), z.std(axis=0)
+    gap = np.abs(z.mean(axis=0) - y.mean(axis=0))
+    off = (own > WIDTH * width) | (width > WIDTH * own) | (gap > GAP * np.maximum(width, own))
+    if not off.any():
+        return None
+    j = int(np.flatnonzero(off)[0])
+    weights = (name for name in ("lam", "beta") if hasattr(estimator, name))
+    more = "".join(f"raise {name} (now {getattr(estimator, name)!r}), " for name in weights)
+    return (
+        f"Codes of the training rows do not follow the prior in {off.sum()} of {len(off)} "
+        f"coordinates: coordinate {j} has mean {z[:, j].mean():.3g} and standard deviation "
+        f"{own[j]:.3g}, draws from the prior {y[:, j].mean():.3g} and {width[j]:.3g}. "
+        f"To bring them nearer, {more}raise max_iter={estimator.max_iter} or change "
+        f"learning_rate_init={estimator.learning_rate_init}."
+    )
+
+
+def clipped_samples(estimator: Any, rows: np.ndarray) -> str | None:
+    """Samples of which much is cut off at the range of the training rows."""
+    if not getattr(estimator, "clip", False):
+        return None
+    generator = make_generator(child_seed(estimator._seed, "codes"))
+    with ambient():
+        inference = replace(estimator._inference(np.float32), dtype=rows.dtype)
+        codes = estimator._drawn_codes(MAX_ROWS, generator, np.dtype(np.float32))
+        samples = inference.decoded(codes.numpy())
+    low, high = estimator.data_min_, estimator.data_max_
+    with np.errstate(over="ignore"):
+        reach = high / 10 - low / 10
+        out = ((samples < low - reach) | (samples > high + reach))[:, reach > 0]
+    if not out.size or out.mean() <= CLIPPED:
+        return None
+    return (
+        f"{out.mean():.0%} of the values that are drawn lie far outside the range of the training "
+        "rows, and `sample` clips them. Give the penalty more weight, raise "
+        f"max_iter={estimator.max_iter}, or set clip=False to see them."
+    )
+
+
+def unused_components(estimator: Any, rows: np.ndarray) -> str | None:
+    """Components of a mixture that no row belongs to."""
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    k = estimator.n_mixtures_
+    used = np.unique(estimator.labels_)
+    if len(used) == k or len(estimator.labels_) < ROWS_EACH * k:
+        return None
+    return (
+        f"{k - len(used)} of {k} components are no row's most probable one. Choose a smaller "
+        f"n_mixtures={estimator.n_mixtures!r}, or another random_state."
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    worse_than_constant,
+    too_many_components,
+    codes_beside_prior,
+    clipped_samples,
+    unused_components,
+)
+
+
+def still_falling(estimator: Any, losses: Sequence[float]) -> str | None:
+    """A loss that falls in the second half of the steps, by size, as it does in the first."""
+    loss = np.asarray(losses, dtype=np.float64)
+    n = len(loss)
+    if n < LEAST_EPOCHS or estimator.max_iter == "auto":
+        return None
+    rates = [schedule_factor(estimator.learning_rate, (i + 0.5) / n) for i in range(n)]
+    half = int(np.searchsorted(np.cumsum(rates), sum(rates) / 2))
+    width = max(1, n // 10)
+    start, middle, end = (
+        loss[a : a + width].mean() for a in (0, max(0, half - width // 2), n - width)
+    )
+    jumps = np.abs(np.diff(loss[half:]))
+    noise = jumps.mean() / np.sqrt(width) if len(jumps) else 0.0
+    fall = middle - end
+    if not (fall > 5 * noise and fall > STILL * (start - end)):
+        return None
+    return (
+        f"The training loss was still falling after max_iter={estimator.max_iter} epochs: "
+        f"{fall / (start - end):.0%} of its fall was in the second half. Raise max_iter, or "
+        f"learning_rate_init={estimator.learning_rate_init}."
+    )
+
+
+def diagnose(
+    estimator: Any, X: np.ndarray, losses: Sequence[float] = (), *, stacklevel: int = 2
+) -> None:
+    """Warn of what is off about a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : ndarray of shape (n_samples, n_features)
+        Its training rows, some of which are looked at.
+    losses : sequence of float
+        Loss of each epoch, of a fit that went on to the last one.
+    stacklevel : int
+        Whose line the warning is said to be from.
+    """
     rows = X[:: -(-len(X) // MAX_ROWS)]
+    if (message := still_falling(estimator, losses)) is not None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
     for check in CHECKS:
         if (message := check(estimator, rows)) is not None:
             warnings.warn(message, UserWarning, stacklevel=stacklevel + 1)
+            if check is worse_than_constant:
+                # The rest follows from it.
+                break

@@ -70,7 +70,7 @@ class LatentDivergenceModel(Model):
             having=priors_with(*divergence.prior_required),
         )
         self.divergence: Any = divergence.build(self.prior, self.n_components)
-        self.usual_weight = divergence.usual_weight
+        self.usual_weight, self.enough_rows = divergence.usual_weight, divergence.enough_rows
         if divergence.adversary:
             self.inner = ("divergence",)
 
@@ -147,7 +147,10 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
     def penalty(self, batch: Tensor, z: Tensor, step: Step) -> Tensor:
         """Weighted divergence of `z`, the codes of `batch`, and those of rows before it."""
         weight = 1.0
-        if self.penalty_batch_size is not None and step.training:
+        if self.penalty_batch_size is None:
+            # Rows of a batch are in random order.
+            z = z[: self.enough_rows]
+        elif step.training:
             weight, older = self.recent.add(batch, step, self.penalty_batch_size)
             if weight == 0:
                 return z.new_zeros(())

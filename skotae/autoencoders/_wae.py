@@ -56,7 +56,7 @@ class WAEEstimator(PenalisedAutoencoder):
     penalty : str or divergence, default="mmd"
         The divergence :math:`D`: ``"mmd"``, ``"gan"``, ``"sinkhorn"``, ``"exact"`` (HAE),
         ``"sliced"``, ``"gaussian"`` (W2GAE), or an instance from
-        :mod:`skotae.divergences`.
+        :mod:`skotae.divergences`. Of a mini-batch of more than 512 rows, 512 enter the MMD.
     lam : "auto" or float, default="auto"
         Weight :math:`\lambda` of the penalty. ``"auto"`` is 0.02 for ``"sinkhorn"``,
         ``"exact"`` and ``"gan"`` and 0.5 for the others, or what a penalty of one's own has

@@ -51,6 +51,8 @@ class MMD(BaseDivergence):
     """
 
     prior_gradient = True
+    # Its time grows with the square of their number.
+    enough_rows = 512
 
     def __init__(
         self,

@@ -27,10 +27,14 @@ class BaseDivergence(BaseEstimator):
         Whether what `build` returns is a module that learns, by ``adversary_loss(z, prior_draws)``.
     usual_weight : float
         What ``lam="auto"`` of :class:`~skotae.WAEEstimator` stands for.
+    enough_rows : int or None
+        Number of rows of a mini-batch that a penalty is taken of at the most, where more are
+        hardly less noisy and cost time; None if there is no such number.
     """
 
     prior_required: tuple[str, ...] = ()
     usual_weight = 0.5
+    enough_rows: int | None = None
     prior_gradient = False
     adversary = False
 

@@ -158,3 +158,20 @@ def test_rows_held_out_have_all_of_the_weight():
         return np.array(model.fit(X).history_["validation_loss"])
 
     assert validation_loss(0.3) - validation_loss(0.0) == pytest.approx(0.3)
+
+
+def test_a_large_batch_needs_no_more_than_some_rows():
+    """A divergence says how many; whoever asks for more by number gets them."""
+    few = 10
+
+    class Frugal(Recorder):
+        enough_rows = few
+
+    def seen(**params):
+        options = {"batch_size": 24, "max_iter": 1, **params}
+        return {
+            len(z) for z in small(WAEEstimator, penalty=Frugal(), **options).fit(X).divergence_.seen
+        }
+
+    assert seen() == {few}
+    assert seen(penalty_batch_size=24) == {24}

@@ -177,6 +177,9 @@ def diagnose(
         Whose line the warning is said to be from.
     """
     rows = X[:: -(-len(X) // MAX_ROWS)]
+    if not (rows != rows[0]).any():
+        # What is always the same has no codes to speak of.
+        return
     if (message := still_falling(estimator, losses)) is not None:
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
     for check in CHECKS:

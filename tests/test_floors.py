@@ -80,6 +80,7 @@ SHARED = {
         "_document",
         "_bounds",
     ],
+    "displays": ["base", "_verdicts"],
     "testing": ["base", "generators"],
 }
 # Files that put their siblings together: they import any of them, and none imports them.

@@ -232,7 +232,7 @@ class PriorDisplay:
         right.scatter(self.widths[shown], y, color=DATA, s=28, zorder=3)
         right.axvline(1.0, color="0.35", lw=1)
         right.set(yticks=y, yticklabels=[], ylim=left.get_ylim())
-        right.set_xlim(left=min(0.0, right.get_xlim()[0]))
+        right.set_xlim(0, max(1.2, 1.1 * float(self.widths.max())))
         titled(right, "width of the codes / of the prior")
         self.figure_, self.axes_ = figure, axes
         headline(figure, ax is not None, axes, str(self.verdict))

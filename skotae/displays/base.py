@@ -212,6 +212,8 @@ def headline(figure: Any, ax_given: bool, axes: np.ndarray, text: str) -> None:
     if ax_given:
         first = axes.ravel()[0]
         old = first.get_title(loc="left")
-        titled(first, "\n".join(part for part in (fill(text, 60), old) if part))
+        room = axes[0, -1].get_window_extent().x1 - first.get_window_extent().x0
+        n = max(20, int(room / (0.063 * figure.dpi)))
+        titled(first, "\n".join(part for part in (fill(text, n), old) if part))
     else:
         figure.suptitle(fill(text, 92), fontsize=9, x=0.01, ha="left")

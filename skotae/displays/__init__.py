@@ -10,6 +10,7 @@ from skotae.displays._manifold import ManifoldDisplay
 from skotae.displays._plan import PlanDisplay
 from skotae.displays._prior import PriorDisplay
 from skotae.displays._reconstructions import ReconstructionDisplay
+from skotae.displays._report import ModelReport, Report, report
 from skotae.displays._samples import SamplesDisplay
 from skotae.displays._score import ScoreDisplay
 from skotae.displays._training import TrainingDisplay
@@ -19,11 +20,14 @@ __all__ = [
     "CodesDisplay",
     "ComponentDisplay",
     "ManifoldDisplay",
+    "ModelReport",
     "PlanDisplay",
     "PriorDisplay",
     "ReconstructionDisplay",
+    "Report",
     "SamplesDisplay",
     "ScoreDisplay",
     "TrainingDisplay",
     "Verdict",
+    "report",
 ]

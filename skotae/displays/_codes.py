@@ -25,7 +25,8 @@ from skotae.priors import GaussianMixturePrior, NormalPrior
 MASSES = (0.5, 0.9, 0.99)
 N_DRAWS = 4000
 MAX_COORDINATES = 4
-MAX_CLASSES = 8
+# Classes with a colour each, and those with a name in the middle of their codes.
+MAX_CLASSES, MAX_NAMES = 8, 20
 # Corners of the triangle that a simplex of three shares is drawn as.
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 
@@ -222,6 +223,10 @@ class CodesDisplay:
             if np.asarray(self.labels).dtype.kind in "iuf":
                 numbers = np.asarray(self.labels)
             ax.scatter(*points.T, s=7, c=numbers, cmap="viridis", lw=0)
+            for value in classes if len(classes) <= MAX_NAMES else ():
+                middle = np.median(points[np.asarray(self.labels) == value], axis=0)
+                box = {"fc": "w", "ec": "none", "alpha": 0.75, "pad": 1}
+                ax.text(*middle, f"{value}", fontsize=8, ha="center", va="center", bbox=box)
         if coordinates == ("projection",):
             ax.set_aspect("equal")
             ax.set_axis_off()

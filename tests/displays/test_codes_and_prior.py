@@ -68,6 +68,15 @@ def test_many_labels_are_numbers(fit):
     display = CodesDisplay.from_estimator(fit("VAE"), X, X[:, 0])
     (points,) = display.axes_[0, 0].collections
     assert np.array_equal(points.get_array(), X[:, 0])
+    assert not display.axes_[0, 0].texts
+
+
+def test_a_dozen_classes_are_named_where_they_are(fit):
+    labels = np.arange(150) // 13
+    display = CodesDisplay.from_estimator(fit("VAE"), X, labels)
+    names = {text.get_text(): text.get_position() for text in display.axes_[0, 0].texts}
+    assert [*names] == [str(k) for k in range(12)]
+    assert names["3"] == pytest.approx(np.median(display.codes[labels == 3], axis=0))
 
 
 def test_pairs_of_the_coordinates_that_vary_most():

@@ -221,3 +221,24 @@ def test_constant_rows():
 def test_bad_input_is_named(model, data, params, message):
     with pytest.raises(ValueError, match=message):
         generation_report(model, **{"X": data[0], **params})
+
+
+def test_a_report_is_a_data_frame_too(model, data):
+    pytest.importorskip("pandas")
+    report = generation_report(model, *data, random_state=0)
+    frame = report.to_frame()
+    assert [*frame.index] == [*report]
+    assert [*frame.columns] == ["value", "low", "high", *report.baselines]
+    assert tuple(frame.loc["recall", ["value", "low", "high"]]) == tuple(report["recall"])
+    assert frame.loc["score", "constant"] == report.baselines["constant"]["score"]
+    assert np.isnan(frame.loc["prior_gap", "constant"])
+    alone = generation_report(PCA(2).fit(data[0]), data[0], random_state=0)
+    assert [*alone.to_frame().columns] == ["value", "low", "high"]
+
+
+def test_a_report_is_a_table_of_html_too(model, data):
+    report = generation_report(model, *data, random_state=0)
+    html = report._repr_html_()
+    assert html.count("<tr>") == 1 + len(report)
+    assert f"<td>{report['recall'].value:.4g}</td>" in html
+    assert "PCA + mixture" in html and "nan" not in html

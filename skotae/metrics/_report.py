@@ -143,7 +143,7 @@ def generation_report(
     - ``reconstruction_error``, with `reconstruct` or `inverse_transform`.
     - ``knn_accuracy``, with `transform`, `y`, `X_test` and `y_test`.
     - ``prior_gap``, with a prior: of draws from the posterior where there is `sample_posterior`,
-      else of codes; against draws from what the estimator generates from.
+      else of codes; against draws from the prior, or from what the model learns in its place.
     - ``clustering_accuracy`` and ``clustering_accuracy_greedy``, with `predict_proba` or `predict`
       and the labels of the rows.
     - ``frechet_distance``, ``precision``, ``recall``, ``density`` and ``coverage``, with `sample`;
@@ -306,12 +306,12 @@ def _posterior_draws(estimator: Any, rows: Any, rng: np.random.RandomState) -> A
 
 
 def _prior_draws(estimator: Any, n: int, rng: np.random.RandomState) -> np.ndarray | None:
-    """Codes that the estimator generates from; they need not be draws from ``prior_``."""
+    """Draws from the prior, or from what the model learns in the place of ``prior_``."""
     generator = make_generator(_seed(rng))
-    if hasattr(estimator, "_draw_codes"):
-        draws = estimator._draw_codes(n, generator, torch.float64)
+    if hasattr(getattr(estimator, "model_", None), "draw_codes"):
+        draws = estimator.model_.draw_codes(n, generator, torch.float64)
     elif hasattr(estimator, "prior_"):
         draws = estimator.prior_.sample(n, estimator.n_components_, generator, dtype=torch.float64)
     else:
         return None
-    return draws.cpu().numpy()
+    return draws.detach().cpu().numpy()

@@ -112,9 +112,13 @@ class _Broad:
         return np.random.RandomState(random_state).normal(size=(len(X), n_samples, 2))
 
 
-class _Shifted(_Broad):
-    def _draw_codes(self, n, generator, dtype):
+class _Elsewhere:
+    def draw_codes(self, n, generator, dtype):
         return 5 + torch.randn(n, 2, generator=generator, dtype=dtype)
+
+
+class _Shifted(_Broad):
+    model_ = _Elsewhere()
 
 
 class _Narrow(_Broad):
@@ -126,6 +130,14 @@ def test_the_gap_is_between_posterior_draws_and_what_is_decoded(model, gap):
     value = generation_report(model, np.zeros((500, 3)), random_state=0)["prior_gap"].value
     assert (value > 0.5) == bool(gap)
     assert abs(value) < 0.05 or gap
+
+
+def test_a_learned_prior_is_what_codes_are_compared_with(data):
+    model = skotae.SymmetricWAE(2, max_iter=30, random_state=0).fit(data[0])
+    learned = generation_report(model, data[0], random_state=0)["prior_gap"].value
+    codes = model.sample_posterior(data[0], random_state=0)[:, 0]
+    reference = metrics.prior_gap(codes, "normal", random_state=0)
+    assert learned < 0.03 < 0.1 < reference
 
 
 def test_the_grid(model):

@@ -35,6 +35,8 @@ QUESTIONS = (
     "Does it memorise?",
 )
 NOT_TOLD = "not told"
+# Training rows that baselines are fitted to.
+MAX_TRAIN = 5000
 N_RESAMPLES = 200
 DPI = 100
 
@@ -190,7 +192,8 @@ def report(
     y : array-like of shape (n_samples,), optional
         Their labels, which colour codes and are set against the components of a mixture.
     X_train : array-like of shape (n_train, n_features), optional
-        The rows that it was fitted on, for the baselines and the search for copies; X by default.
+        The rows that it was fitted on, for the search for copies, and 5,000 of them for the
+        baselines; X by default.
     image_shape : tuple of int, optional
         Shape of the image that a row is; by default that of a ConvNet, or else a table.
     random_state : int, default=0
@@ -241,13 +244,14 @@ def _of_model(
     code = repr(estimator)
     estimator, X, X_train = last_step(estimator, X, X_train)
     train = X if X_train is None else X_train
+    fewer = some(seed, train, n=MAX_TRAIN)
     encodes, generates = (hasattr(estimator, name) for name in ("sample_posterior", "sample"))
     shape, seeded = {"image_shape": image_shape}, {"random_state": seed}
     # Labels that are numbers are no classes.
     classes = None if y is None or type_of_target(y).startswith("continuous") else y
     shown: dict[str, Any] = {"Training": TrainingDisplay.from_estimator(estimator, train)}
     if generates:
-        shown["Score"] = ScoreDisplay.from_estimator(estimator, X, X_train=train, **seeded)
+        shown["Score"] = ScoreDisplay.from_estimator(estimator, X, X_train=fewer, **seeded)
     if encodes:
         shown["Codes"] = CodesDisplay.from_estimator(estimator, X, y, X_train=X_train, **seeded)
         shown["Prior"] = PriorDisplay.from_estimator(estimator, X, **seeded)
@@ -262,7 +266,7 @@ def _of_model(
         shown["Components"] = made
     verdicts = _verdicts(shown, estimator)
     images = {name: _png(display) for name, display in shown.items()}
-    rows = (X, classes) if X_train is None else (X_train, None, X, classes)
+    rows = (X, classes) if X_train is None else (fewer, None, X, classes)
     measures = generation_report(estimator, *rows, n_resamples=N_RESAMPLES, random_state=seed)
     parameters = {name: repr(value) for name, value in estimator.get_params(deep=False).items()}
     return ModelReport(type(estimator).__name__, code, parameters, verdicts, measures, images)

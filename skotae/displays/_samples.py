@@ -128,7 +128,8 @@ class SamplesDisplay:
         rows = np.asarray(X, dtype=np.float64)
         n = len(some(random_state, np.arange(len(rows))))
         samples = np.asarray(estimator.sample(n, random_state=random_state), dtype=np.float64)
-        nearest, copies, among = copies_of(*comparable(estimator, samples, rows))
+        pair = comparable(estimator, samples, rows)
+        nearest, copies, among = copies_of(pair[0], pair[1], seed=random_state)
         return cls(
             samples,
             rows,
@@ -223,17 +224,30 @@ class SamplesDisplay:
         titled(ax, "correlations")
 
 
-def copies_of(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
+def copies_of(
+    samples: np.ndarray, rows: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, float, float]:
     """Nearest row of each sample, and the share of copies among samples and among rows."""
+    near = NearestNeighbors(n_neighbors=1).fit(rows)
+    distance, index = near.kneighbors(samples)
     if len(rows) < 3:
-        near = NearestNeighbors(n_neighbors=1).fit(rows)
-        return near.kneighbors(samples, return_distance=False)[:, 0], 0.0, 0.0
-    near = NearestNeighbors(n_neighbors=2).fit(rows)
-    gaps, others = near.kneighbors()
-    distance, index = near.kneighbors(samples, n_neighbors=1)
-    copies = distance[:, 0] < COPY * gaps[index[:, 0], 0]
-    # A row among the others: the neighbour's own neighbour is another than the row itself.
-    neighbour = others[:, 0]
-    itself = others[neighbour, 0] == np.arange(len(rows))
-    reach = np.where(itself, gaps[neighbour, 1], gaps[neighbour, 0])
-    return index[:, 0], float(copies.mean()), float((gaps[:, 0] < COPY * reach).mean())
+        return index[:, 0], 0.0, 0.0
+    used, back = np.unique(index[:, 0], return_inverse=True)
+    copies = distance[:, 0] < COPY * _nearest_other(near, rows, used)[0][back]
+    # Of the rows, some among all the others.
+    chosen = some(seed, np.arange(len(rows)))
+    gap, neighbour = _nearest_other(near, rows, chosen)
+    reach = _nearest_other(near, rows, neighbour, chosen)[0]
+    return index[:, 0], float(copies.mean()), float((gap < COPY * reach).mean())
+
+
+def _nearest_other(
+    near: NearestNeighbors, rows: np.ndarray, of: np.ndarray, without: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance and index of the nearest row but the row itself, and but another one of each."""
+    distance, index = near.kneighbors(rows[of], n_neighbors=3)
+    other = index != of[:, None]
+    if without is not None:
+        other &= index != without[:, None]
+    first = np.arange(len(of)), other.argmax(axis=1)
+    return distance[first], index[first]

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from skotae.autoencoders import MIM, WGAN, SymmetricWAE
+from skotae.autoencoders import MIM, WGAN, CoupledVAE, SymmetricWAE
 from skotae.displays._verdicts import Verdict, training_verdict
 from skotae.displays.base import DATA, GREY, MODEL, headline, last_step, panels, some, titled
+
+# Whose loss is not one function that falls.
+NOT_TOLD = {
+    WGAN: "two networks play against each other, and the loss does not say who wins; judge the "
+    "samples.",
+    CoupledVAE: "what is minimised is cooled during training, and the loss falls with it; judge "
+    "the score.",
+}
 
 
 class TrainingDisplay:
@@ -91,9 +99,9 @@ class TrainingDisplay:
         if constant and estimator.cost_.likelihood:
             least = 0.01 * estimator.n_features_in_ / estimator.cost_scale_
             nats = {term: least * weight for term, weight in weights_of(estimator).items()}
-        if isinstance(estimator, WGAN):
-            text = "two networks play against each other, and the loss does not say who wins."
-            verdict = Verdict("not told", None, text + " Judge the samples.")
+        reasons = [text for kind, text in NOT_TOLD.items() if isinstance(estimator, kind)]
+        if reasons:
+            verdict = Verdict("not told", None, reasons[0])
         else:
             verdict = training_verdict(estimator.history_, constant, nats)
         return cls(estimator.history_, constant=constant, verdict=verdict).plot(ax=ax)

@@ -116,8 +116,9 @@ def test_what_is_drawn(fit):
     assert display.lines_["loss"].get_color() == DATA
 
 
-def test_a_game_of_two_networks_is_not_judged(fit):
-    verdict = TrainingDisplay.from_estimator(fit("WGAN", max_iter=12)).verdict
+@pytest.mark.parametrize("name", ["WGAN", "CoupledVAE"])
+def test_what_is_no_loss_that_falls_is_not_judged(fit, name):
+    verdict = TrainingDisplay.from_estimator(fit(name, max_iter=12)).verdict
     assert verdict.name == "not told" and verdict.good is None
 
 

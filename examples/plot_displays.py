@@ -8,11 +8,10 @@ ended, whether the model beats principal components, whether its codes follow th
 its samples are copies. Each is one line, keeps the numbers that it draws, and takes an `ax`.
 """
 
-# sphinx_gallery_dummy_images=9
-
 # %%
 # Handwritten digits, half of them held out, and an autoencoder with codes in the plane.
 
+# sphinx_gallery_dummy_images=9
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -33,11 +32,12 @@ from skotae.displays import (
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
-model = SinkhornAE(2, beta=0.2, prior="normal", max_iter=50, random_state=0).fit(X)
+model = SinkhornAE(2, beta=0.2, prior="normal", max_iter=50, random_state=0)
+model.fit(X)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(6.24, 3.3), layout="constrained")
-CodesDisplay.from_estimator(model, X_test, y_test, ax=left)
-ManifoldDisplay.from_estimator(model, image_shape=(8, 8), ax=right)
+fig, axes = plt.subplots(1, 2, figsize=(6.24, 3.3), layout="constrained")
+CodesDisplay.from_estimator(model, X_test, y_test, ax=axes[0])
+ManifoldDisplay.from_estimator(model, image_shape=(8, 8), ax=axes[1])
 plt.show()
 
 # %%
@@ -75,10 +75,15 @@ plt.show()
 # %%
 # Reconstructions and samples
 # ---------------------------
+# Held-out digits, and what comes back of them.
+
+ReconstructionDisplay.from_estimator(model, X_test, image_shape=(8, 8))
+plt.show()
+
+# %%
 # Below each sample is the training row nearest to it. A model that has only memorised would show
 # the same picture twice.
 
-ReconstructionDisplay.from_estimator(model, X_test, image_shape=(8, 8))
 samples = SamplesDisplay.from_estimator(model, X, image_shape=(8, 8))
 assert samples.verdict.name == "does not memorise"
 plt.show()
@@ -104,5 +109,6 @@ plt.show()
 # What the divergences are made of: the plan between codes and draws from the prior.
 
 rng = np.random.default_rng(0)
-PlanDisplay.from_clouds(model.transform(X_test[:60]), rng.normal(size=(60, 2)), epsilon=0.01)
+draws = rng.normal(size=(60, 2))
+PlanDisplay.from_clouds(model.transform(X_test[:60]), draws, epsilon=0.01)
 plt.show()

@@ -151,8 +151,10 @@ class ReconstructionDisplay:
             self._columns(*axes[0])
             x, r = self.rows, self.reconstructions
             total = np.square(x - x.mean(axis=0)).sum()
-            share = 1 - np.square(x - r).sum() / total if total else float("nan")
-            text = f"{share:.1%} of the variance over all columns comes back"
+            text = "The rows are all the same"
+            if total:
+                share = 1 - np.square(x - r).sum() / total
+                text = f"{share:.1%} of the variance over all columns comes back"
         self.figure_, self.axes_ = figure, axes
         headline(figure, ax is not None, axes, text)
         return self

@@ -159,7 +159,8 @@ class ScoreDisplay:
             ``cv_results_`` of a search with ``scoring={"score": None or a scorer, ...}``. The parts
             are apart if one of the scorings is called ``"reconstruction"``, by
             ``get_scorer("reconstruction")``; the score is then called ``"score"``. Else
-            ``mean_test_score`` is shown as a whole.
+            ``mean_test_score`` is shown as a whole. The spread is that over the folds, and over
+            other parameters of the search.
         param : str
             Name of the parameter, such as ``"lam"``.
         ax : matplotlib Axes, optional

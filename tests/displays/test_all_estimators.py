@@ -4,6 +4,7 @@ import inspect
 import sys
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -22,6 +23,7 @@ from skotae.displays import (
     ScoreDisplay,
     TrainingDisplay,
 )
+from skotae.priors import AtomsPrior, DirichletPrior, GaussianMixturePrior
 
 X, y = load_iris(return_X_y=True)
 X_TEST, Y_TEST = X[1::2], y[1::2]
@@ -154,3 +156,46 @@ def test_without_matplotlib(monkeypatch):
     expected = "TrainingDisplay.plot requires matplotlib; install it with: pip install 'skotae.plot"
     with pytest.raises(ImportError, match=expected):
         display.plot()
+
+
+AWKWARD = {
+    "constant rows": ({}, np.full((20, 3), 0.5)),
+    "three rows": ({}, X[:3]),
+    "one column": ({"n_components": 1}, X[:, :1]),
+    "float32": ({}, X.astype(np.float32)),
+    "huge": ({}, 1e12 * X),
+    "more columns than rows": ({}, np.random.RandomState(0).normal(size=(30, 90))),
+    "atoms": (
+        {"prior": AtomsPrior([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]), "penalty": "sinkhorn"},
+        X,
+    ),
+    "a learned simplex": ({"n_components": 3, "prior": DirichletPrior(learn=True)}, X),
+    "a prior of a mixture": ({"n_components": 3, "prior": GaussianMixturePrior(4)}, X),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "constant rows" else pytest.mark.slow)
+        for name in AWKWARD
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_awkward_rows_and_priors(name):
+    params, rows = AWKWARD[name]
+    options = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+    model = skotae.WAEEstimator(**{**options, **params}).fit(rows)
+    for make in (
+        TrainingDisplay.from_estimator,
+        CodesDisplay.from_estimator,
+        PriorDisplay.from_estimator,
+        ScoreDisplay.from_estimator,
+        ReconstructionDisplay.from_estimator,
+        SamplesDisplay.from_estimator,
+        lambda model, rows: ManifoldDisplay.from_estimator(model),
+        lambda model, rows: ManifoldDisplay.from_paths(model, rows[:2], rows[-2:]),
+    ):
+        display = make(model, rows)
+        display.figure_.canvas.draw()
+        assert display.figure_.get_suptitle() and "nan" not in display.figure_.get_suptitle()

@@ -21,6 +21,7 @@ from skotae.autoencoders import (
     VampPriorVAE,
     WAEEstimator,
 )
+from skotae.displays import report
 from skotae.persistence import load
 
 __version__ = version("skotae")
@@ -44,5 +45,6 @@ __all__ = [
     "WAEEstimator",
     "__version__",
     "load",
+    "report",
     "show_versions",
 ]

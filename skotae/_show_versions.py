@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
-
-PACKAGES = ("skotae", "torch", "scikit-learn", "numpy", "scipy", "POT", "joblib", "safetensors")
+from skotae.utils._versions import installed_versions
 
 
 def show_versions() -> None:
@@ -18,11 +14,5 @@ def show_versions() -> None:
     >>> show_versions()  # doctest: +ELLIPSIS
     python        ...
     """
-    lines = [("python", sys.version.split()[0]), ("platform", platform.platform())]
-    for name in PACKAGES:
-        try:
-            lines.append((name, version(name)))
-        except PackageNotFoundError:
-            lines.append((name, "not installed"))
-    for name, value in lines:
+    for name, value in installed_versions().items():
         print(f"{name:<13} {value}")

@@ -21,6 +21,7 @@ MODULES = [
             "callbacks",
             "costs",
             "datasets",
+            "displays",
             "divergences",
             "exceptions",
             "metrics",

@@ -80,10 +80,11 @@ SHARED = {
         "_document",
         "_bounds",
     ],
+    "displays": ["base", "_verdicts", "_page"],
     "testing": ["base", "generators"],
 }
 # Files that put their siblings together: they import any of them, and none imports them.
-ASSEMBLIES = {"metrics._report", "training._loop"}
+ASSEMBLIES = {"displays._report", "metrics._report", "training._loop"}
 # Folders within a folder, with all their files from the bottom up. A file of a room imports those
 # before it and what is shared in the folder around it. Its private files are for it alone.
 ROOMS = {

@@ -252,7 +252,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         root = self._init_callback_context(max_subtasks=n_epochs)
         root.call_on_fit_task_begin(**data)
         trainer.run(
-            n_epochs, on_epoch=on_epoch, verbose=bool(self.verbose), name=type(self).__name__
+            n_epochs, on_epoch=on_epoch, verbose=int(self.verbose), name=type(self).__name__
         )
         if not self._settle(trainer, incremental):
             trainer.give_up("loss")

@@ -147,7 +147,7 @@ device : str or torch.device, default="auto"
 random_state : int, RandomState instance or None, default=None
     Seed of weights, batches, prior draws and noise.
 verbose : bool or int, default=False
-    Whether to print one line per epoch."""
+    Whether to print one line per epoch; 2 or more adds the time that is left."""
 
 NETWORKS_ = """\
 encoder_, decoder_ : torch.nn.Module

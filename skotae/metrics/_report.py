@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,6 @@ MAX_SAMPLES = 10_000
 @dataclass(frozen=True, eq=False, repr=False)
 class GenerationReport(Mapping[str, Estimate]):
     """Measures by name, each with its confidence interval; its text is a table.
-
-    ``pandas.DataFrame(dict(report), index=["value", "low", "high"]).T`` is a data frame of it.
 
     Attributes
     ----------
@@ -65,10 +64,6 @@ class GenerationReport(Mapping[str, Estimate]):
         return len(self.estimates)
 
     def __repr__(self) -> str:
-        head = (
-            f"{self.estimator}: {self.n_rows} rows, {self.n_samples} samples, "
-            f"intervals of {self.confidence_level:.4g}"
-        )
         width = max(map(len, ["measure", *self]))
         lines = [f"{'measure':{width}} {'value':>10} {'low':>10} {'high':>10}"]
         lines += [
@@ -78,7 +73,49 @@ class GenerationReport(Mapping[str, Estimate]):
         if self.baselines is not None:
             ends = [self.baselines.header(), *map(self.baselines.cells, self)]
             lines = [(line + end).rstrip() for line, end in zip(lines, ends, strict=True)]
-        return "\n".join([head, "", *lines])
+        return "\n".join([self._head(), "", *lines])
+
+    def to_frame(self) -> Any:
+        """The table as a data frame of pandas.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            A row for each measure; columns ``value``, ``low`` and ``high``, and one for each of
+            the baselines, NaN where a measure does not apply.
+        """
+        import pandas as pd
+
+        columns = ["value", "low", "high", *(self.baselines or {})]
+        return pd.DataFrame(self._cells(), index=[*self], columns=columns)
+
+    def _repr_html_(self) -> str:
+        columns = ["value", "low", "high", *(self.baselines or {})]
+        head = "".join(f"<th>{escape(name)}</th>" for name in ["measure", *columns])
+        lines = [
+            f"<tr><th>{escape(name)}</th>"
+            + "".join(f"<td>{'' if np.isnan(cell) else f'{cell:.4g}'}</td>" for cell in row)
+            + "</tr>"
+            for name, row in zip(self, self._cells(), strict=True)
+        ]
+        return (
+            f"<table><caption>{escape(self._head())}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{''.join(lines)}</tbody></table>"
+        )
+
+    def _cells(self) -> list[list[float]]:
+        """Rows of numbers: the estimate, and the baselines."""
+        beside = (self.baselines or {}).values()
+        return [
+            [*estimate, *(row.get(name, np.nan) for row in beside)]
+            for name, estimate in self.items()
+        ]
+
+    def _head(self) -> str:
+        return (
+            f"{self.estimator}: {self.n_rows} rows, {self.n_samples} samples, "
+            f"intervals of {self.confidence_level:.4g}"
+        )
 
 
 def generation_report(
@@ -106,7 +143,7 @@ def generation_report(
     - ``reconstruction_error``, with `reconstruct` or `inverse_transform`.
     - ``knn_accuracy``, with `transform`, `y`, `X_test` and `y_test`.
     - ``prior_gap``, with a prior: of draws from the posterior where there is `sample_posterior`,
-      else of codes; against draws from what the estimator generates from.
+      else of codes; against draws from the prior, or from what the model learns in its place.
     - ``clustering_accuracy`` and ``clustering_accuracy_greedy``, with `predict_proba` or `predict`
       and the labels of the rows.
     - ``frechet_distance``, ``precision``, ``recall``, ``density`` and ``coverage``, with `sample`;
@@ -269,12 +306,12 @@ def _posterior_draws(estimator: Any, rows: Any, rng: np.random.RandomState) -> A
 
 
 def _prior_draws(estimator: Any, n: int, rng: np.random.RandomState) -> np.ndarray | None:
-    """Codes that the estimator generates from; they need not be draws from ``prior_``."""
+    """Draws from the prior, or from what the model learns in the place of ``prior_``."""
     generator = make_generator(_seed(rng))
-    if hasattr(estimator, "_draw_codes"):
-        draws = estimator._draw_codes(n, generator, torch.float64)
+    if hasattr(getattr(estimator, "model_", None), "draw_codes"):
+        draws = estimator.model_.draw_codes(n, generator, torch.float64)
     elif hasattr(estimator, "prior_"):
         draws = estimator.prior_.sample(n, estimator.n_components_, generator, dtype=torch.float64)
     else:
         return None
-    return draws.cpu().numpy()
+    return draws.detach().cpu().numpy()

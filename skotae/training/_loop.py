@@ -235,11 +235,14 @@ class Trainer:
         n_epochs: int,
         *,
         on_epoch: Callable[[int], contextlib.AbstractContextManager[Callable[[], bool]]],
-        verbose: bool = False,
+        verbose: int = 0,
         name: str = "",
     ) -> None:
-        """Train for up to `n_epochs`, from the epoch that the state is at."""
-        state = self.state
+        """Train for up to `n_epochs`, from the epoch that the state is at.
+
+        With `verbose` it prints a line for each epoch, from 2 on with the time that is left.
+        """
+        state, first, begin = self.state, self.state.epoch, time.perf_counter()
         everything = torch.arange(len(self.rows))
         if self.held_out is not None:
             mask = torch.ones(len(self.rows), dtype=torch.bool)
@@ -260,8 +263,11 @@ class Trainer:
                 if state.epoch == n_epochs:
                     self._sound = state.good
                 if verbose:
-                    seconds = time.perf_counter() - started
-                    _report(name, state.epoch, n_epochs, terms, seconds)
+                    now = time.perf_counter()
+                    left = (now - begin) / (state.epoch - first) * (n_epochs - state.epoch)
+                    times = f"{now - started:.2f} s"
+                    times += f", about {_duration(left)} left" if verbose > 1 else ""
+                    _report(name, state.epoch, n_epochs, terms, times)
                 stop = epoch_done()
             stop = stop or (state.patience <= 0 and watches)
 
@@ -364,8 +370,15 @@ def _moved(before: list[Tensor], stream: GlobalStream) -> bool:
     return any(not torch.equal(*pair) for pair in zip(before, stream.states, strict=True))
 
 
-def _report(
-    name: str, epoch: int, n_epochs: int, terms: Mapping[str, float], seconds: float
-) -> None:
+def _report(name: str, epoch: int, n_epochs: int, terms: Mapping[str, float], times: str) -> None:
     values = "  ".join(f"{term} {value:.4g}" for term, value in terms.items())
-    print(f"[{name}] epoch {epoch}/{n_epochs}  {values}  ({seconds:.2f} s)")
+    print(f"[{name}] epoch {epoch}/{n_epochs}  {values}  ({times})")
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they are there."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -277,6 +277,9 @@ def test_verbose(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("[WAEEstimator] epoch 1/2") and "reconstruction" in lines[0]
+    assert not any("left" in line for line in lines)
+    small(verbose=2).fit(X)
+    assert all(line.endswith("s left)") for line in capsys.readouterr().out.splitlines())
     small().fit(X)
     assert not capsys.readouterr().out
 

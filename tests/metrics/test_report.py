@@ -112,9 +112,13 @@ class _Broad:
         return np.random.RandomState(random_state).normal(size=(len(X), n_samples, 2))
 
 
-class _Shifted(_Broad):
-    def _draw_codes(self, n, generator, dtype):
+class _Elsewhere:
+    def draw_codes(self, n, generator, dtype):
         return 5 + torch.randn(n, 2, generator=generator, dtype=dtype)
+
+
+class _Shifted(_Broad):
+    model_ = _Elsewhere()
 
 
 class _Narrow(_Broad):
@@ -126,6 +130,14 @@ def test_the_gap_is_between_posterior_draws_and_what_is_decoded(model, gap):
     value = generation_report(model, np.zeros((500, 3)), random_state=0)["prior_gap"].value
     assert (value > 0.5) == bool(gap)
     assert abs(value) < 0.05 or gap
+
+
+def test_a_learned_prior_is_what_codes_are_compared_with(data):
+    model = skotae.SymmetricWAE(2, max_iter=30, random_state=0).fit(data[0])
+    learned = generation_report(model, data[0], random_state=0)["prior_gap"].value
+    codes = model.sample_posterior(data[0], random_state=0)[:, 0]
+    reference = metrics.prior_gap(codes, "normal", random_state=0)
+    assert learned < 0.03 < 0.1 < reference
 
 
 def test_the_grid(model):
@@ -221,3 +233,24 @@ def test_constant_rows():
 def test_bad_input_is_named(model, data, params, message):
     with pytest.raises(ValueError, match=message):
         generation_report(model, **{"X": data[0], **params})
+
+
+def test_a_report_is_a_data_frame_too(model, data):
+    pytest.importorskip("pandas")
+    report = generation_report(model, *data, random_state=0)
+    frame = report.to_frame()
+    assert [*frame.index] == [*report]
+    assert [*frame.columns] == ["value", "low", "high", *report.baselines]
+    assert tuple(frame.loc["recall", ["value", "low", "high"]]) == tuple(report["recall"])
+    assert frame.loc["score", "constant"] == report.baselines["constant"]["score"]
+    assert np.isnan(frame.loc["prior_gap", "constant"])
+    alone = generation_report(PCA(2).fit(data[0]), data[0], random_state=0)
+    assert [*alone.to_frame().columns] == ["value", "low", "high"]
+
+
+def test_a_report_is_a_table_of_html_too(model, data):
+    report = generation_report(model, *data, random_state=0)
+    html = report._repr_html_()
+    assert html.count("<tr>") == 1 + len(report)
+    assert f"<td>{report['recall'].value:.4g}</td>" in html
+    assert "PCA + mixture" in html and "nan" not in html

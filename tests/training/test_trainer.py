@@ -246,6 +246,20 @@ def test_progress_is_printed(capsys):
     assert len(lines) == 2 and lines[1].startswith("[Toy] epoch 2/2  square ")
 
 
+def test_the_time_that_is_left_is_that_of_the_mean_epoch(capsys, monkeypatch):
+    point = Point()
+    trainer = make(quadratic(point), {"point": point})
+    clock = iter([0.0, 0.0, 1830.0, 1830.0, 1860.0, 1860.0, 1905.0])
+    monkeypatch.setattr("skotae.training._loop.time.perf_counter", lambda: next(clock))
+    run(trainer, 3, verbose=2)
+    ends = [line.rpartition("(")[2] for line in capsys.readouterr().out.splitlines()]
+    assert ends == [
+        "1830.00 s, about 1 h 1 min left)",
+        "30.00 s, about 15 min 30 s left)",
+        "45.00 s, about 0 s left)",
+    ]
+
+
 def test_silent_by_default(capsys):
     point = Point()
     run(make(quadratic(point), {"point": point}), 2)

@@ -38,11 +38,7 @@ class InfoVAEModel(VariationalModel):
                 ">= 1."
             )
         super().make_networks(plan)
-        bandwidth = 1.0
-        if hasattr(self.prior, "moments"):
-            covariance = self.prior.moments(self.n_components)[1]
-            bandwidth = float(covariance.diagonal().mean().sqrt())
-        self.discrepancy = MMD(bandwidth)
+        self.discrepancy = MMD().build(self.prior, self.n_components)
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         z, divergence = self.draw(batch, step.generator)

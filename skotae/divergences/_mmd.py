@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
 from skotae.divergences.base import BaseDivergence
 from skotae.transport import squared_mmd
+from skotae.utils._random import make_generator
+
+# Of a prior without moments, to find its width.
+N_DRAWS = 4096
 
 
 class MMD(BaseDivergence):
@@ -28,8 +35,10 @@ class MMD(BaseDivergence):
 
     Parameters
     ----------
-    bandwidth : float, default=1.0
-        Standard deviation :math:`\sigma` of one coordinate of the prior.
+    bandwidth : "auto" or float, default="auto"
+        Standard deviation :math:`\sigma` of one coordinate of the prior. "auto" is that of the
+        prior that it is built for, the root mean square over coordinates, so that the
+        discrepancy is the same in any unit of prior and codes; without a prior it is 1.
     scales : tuple of float, default=(0.1, 0.2, 0.5, 1, 2, 5, 10)
         Multipliers :math:`s_i` of the bandwidth, one kernel each.
 
@@ -48,6 +57,9 @@ class MMD(BaseDivergence):
     >>> far, near = MMD()(y + 1, y.flip(0)), MMD()(torch.randn(500, 2, generator=g), y)
     >>> bool(far > 0.5), bool(abs(near) < 0.05)
     (True, True)
+    >>> from skotae.priors import SpherePrior
+    >>> MMD().build(SpherePrior(), 4).bandwidth
+    0.5
     """
 
     prior_gradient = True
@@ -56,7 +68,7 @@ class MMD(BaseDivergence):
 
     def __init__(
         self,
-        bandwidth: float = 1.0,
+        bandwidth: Any = "auto",
         scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
     ):
         self.bandwidth = bandwidth
@@ -70,6 +82,17 @@ class MMD(BaseDivergence):
         generator: torch.Generator | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        return squared_mmd(
-            z, prior_draws, bandwidth=self.bandwidth, scales=self.scales, weights=weights
-        )
+        bandwidth = 1.0 if self.bandwidth == "auto" else self.bandwidth
+        return squared_mmd(z, prior_draws, bandwidth=bandwidth, scales=self.scales, weights=weights)
+
+    def build(self, prior: Any, n_components: int) -> MMD:
+        """The same, with the width of a prior for its bandwidth."""
+        if self.bandwidth != "auto":
+            return self
+        if hasattr(prior, "moments"):
+            variance = prior.moments(n_components)[1].detach().diagonal()
+        else:
+            variance = prior.sample(N_DRAWS, n_components, make_generator(0)).detach().var(0)
+        width = float(variance.double().mean().sqrt())
+        # Of points, and of what has no variance, 1.
+        return clone(self).set_params(bandwidth=width if 0 < width < float("inf") else 1.0)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skotae.divergences import MMD
+from skotae.priors import NormalPrior, SpherePrior, UniformPrior
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -176,9 +177,58 @@ def test_is_invariant_to_a_common_shift_in_float32():
     torch.testing.assert_close(MMD()(z + shift, y + shift), MMD()(z, y), rtol=1e-3, atol=1e-4)
 
 
-def test_bandwidth_has_the_units_of_the_codes():
+@pytest.mark.parametrize("unit", [1e-6, 0.2, 7.0, 1e6])
+def test_bandwidth_has_the_units_of_the_codes(unit):
     z, y = _cloud(6, 3), _cloud(5, 3, 1)
-    torch.testing.assert_close(MMD(7.0)(7 * z, 7 * y), MMD(1.0)(z, y))
+    torch.testing.assert_close(MMD(unit)(unit * z, unit * y), MMD(1.0)(z, y))
+    wide, unit_wide = (MMD().build(NormalPrior(scale), 3) for scale in (unit, 1.0))
+    torch.testing.assert_close(wide(unit * z, unit * y), unit_wide(z, y))
+
+
+@pytest.mark.parametrize(
+    ("prior", "d", "width"),
+    [
+        (NormalPrior(), 3, 1.0),
+        (NormalPrior(0.2), 3, 0.2),
+        (NormalPrior((1.0, 7.0)), 2, 5.0),
+        (SpherePrior(2.0), 4, 1.0),
+        (UniformPrior(-3.0, 3.0), 2, 3**0.5),
+    ],
+)
+def test_bandwidth_is_the_width_of_the_prior(prior, d, width):
+    assert MMD().build(prior, d).bandwidth == pytest.approx(width)
+    assert MMD(0.5).build(prior, d).bandwidth == 0.5
+
+
+def test_a_prior_without_moments_is_drawn_from():
+    class Drawn:
+        def sample(self, *args, **options):
+            return NormalPrior(0.2).sample(*args, **options)
+
+    assert MMD().build(Drawn(), 3).bandwidth == pytest.approx(0.2, rel=0.05)
+
+
+def test_power_on_the_sphere():
+    """Of the test of level .05 against codes that crowd at two poles, beside a width of 1."""
+    prior, n, d, n_repeats = SpherePrior(), 64, 13, 200
+
+    def crowded(seed):
+        z = _cloud(n, d, seed)
+        z[:, 0] *= 3
+        return z / z.norm(dim=1, keepdim=True)
+
+    def draws(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return prior.sample(n, d, generator, dtype=torch.float64)
+
+    def power(divergence):
+        seeds = range(n_repeats)
+        null = [divergence(draws(3 * seed), draws(3 * seed + 1)) for seed in seeds]
+        found = [divergence(crowded(seed), draws(3 * seed + 2)) for seed in seeds]
+        level = torch.stack(null).quantile(0.95)
+        return float((torch.stack(found) > level).double().mean())
+
+    assert power(MMD().build(prior, d)) > 2 * power(MMD(1.0))
 
 
 @pytest.mark.parametrize("bandwidth", [0.0, -1.0, float("nan")])

@@ -60,6 +60,7 @@ class CoupledModel(AutoencoderModel):
             self.average = copy.deepcopy(self.decoder.net).requires_grad_(False)
         if self.amortised:
             self.encoder = Encoder(plan.encoder_network(self.n_components), plan.head())
+            self.warm_penalty = MMD().build(self.prior, self.n_components)
         if params.potential == "network":
             v_net = None
             if params.dual == "full":
@@ -224,7 +225,7 @@ class CoupledModel(AutoencoderModel):
         terms = {
             "transport": cost.new_zeros(()),
             "reconstruction": cost,
-            "posterior": unit * MMD()(code, z),
+            "posterior": unit * self.warm_penalty(code, z),
         }
         return self._steadied(terms)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -184,7 +185,9 @@ AWKWARD = {
 def test_awkward_rows_and_priors(name):
     params, rows = AWKWARD[name]
     options = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
-    model = skotae.WAEEstimator(**{**options, **params}).fit(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so short a fit
+        model = skotae.WAEEstimator(**{**options, **params}).fit(rows)
     for make in (
         TrainingDisplay.from_estimator,
         CodesDisplay.from_estimator,

@@ -119,6 +119,8 @@ def test_constant_columns_have_no_share():
     rows = np.column_stack([X, np.ones(150)])
     display = ReconstructionDisplay(rows, rows + 0.01).plot()
     assert np.isnan(display.shares[4]) and widths(display.axes_[0, 0]).shape == (1, 4)
+    same = ReconstructionDisplay(np.ones((5, 2)), np.ones((5, 2))).plot()
+    assert same.figure_.get_suptitle() == "The rows are all the same"
 
 
 def test_a_mosaic_has_each_image_in_its_place():
@@ -271,7 +273,6 @@ def test_no_text_is_cut_or_too_small(fit, digits):
         ScoreDisplay.from_estimators({"a long name of a model": mixture, "b": wide}, X),
         ReconstructionDisplay.from_estimator(images, rows, image_shape=(8, 8)),
         SamplesDisplay.from_estimator(wide, X),
-        SamplesDisplay.from_estimator(images, rows, image_shape=(8, 8)),
         ManifoldDisplay.from_estimator(wide),
         ComponentDisplay.from_estimator(mixture, X, y),
         PlanDisplay.from_clouds(X[:30, :2], X[50:80, :2]),

@@ -25,6 +25,17 @@ NAMES = [
 ]
 
 
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Figures that are closed without being painted, which takes most of the time."""
+
+    def png(display):
+        plt.close(display.figure_)
+        return b"PNG"
+
+    monkeypatch.setattr("skotae.displays._report._png", png)
+
+
 class Page(HTMLParser):
     """Tags, what they point to, and the text of a page; tags must be closed in order."""
 
@@ -82,7 +93,7 @@ def test_of_every_estimator(fit, name):
     assert set(kept["versions"]) >= {"python", "skotae", "torch"}
 
 
-def test_verdicts_are_those_of_the_displays(fit):
+def test_verdicts_are_those_of_the_displays(fit, unpainted):
     model = fit("SinkhornAE", max_iter=12, latent="prior")
     verdicts = skotae.report(model, X).models["SinkhornAE"].verdicts
     assert [*verdicts.values()] == [
@@ -93,14 +104,14 @@ def test_verdicts_are_those_of_the_displays(fit):
     ]
 
 
-def test_a_prior_that_is_missed_does_not_matter_to_a_mixture_of_codes(fit):
+def test_a_prior_that_is_missed_does_not_matter_to_a_mixture_of_codes(fit, unpainted):
     model = fit("SinkhornAE", max_iter=3)
     verdict = skotae.report(model, X).models["SinkhornAE"].verdicts[QUESTIONS[2]]
     assert PriorDisplay.from_estimator(model, X).verdict.good is False
     assert verdict.good is None and "Samples come from a mixture of the codes" in verdict.text
 
 
-def test_several_side_by_side_and_names_that_are_not_html(fit):
+def test_several_side_by_side_and_names_that_are_not_html(fit, unpainted):
     pipe = make_pipeline(
         StandardScaler(), skotae.VAE(2, max_iter=2, hidden_layer_sizes=(8,), random_state=0)
     ).fit(X)
@@ -115,7 +126,7 @@ def test_several_side_by_side_and_names_that_are_not_html(fit):
         skotae.report({}, X)
 
 
-def test_files(fit, tmp_path, monkeypatch):
+def test_files(fit, unpainted, tmp_path, monkeypatch):
     found = skotae.report(fit("WGAN"), X)
     found.write_html(tmp_path / "it.html")
     assert (tmp_path / "it.html").read_text(encoding="utf-8") == found.html
@@ -127,7 +138,7 @@ def test_files(fit, tmp_path, monkeypatch):
     assert found._repr_html_() in found.html and found._repr_html_().startswith("<div")
 
 
-def test_data_frames_and_labels_that_are_numbers():
+def test_data_frames_and_labels_that_are_numbers(unpainted):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["a", "b", "c", "d"])
     model = skotae.GMWAE(2, n_mixtures=3, max_iter=2, hidden_layer_sizes=(8,), random_state=0)
@@ -136,7 +147,7 @@ def test_data_frames_and_labels_that_are_numbers():
     assert "Components" in found.models["GMWAE"].images
 
 
-def test_rows_beyond_some_thousand_are_not_used(fit):
+def test_rows_beyond_some_thousand_are_not_used(fit, unpainted):
     many = np.tile(X, (20, 1)) + np.random.RandomState(0).normal(size=(3000, 4)) / 10
     found = skotae.report(fit("SinkhornEncoder"), many)
     assert found.n_rows == 3000 and found.models["SinkhornEncoder"].measures.n_rows == 2000

@@ -26,6 +26,7 @@ from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
+from skotae.utils._sklearn import check_columns
 from skotae.utils._torch import ambient, module_in
 
 # Of models: the state of their weights, and their copies in float64. Inference changes no
@@ -134,9 +135,14 @@ class FittedEstimator(BaseEstimator):
 
     def _check(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
+        X = self._validated(X, reset=False)
         self._check_values(X)
         return X
+
+    def _validated(self, X: Any, **options: Any) -> np.ndarray:
+        """Rows as an array that is only read."""
+        check_columns(X)
+        return validate_data(self, X, dtype=DTYPES, order="C", **options)
 
     @property
     def _units(self) -> Units:

@@ -40,6 +40,8 @@ class GeneratingEstimator(NetworkEstimator):
         "clip": ["boolean"],
     }
     _measured: tuple[str, ...] = ("data_mean_", "data_scale_")
+    # Of the columns of a pandas frame that are not all strings.
+    _labels: list[Any] | None = None
     _shaping = NetworkEstimator._shaping | {"cost"}
     cost_: BaseCost
     clip: bool
@@ -172,7 +174,9 @@ class GeneratingEstimator(NetworkEstimator):
         container = output_container(self) or self._container
         if container is None:
             return X
-        columns = getattr(self, "feature_names_in_", None)
+        columns: Any = getattr(self, "feature_names_in_", None)
+        if columns is None and container == "pandas":
+            columns = self._labels
         if columns is None:
             columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
         return in_container(X, container, columns, index)

@@ -12,7 +12,13 @@ from torch.nn.functional import softplus
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, Encoder, draw_gaussian
+from skotae.autoencoders._modules import (
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    Encoder,
+    draw_gaussian,
+    repeated,
+)
 from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.utils._sklearn import Interval
 
@@ -223,15 +229,15 @@ class FlowEncoder(Encoder):
         mean, _, parameters = self._outputs(x)
         return self.flow(mean, parameters)[0]
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """One draw from the posterior of each row."""
-        return self.draw(x, generator)[3]
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other."""
+        return self.draw(x, generator, repeats)[3]
 
     def draw(
-        self, x: Tensor, generator: torch.Generator
+        self, x: Tensor, generator: torch.Generator, repeats: int = 1
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """A draw before the flows, mean and log-scale there; after them, log-determinant."""
-        mean, log_scale, parameters = self._outputs(x)
+        mean, log_scale, parameters = (repeated(each, repeats) for each in self._outputs(x))
         start, _ = draw_gaussian(mean, log_scale, generator)
         return start, mean, log_scale, *self.flow(start, parameters)
 

@@ -120,12 +120,18 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
 
 def check_integer(value: Any, name: str) -> int:
     """An integer of 1 or more."""
-    return int(check_scalar(value, name, Integral, min_val=1))
+    return int(check_scalar(_no_truth(value, name), name, Integral, min_val=1))
 
 
 def check_real(value: Any, name: str) -> float:
     """A number."""
-    return float(check_scalar(value, name, Real))
+    return float(check_scalar(_no_truth(value, name), name, Real))
+
+
+def _no_truth(value: Any, name: str) -> Any:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value}.")
+    return value
 
 
 def check_neighbors(value: Any, n: int, of: str) -> int:

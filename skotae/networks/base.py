@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from skotae.utils.base import as_whole
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -185,6 +187,7 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
         ...
     ValueError: encoder gives shape (2, 3) for rows of shape (2, 4); expected shape (2, 2).
     """
+    n_in, n_out = as_whole("n_in", n_in), as_whole("n_out", n_out)
     module = _resolve(spec, n_in, n_out, name)
     if not isinstance(module, nn.Module):
         raise TypeError(

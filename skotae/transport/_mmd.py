@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, check_positive, first_order_only
+from skotae.transport.base import check_clouds, first_order_only
+from skotae.utils.base import as_real
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BLOCK = 2**15
@@ -67,7 +68,8 @@ def squared_mmd(
     True
     """
     check_clouds(x, y)
-    check_positive("bandwidth", bandwidth)
+    bandwidth = as_real("bandwidth", bandwidth, above=0)
+    scales = tuple(as_real("scales", scale, above=0) for scale in scales)
     constants = _constants(x.shape[1], bandwidth, scales)
     n, m = x.shape[0], y.shape[0]
     w = x.new_full((n,), 1.0 / n) if weights is None else weights

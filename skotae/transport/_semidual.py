@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from skotae.transport.base import check_positive, check_weights, normalised_weights
+from skotae.transport.base import check_weights, normalised_weights
+from skotae.utils.base import as_real
 
 _BLOCK = 2**24  # elements of the cost that are exponentiated, or asked for, at once
 
@@ -71,7 +72,7 @@ def c_transform(
     >>> c_transform(torch.zeros(2), lambda part: torch.cdist(x, part) ** 2, 0.01, z=z)
     tensor([1.0069, 0.0069])
     """
-    check_positive("epsilon", epsilon)
+    epsilon = as_real("epsilon", epsilon, above=0)
     if not isinstance(u, Tensor) or u.ndim != 1 or len(u) == 0:
         shape = tuple(u.shape) if isinstance(u, Tensor) else type(u).__name__
         raise ValueError(f"u must be a non-empty tensor of shape (n,), got {shape}.")

@@ -316,7 +316,7 @@ def test_widths_that_differ_are_refused(name):
         ("sinkhorn_divergence", {"debias": "both"}, ValueError, "debias must be .* got 'both'"),
         ("mmd", {"bandwidth": 0.0}, ValueError, "bandwidth must be .* got 0"),
         *(
-            (name, {"p": p}, ValueError, f"p must be .* >= 1.0, got {p}")
+            (name, {"p": p}, ValueError, f"p must be .* >= 1, got {p}")
             for name in ALL[:4]
             for p in (0.5, math.nan)
         ),

@@ -314,7 +314,7 @@ class ImplicitEncoder(nn.Module):
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of shapes (n, d) and (n, n_noise, d)."""
-        a = self.net(x).view(len(x), 1 + self.n_noise, self.d)
+        a = self.net(x).unflatten(1, (1 + self.n_noise, self.d))
         # Draws start about as broad as a standard normal prior: from within one mode of a
         # posterior the others are hard to find.
         return a[:, 0], a[:, 1:] + self.n_noise**-0.5

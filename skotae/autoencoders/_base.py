@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from skotae.autoencoders._diagnosis import diagnose
+from skotae.autoencoders._extremes import explained
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import widest_dtype
 from skotae.autoencoders._options import dimension, epochs, trainer_options
@@ -208,7 +209,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             with ambient(gradients=True):
                 whole = self._recover(trainer if goes_on else None, before, incremental)
             if not (whole and interrupted):
-                raise
+                told = explained(self, error)
+                if told is None:
+                    raise
+                raise told from error
             warnings.warn(
                 f"Training interrupted by the user; n_iter_={self.n_iter_}: the estimator keeps "
                 "the weights of the last complete epoch.",

@@ -10,7 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count
+from skotae.autoencoders._inference import Inference, check_count, check_room
 from skotae.utils._random import draw_seed
 
 
@@ -56,6 +56,7 @@ class EncodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netwo
         """
         X = self._check(X)
         n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, len(X), n, self.n_components_, dtype=X.dtype)
         return self._inference(X.dtype).draws(X, n, draw_seed(random_state))
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count
+from skotae.autoencoders._inference import Inference, check_count, check_room
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics import transport_r2_score
@@ -90,8 +90,9 @@ class GeneratingEstimator(NetworkEstimator):
             In the dtype of the training data.
         """
         check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise)
+        n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, n, self.n_features_in_ + self.n_components_, dtype=self._dtype)
+        rows = self._generate(n, draw_seed(random_state), self._dtype, noise)
         return self._frame(rows)
 
     @ambient()

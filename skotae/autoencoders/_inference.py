@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,21 @@ DTYPES = (np.float64, np.float32)
 def check_count(name: str, value: Any, least: int) -> int:
     """A number of things, that a ValueError calls `name` if it is no integer from `least` on."""
     return as_whole(name, value, least=least, of="")
+
+
+def check_room(name: str, n: int, *shape: int, dtype: Any = np.float64) -> None:
+    """Raise a MemoryError if an array that `n` things of a name ask for cannot be had.
+
+    Nothing is written into it: it is only asked for.
+    """
+    try:
+        np.empty(shape, dtype)
+    except (MemoryError, ValueError, OverflowError) as error:
+        size = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise MemoryError(
+            f"{name}={n} asks for {size:.3g} GiB, more than there is; expected fewer, if need be "
+            "in several calls with other seeds."
+        ) from error
 
 
 @dataclass(frozen=True)

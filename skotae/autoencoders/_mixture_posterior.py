@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._inference import check_count
+from skotae.autoencoders._inference import check_count, check_room
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import (
     FIRST_LOG_SCALE,
@@ -239,11 +239,12 @@ class MixtureAutoencoder(BaseAutoencoder):
         X : ndarray or data frame of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
+        n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, n, self.n_features_in_ + self.n_components_, dtype=self._dtype)
         if component is not None:
             component = int(self._check_components("component", component, ndim=0))
         options = {"component": component, "scale": as_real("scale", scale, above=0, of="")}
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise, **options)
+        rows = self._generate(n, draw_seed(random_state), self._dtype, noise, **options)
         return self._frame(rows)
 
     def interpolate_components(self, start, stop, n_steps=10):

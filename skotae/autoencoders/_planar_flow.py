@@ -194,7 +194,8 @@ class PlanarFlow(nn.Module):
 
         `parameters` has the shape (n, K (2 d + 1)): u / START, w and b of one flow after another.
         """
-        log_det = z.new_zeros(len(z))
+        # The number of rows is no number here: a model that is exported takes any.
+        log_det = torch.zeros_like(z[:, 0])
         for part in parameters.split(2 * self.d + 1, dim=1):
             u, w, b = START * part[:, : self.d], part[:, self.d : -1], part[:, -1]
             product = (w * u).sum(1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skotae.priors.base import BasePrior, device_of, draw_child_seed, positive
+from skotae.utils.base import brief
 
 
 class DirichletPrior(BasePrior):
@@ -106,8 +107,8 @@ class DirichletPrior(BasePrior):
         a = np.asarray(self.concentration, dtype=np.float64)
         if a.ndim > 1 or a.size == 0 or not ((a > 0) & np.isfinite(a)).all():
             raise ValueError(
-                f"concentration={self.concentration!r} of DirichletPrior; expected a number above "
-                "0, or one for each component."
+                f"concentration={brief(self.concentration)} of DirichletPrior; expected a number "
+                "above 0, or one for each component."
             )
         if len(a) != d:
             raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skotae.priors.base import BasePrior, device_of, positive
-from skotae.utils.base import plain
+from skotae.utils.base import brief, plain
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -47,8 +47,8 @@ class NormalPrior(BasePrior):
         scale = np.asarray(self.scale, dtype=np.float64)
         if scale.shape != (d,) or not ((scale > 0) & (scale < math.inf)).all():
             raise ValueError(
-                f"scale={self.scale!r} of {type(self).__name__}; expected a number above 0, or "
-                f"n_components={d} of them."
+                f"scale={brief(self.scale)} of {type(self).__name__}; expected a number above 0, "
+                f"or n_components={d} of them."
             )
 
     def _scale(self, like: Tensor) -> Tensor:

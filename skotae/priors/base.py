@@ -10,7 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from skotae.utils.base import as_real
+from skotae.utils.base import as_real, brief
 
 
 class BasePrior(BaseEstimator):
@@ -131,8 +131,8 @@ def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
     w = torch.as_tensor(np.asarray(weights, dtype=np.float64))
     if w.shape != (k,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or not w.sum() > 0:
         raise ValueError(
-            f"weights={weights!r} of {type(prior).__name__}; expected {k} numbers of 0 or more "
-            "that do not sum to 0."
+            f"weights={brief(weights)} of {type(prior).__name__}; expected {k} numbers of 0 or "
+            "more that do not sum to 0."
         )
     return w / w.sum()
 

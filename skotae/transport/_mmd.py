@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, first_order_only
+from skotae.transport.base import check_clouds, first_order_only, full_precision
 from skotae.utils.base import as_real
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -104,7 +104,11 @@ def kernel_mean(
 def _constants(
     d: int, bandwidth: float = 1.0, scales: tuple[float, ...] = SCALES
 ) -> tuple[float, ...]:
-    return tuple(2.0 * d * bandwidth**2 * s for s in scales)
+    # Within what float32 holds: beyond it the kernel is 1 for all distances, or for none.
+    usable = torch.finfo(torch.float32)
+    return tuple(
+        min(max(2.0 * d * bandwidth * bandwidth * s, usable.tiny), usable.max / 4) for s in scales
+    )
 
 
 class _KernelMean(torch.autograd.Function):
@@ -116,6 +120,11 @@ class _KernelMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def, override]
+        with full_precision(x.device):
+            return _KernelMean._value(ctx, x, a, y, b, constants)
+
+    @staticmethod
+    def _value(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def]
         symmetric = y is None
         if symmetric:
             y, b = x, a

@@ -78,13 +78,20 @@ def c_transform(
         raise ValueError(f"u must be a non-empty tensor of shape (n,), got {shape}.")
     columns = max(1, _BLOCK // len(u))
     check_weights("a", a, len(u))
+    held = torch.finfo(torch.promote_types(u.dtype, torch.float32))
+    if not held.tiny <= epsilon <= held.max:
+        raise ValueError(
+            f"epsilon must be in the range of {held.dtype}, from {held.tiny:.1e} to "
+            f"{held.max:.1e}, got {epsilon}."
+        )
     log_a = None if a is None else normalised_weights(a, len(u), u).log()[:, None]
 
     def transform(block: Tensor) -> Tensor:
-        exponents = (u[:, None] - block) / epsilon
-        if log_a is None:
-            return -epsilon * (torch.logsumexp(exponents, 0) - math.log(len(u)))
-        return -epsilon * torch.logsumexp(exponents + log_a, 0)
+        # About their largest, for an epsilon that is small beside all of them.
+        gap = u[:, None] - block
+        most = gap.detach().amax(0).clamp(held.min, held.max)
+        log_weights = -math.log(len(u)) if log_a is None else log_a
+        return -most - epsilon * torch.logsumexp((gap - most) / epsilon + log_weights, 0)
 
     if isinstance(cost, Tensor):
         if z is not None:

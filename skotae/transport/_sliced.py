@@ -93,7 +93,15 @@ class _SlicedFunction(torch.autograd.Function):
 
 def _directions(count: int, x: Tensor, generator: torch.Generator | None) -> Tensor:
     device = x.device if generator is None else generator.device
-    directions = torch.randn(count, x.shape[1], generator=generator, device=device)
+    try:
+        directions = torch.randn(count, x.shape[1], generator=generator, device=device)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"{count} directions of {x.shape[1]} features are more than there is memory for: take "
+            "fewer, as n_projections or n_starts."
+        ) from error
     return torch.nn.functional.normalize(directions.to(x), dim=1)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skotae.exceptions import ConvergenceWarning
-from skotae.utils.base import as_real, as_whole
+from skotae.utils.base import as_real, as_whole, brief
 
 WeightedPair = tuple[str, str, float]
 
@@ -94,7 +94,10 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
         raise ValueError(f"{name} must be a tensor of shape ({points},), got {shape}.")
     values = weights.detach()
     if bool((values < 0).any()) or not bool((values.sum() > 0) & values.isfinite().all()):
-        raise ValueError(f"{name} must be finite, non-negative, of positive sum, got {values}.")
+        raise ValueError(
+            f"{name} must be finite, non-negative, of positive sum, got values from "
+            f"{float(values.min()):g} to {float(values.max()):g}."
+        )
 
 
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
@@ -122,7 +125,14 @@ def check_solver(
 
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:
     if debias not in (known := tuple(known)):
-        raise ValueError(f"debias must be one of {', '.join(map(repr, known))}, got {debias!r}.")
+        raise ValueError(
+            f"debias must be one of {', '.join(map(repr, known))}, got {brief(debias)}."
+        )
+
+
+def largest(*values: float) -> float:
+    """Return the largest value; NaN, which `max` may lose, if one is."""
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

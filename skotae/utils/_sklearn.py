@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import Interval as _Interval
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -20,6 +20,7 @@ from skotae.utils.base import brief, plain
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
+    "InvalidParameterError",
     "StrOptions",
     "callback_attributes",
     "check_columns",

@@ -9,15 +9,24 @@ from typing import Any
 
 import numpy as np
 
+# Of numbers of things: what torch and NumPy count with.
+LIMIT = 2**63
+
 _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
 
 
 def brief(value: Any) -> str:
     """What `value` looks like, for a message: in one line, and never long."""
-    if hasattr(value, "shape") and hasattr(value, "dtype") and np.size(value) > 1:
+    if hasattr(value, "shape") and hasattr(value, "dtype") and math.prod(value.shape) > 1:
         return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
     return " ".join(_shortener.repr(value).split())
+
+
+def shortened(message: str, length: int = 1000) -> str:
+    """A message that may have a value in it whole, with its middle left out if it is long."""
+    half = length // 2
+    return message if len(message) <= length else f"{message[:half]} ... {message[-half:]}"
 
 
 def is_real(value: Any) -> bool:
@@ -96,8 +105,9 @@ def as_whole(name: str, value: Any, *, least: int = 1, of: str | None = None) ->
     ValueError
         If it is none.
     """
-    if not is_whole(value) or int(value) < least:
-        wanted, in_words = f"an integer >= {least}", f"an integer of {least} or more"
+    if not is_whole(value) or not least <= int(value) < LIMIT:
+        limit = " and < 2**63" if is_whole(value) and int(value) >= LIMIT else ""
+        wanted, in_words = f"an integer >= {least}{limit}", f"an integer of {least} or more{limit}"
         raise _refused(name, value, of, wanted, in_words)
     return int(value)
 

@@ -67,7 +67,10 @@ def of_clouds(
     ]
     mean = mean_cost(clouds[0], clouds[1], options.p)
     if not math.isfinite(mean):
-        raise ValueError("x or y must be finite, got NaN or infinite values.")
+        raise ValueError(
+            "x or y must be finite, with costs in the range of float64, got a mean cost of "
+            f"{mean} for p={options.p:g}."
+        )
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal

@@ -152,6 +152,10 @@ def fuzz_cases(classes: Sequence[type]) -> Any:
         @settings(deadline=None)
         def test_fuzzed(case):
             check_case(case)
+
+    >>> from skotae import VAE
+    >>> from skotae.testing import fuzz_cases
+    >>> cases = fuzz_cases([VAE])
     """
     from hypothesis import strategies as st  # an optional package
 
@@ -209,6 +213,7 @@ def check_case(case: Case) -> str:
     Parameters
     ----------
     case : Case
+        What :func:`fuzz_cases` draws.
 
     Returns
     -------
@@ -218,6 +223,17 @@ def check_case(case: Case) -> str:
     ------
     AssertionError
         If a call does neither, or takes more than a minute.
+
+    See Also
+    --------
+    fuzz_cases : Many of them.
+
+    Examples
+    --------
+    >>> from skotae import VAE
+    >>> from skotae.testing import Case, check_case
+    >>> check_case(Case(VAE, {"beta": 0.5}, 5, 2, "normal", 1.0, "float32", "list", ("sample",)))
+    'answered'
     """
     started = time.perf_counter()
     known = case.cls._parameter_constraints  # type: ignore[attr-defined]

@@ -37,7 +37,17 @@ fit_context = _fit_context
 
 
 class Interval(_Interval):
-    """An interval of numbers, of which True and False are none."""
+    """An interval of numbers, of which True and False are none.
+
+    Parameters
+    ----------
+    type : {numbers.Integral, numbers.Real}
+        Of the numbers.
+    left, right : int, float or None
+        Ends; None is no end.
+    closed : {"left", "right", "both", "neither"}
+        Which ends belong to it.
+    """
 
     def is_satisfied_by(self, val: Any) -> bool:
         return not isinstance(val, bool) and super().is_satisfied_by(val)

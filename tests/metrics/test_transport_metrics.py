@@ -338,7 +338,7 @@ def test_what_has_not_converged_says_so():
         metrics.sinkhorn_divergence(*_samples(), max_iter=1, tol=1e-12)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "mmd"])
 def test_a_single_row(name):
     value = _measure(name, [[1.0, 2.0]], [[4.0, 6.0]])
     if name == "sinkhorn_divergence":

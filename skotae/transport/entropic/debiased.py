@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +33,7 @@ _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different
 _TURNS = 2**18  # elements of a kernel from which problems of one kind take turns
 
 
+@np.errstate(over="ignore")
 def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the debiased value of two clouds and its gradients for the `wanted` inputs.
 

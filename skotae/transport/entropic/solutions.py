@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Solution:
     info: SinkhornInfo
 
 
+@np.errstate(over="ignore")
 def of_clouds(
     x: Tensor,
     y: Tensor,

@@ -31,6 +31,7 @@ CONTAINERS = ("array", "read-only", "Fortran", "list", "tensor", "pandas")
 CALLS = (
     *("transform", "inverse_transform", "reconstruct", "sample", "sample_posterior", "interpolate"),
     *("score", "score_samples", "elbo", "fit", "partial_fit", "one row", "clone", "pickle"),
+    *("far transform", "far reconstruct", "far score", "far score_samples", "far partial_fit"),
 )
 NAMED: dict[str, list[Any]] = {
     "prior": [
@@ -74,7 +75,7 @@ class Case:
     dtype, container : str
         What they are given as.
     calls : tuple of str
-        Methods, after a first `fit`.
+        Methods, after a first `fit`; with "far", of rows a million times as large.
     """
 
     cls: type
@@ -104,11 +105,18 @@ class Case:
         elif self.kind == "equal rows":
             X[: self.n - 1] = X[0]
         with np.errstate(all="ignore"):
-            X = X * self.scale
-            if np.issubdtype(self.dtype, np.floating):
-                most = float(np.finfo(self.dtype).max) / 2
-                return X.clip(-most, most).astype(self.dtype)
-            return X.clip(0, 200).astype(self.dtype)
+            return self._cast(X * self.scale)
+
+    def far(self) -> np.ndarray:
+        """Rows a million times as large, as far as the dtype goes."""
+        with np.errstate(all="ignore"):
+            return self._cast(1e6 * self.rows().astype(np.float64))
+
+    def _cast(self, X: np.ndarray) -> np.ndarray:
+        if np.issubdtype(self.dtype, np.floating):
+            most = float(np.finfo(self.dtype).max) / 2
+            return X.clip(-most, most).astype(self.dtype)
+        return X.clip(0, 200).astype(self.dtype)
 
     def given(self, X: np.ndarray) -> Any:
         """Rows in the container."""
@@ -239,14 +247,14 @@ def check_case(case: Case) -> str:
     known = case.cls._parameter_constraints  # type: ignore[attr-defined]
     params = {name: value for name, value in {**SMALL, **FEWER}.items() if name in known}
     model = case.cls(**{**params, **case.params})
-    X = case.rows()
     outcome, call = "answered", "fit"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            model.fit(case.given(X))
+            model.fit(case.given(case.rows()))
             for call in case.calls:
-                model = _called(model, call, case, X)
+                X = case.far() if call.startswith("far ") else case.rows()
+                model = _called(model, call.removeprefix("far "), case, X)
         except AssertionError as error:
             raise AssertionError(f"{call}: {error} ({case})") from error
         except Exception as error:

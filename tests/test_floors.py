@@ -52,6 +52,7 @@ SHARED = {
         "_snapshot",
         "_inference",
         "_diagnosis",
+        "_extremes",
         "_options",
         "_principal",
         "_codes",

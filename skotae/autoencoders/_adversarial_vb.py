@@ -15,7 +15,7 @@ from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MIN_LOG_SCALE, begin_codes
+from skotae.autoencoders._modules import MIN_LOG_SCALE, begin_codes, repeated
 from skotae.autoencoders._variational import (
     VariationalAutoencoder,
     VariationalModel,
@@ -314,7 +314,7 @@ class ImplicitEncoder(nn.Module):
 
     def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of shapes (n, d) and (n, n_noise, d)."""
-        a = self.net(x).view(len(x), 1 + self.n_noise, self.d)
+        a = self.net(x).unflatten(1, (1 + self.n_noise, self.d))
         # Draws start about as broad as a standard normal prior: from within one mode of a
         # posterior the others are hard to find.
         return a[:, 0], a[:, 1:] + self.n_noise**-0.5
@@ -324,10 +324,10 @@ class ImplicitEncoder(nn.Module):
         centre, a = self.coefficients(x)
         return centre + (a * self.vector_mean).sum(1)
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """One draw from the posterior of each row."""
-        centre, a = self.coefficients(x)
-        return centre + (a * self.vectors(len(x), generator)).sum(1)
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other."""
+        centre, a = (repeated(each, repeats) for each in self.coefficients(x))
+        return centre + (a * self.vectors(len(centre), generator)).sum(1)
 
     def sample_with_moments(
         self, x: Tensor, generator: torch.Generator

@@ -16,7 +16,7 @@ from skotae.autoencoders._codes import MAX_CODES, SUPPORTS, Chart, middle, pulle
 from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._ex_post import draw, fit_mixture
 from skotae.autoencoders._generating import GeneratingEstimator
-from skotae.autoencoders._inference import DTYPES, Inference, check_count
+from skotae.autoencoders._inference import DTYPES, Inference, check_count, check_room
 from skotae.training import Rows
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
@@ -24,7 +24,7 @@ from skotae.utils._sklearn import (
     StrOptions,
     index_of,
 )
-from skotae.utils._torch import TORCH_DTYPES
+from skotae.utils._torch import TORCH_DTYPES, as_rows
 
 
 class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
@@ -123,7 +123,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             fitted on one, or after ``set_output``.
         """
         check_is_fitted(self)
-        Z = check_array(X, dtype=DTYPES, order="C", input_name="X")
+        Z = check_array(as_rows(X), dtype=DTYPES, order="C", input_name="X")
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {Z.shape[1]} columns; expected codes with n_components={self.n_components_}"
@@ -171,7 +171,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _paths(self, z1: np.ndarray, z2: np.ndarray, n_steps: int) -> np.ndarray:
         """Decoded paths between codes of shape (n, d), of shape (n, n_steps, n_features)."""
-        check_count("n_steps", n_steps, 2)
+        n_steps = check_count("n_steps", n_steps, 2)
+        check_room("n_steps", n_steps, len(z1), n_steps, self.n_features_in_, dtype=z1.dtype)
         ends = torch.from_numpy(z1), torch.from_numpy(z2)
         path = [self.prior_.interpolate(*ends, float(t)) for t in np.linspace(0, 1, n_steps)]
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)

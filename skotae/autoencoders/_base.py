@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
 
 from skotae.autoencoders._diagnosis import diagnose
+from skotae.autoencoders._extremes import explained
 from skotae.autoencoders._fitted import FittedEstimator
-from skotae.autoencoders._inference import DTYPES, widest_dtype
-from skotae.autoencoders._options import epochs, trainer_options
+from skotae.autoencoders._inference import widest_dtype
+from skotae.autoencoders._options import dimension, epochs, trainer_options
 from skotae.autoencoders._principal import FirstRows, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
-from skotae.priors.base import BasePrior
 from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
 from skotae.utils._random import borrowed_global_generator, child_seed, draw_seed, make_generator
@@ -31,6 +30,7 @@ from skotae.utils._sklearn import (
     Interval,
     StrOptions,
     callback_attributes,
+    column_labels,
     container_of,
     fit_context,
 )
@@ -77,6 +77,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     _first: FirstRows
     _dtype: np.dtype
     _container: str | None
+    # A row that a chunk of `partial_fit` consisted of, until there is another.
+    _waiting: np.ndarray | None = None
 
     # --- what a subclass may write -----------------------------------------------------
 
@@ -153,9 +155,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
         Notes
         -----
-        After an error in a second fit the estimator is what it was before; after one in a
-        first fit, or in one that goes on from another, what it was after the last epoch that
-        went well, if there is one. Ctrl-C ends the training there with a warning.
+        After an error in a second fit the estimator is what it was before; after one in a first
+        fit, or in one that goes on from another, what it was after the last epoch that went
+        well, if there is one. Ctrl-C ends the training there with a warning.
         """
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again)
@@ -164,14 +166,15 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of the data.
 
-        The first chunk fixes the number of features, and the mean and scale by which
-        rows are standardised, also whether each column has a scale of its own; it should
-        be representative. The learning rate is constant.
+        The first chunk fixes the number of features, and mean and scale of the columns, also
+        whether each has a scale of its own; it should be representative. The learning rate is
+        constant.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A chunk of training data, of two rows at the least.
+            A chunk of training data. The first is of two rows at the least; a later chunk of one
+            row is kept, and trained on together with the next.
         y : Ignored
             Present for API consistency.
 
@@ -187,9 +190,22 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         before, trainer = vars(self).copy(), None
         try:
             with ambient(gradients=True):
-                X, trainer = self._prepare(X, fresh, incremental)
+                frame, goes_on = X, incremental and not fresh
+                # Networks, and divergences, learn from two rows at the least.
+                X = self._validated(X, reset=fresh, ensure_min_samples=1 if goes_on else 2)
+                if fresh:
+                    self._start(X, frame)
+                rows = X
+                if goes_on and self._waiting is not None:
+                    rows = np.concatenate([self._waiting, X])
+                if len(rows) < 2:
+                    self._check_values(rows)
+                    self._waiting = rows.copy()
+                    return self
+                trainer = self._prepare(rows, fresh, incremental)
                 n_epochs = 1 if incremental else epochs(self.max_iter, self._auto_epochs, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
+                self._waiting = None
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -197,7 +213,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             with ambient(gradients=True):
                 whole = self._recover(trainer if goes_on else None, before, incremental)
             if not (whole and interrupted):
-                raise
+                told = explained(self, error)
+                if told is None:
+                    raise
+                raise told from error
             warnings.warn(
                 f"Training interrupted by the user; n_iter_={self.n_iter_}: the estimator keeps "
                 "the weights of the last complete epoch.",
@@ -206,10 +225,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             )
         else:
             if not incremental:
-                state = trainer.state
-                ended = state.epoch == n_epochs and state.patience > 0
-                losses = self.history_["loss"][state.n_before :] if ended else []
-                diagnose(self, X, losses, stacklevel=4)
+                diagnose(self, X, trainer.state.losses(n_epochs), stacklevel=4)
         return self
 
     def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:
@@ -284,14 +300,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
         return trainer.finish(accept=gives_numbers)
 
-    def _prepare(self, X: Any, fresh: bool, incremental: bool) -> tuple[np.ndarray, Trainer]:
-        """Everything before the first step: valid rows, a model, a trainer."""
-        container = container_of(X)
-        X = validate_data(
-            self, X, reset=fresh, dtype=DTYPES, order="C", ensure_min_samples=2, accept_sparse=False
-        )
-        if fresh:
-            self._start(X, container)
+    def _prepare(self, X: np.ndarray, fresh: bool, incremental: bool) -> Trainer:
+        """Everything before the first step, from valid rows on: a model, a trainer."""
         changed = not fresh and self._go_on(X)
         self.model_.to(self.device_)
         if not fresh:
@@ -318,10 +328,10 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         if fresh:
             with trainer.evaluation():
                 self._widest = widest_dtype(self.model_, rows[torch.arange(2)])
-        return X, trainer
+        return trainer
 
-    def _start(self, X: np.ndarray, container: str | None) -> None:
-        """Parts, units and model of a new fit."""
+    def _start(self, X: np.ndarray, frame: Any) -> None:
+        """Parts, units and model of a new fit, to rows that were given as `frame`."""
         for name in [*vars(self)]:
             if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
@@ -332,7 +342,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         self._measure(X)
         prior = self._resolve_prior()
-        self.n_components_ = self._dimension(prior, X.shape[1])
+        self.n_components_ = dimension(self._params.n_components, prior, X.shape[1])
         prior.check_dimension(self.n_components_)
         seed = child_seed(self._seed, "start")
         self._first = FirstRows(self._first_rows(X), self.n_components_, seed)
@@ -341,8 +351,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             one = np.ones(self.n_components_)
             self._prior_scale = one if principal is None else principal.widths
         self._dtype = X.dtype
-        self._container = container
-        self._optimiser_state = None
+        self._container, self._labels = container_of(frame), column_labels(frame)
+        self._optimiser_state = self._waiting = None
         self.n_iter_ = 0
         self.history_: dict[str, list[float]] = {}
         self.best_loss_ = np.inf
@@ -377,18 +387,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         """What of `_measure` depends on parameters that have changed."""
-
-    def _dimension(self, prior: BasePrior, n_features: int) -> int:
-        if self.n_components is not None:
-            return int(self.n_components)
-        least = prior.min_components
-        usual = max(min(8, n_features), least)
-        try:
-            prior.check_dimension(usual)
-        except ValueError:
-            # The prior has a dimension of its own.
-            return least
-        return usual
 
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""

@@ -10,7 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count
+from skotae.autoencoders._inference import Inference, check_count, check_room
 from skotae.utils._random import draw_seed
 
 
@@ -55,9 +55,9 @@ class EncodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netwo
         Z : ndarray of shape (n_samples_X, n_samples, n_components_)
         """
         X = self._check(X)
-        check_count("n_samples", n_samples, 1)
-        Z = self._inference(X.dtype).codes(X, draw_seed(random_state), repeats=n_samples)
-        return Z.reshape(len(X), n_samples, self.n_components_)
+        n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, len(X), n, self.n_components_, dtype=X.dtype)
+        return self._inference(X.dtype).draws(X, n, draw_seed(random_state))
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)

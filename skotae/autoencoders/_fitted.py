@@ -26,7 +26,9 @@ from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
-from skotae.utils._torch import ambient, module_in
+from skotae.utils._sklearn import InvalidParameterError, check_columns
+from skotae.utils._torch import ambient, as_rows, module_in
+from skotae.utils.base import shortened
 
 # Of models: the state of their weights, and their copies in float64. Inference changes no
 # attribute of an estimator.
@@ -134,9 +136,14 @@ class FittedEstimator(BaseEstimator):
 
     def _check(self, X) -> np.ndarray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=DTYPES, order="C")
+        X = self._validated(X, reset=False)
         self._check_values(X)
         return X
+
+    def _validated(self, X: Any, **options: Any) -> np.ndarray:
+        """Rows as an array that is only read."""
+        check_columns(X)
+        return validate_data(self, as_rows(X), dtype=DTYPES, order="C", **options)
 
     @property
     def _units(self) -> Units:
@@ -196,6 +203,12 @@ class FittedEstimator(BaseEstimator):
         return True
 
     # --- scikit-learn ------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(shortened(str(error))) from None
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")

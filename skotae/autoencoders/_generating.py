@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count
+from skotae.autoencoders._inference import Inference, check_count, check_room
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics import transport_r2_score
@@ -40,6 +40,8 @@ class GeneratingEstimator(NetworkEstimator):
         "clip": ["boolean"],
     }
     _measured: tuple[str, ...] = ("data_mean_", "data_scale_")
+    # Of the columns of a pandas frame that are not all strings.
+    _labels: list[Any] | None = None
     _shaping = NetworkEstimator._shaping | {"cost"}
     cost_: BaseCost
     clip: bool
@@ -88,8 +90,9 @@ class GeneratingEstimator(NetworkEstimator):
             In the dtype of the training data.
         """
         check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise)
+        n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, n, self.n_features_in_ + self.n_components_, dtype=self._dtype)
+        rows = self._generate(n, draw_seed(random_state), self._dtype, noise)
         return self._frame(rows)
 
     @ambient()
@@ -172,7 +175,9 @@ class GeneratingEstimator(NetworkEstimator):
         container = output_container(self) or self._container
         if container is None:
             return X
-        columns = getattr(self, "feature_names_in_", None)
+        columns: Any = getattr(self, "feature_names_in_", None)
+        if columns is None and container == "pandas":
+            columns = self._labels
         if columns is None:
             columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
         return in_container(X, container, columns, index)

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import begin_codes
+from skotae.autoencoders._modules import begin_codes, repeated
 from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
@@ -208,9 +208,10 @@ class VonMisesFisherEncoder(nn.Module):
         """Mean directions."""
         return self.moments(x)[0]
 
-    def sample(self, x: Tensor, generator: Generator) -> Tensor:
-        """One draw from the posterior of each row."""
-        return sample_von_mises_fisher(*self.moments(x), generator)
+    def sample(self, x: Tensor, generator: Generator, repeats: int = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other."""
+        mean, concentration = (repeated(each, repeats) for each in self.moments(x))
+        return sample_von_mises_fisher(mean, concentration, generator)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean direction and concentration of the posterior."""

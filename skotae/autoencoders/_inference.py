@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,29 @@ from torch import Tensor
 from skotae.columns import CHUNK, Units
 from skotae.utils._random import GlobalStream, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
+from skotae.utils.base import as_whole
 
 DTYPES = (np.float64, np.float32)
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Raise a ValueError unless `value` is an integer of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
-        raise ValueError(f"{name}={value!r}; expected an integer of {least} or more.")
+def check_count(name: str, value: Any, least: int) -> int:
+    """A number of things, that a ValueError calls `name` if it is no integer from `least` on."""
+    return as_whole(name, value, least=least, of="")
+
+
+def check_room(name: str, n: int, *shape: int, dtype: Any = np.float64) -> None:
+    """Raise a MemoryError if an array that `n` things of a name ask for cannot be had.
+
+    Nothing is written into it: it is only asked for.
+    """
+    try:
+        np.empty(shape, dtype)
+    except (MemoryError, ValueError, OverflowError) as error:
+        size = math.prod(shape) * np.dtype(dtype).itemsize / 2**30
+        raise MemoryError(
+            f"{name}={n} asks for {size:.3g} GiB, more than there is; expected fewer, if need be "
+            "in several calls with other seeds."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -60,9 +75,9 @@ class Inference:
         X: np.ndarray,
         *,
         rows: bool = True,
-        repeats: int = 1,
+        size: int = CHUNK,
     ) -> np.ndarray:
-        """``function`` on the rows of X, some thousand at a time, without gradients.
+        """``function`` on the rows of X, `size` of them at a time, without gradients.
 
         Parameters
         ----------
@@ -71,16 +86,15 @@ class Inference:
         X : ndarray
         rows : bool, default=True
             Whether X holds rows in the units of the data, which are standardised first.
-        repeats : int, default=1
-            How many times each row is seen, one after the other.
+        size : int, optional
+            Some thousand by default.
         """
         parts = []
         stream = None if self.seed is None else GlobalStream(self.seed, self.device)
         with contextlib.nullcontext() if stream is None else stream.borrowed():
-            for start in range(0, repeats * len(X), CHUNK):
-                stop = min(start + CHUNK, repeats * len(X))
-                part = X[start:stop] if repeats == 1 else X[np.arange(start, stop) // repeats]
-                parts.append(function(self.tensor(part, rows)).cpu().to(TORCH_DTYPES[self.dtype]))
+            for start in range(0, len(X), size):
+                part = self.tensor(X[start : start + size], rows)
+                parts.append(function(part).cpu().to(TORCH_DTYPES[self.dtype]))
         return torch.cat(parts).numpy()
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
@@ -88,10 +102,32 @@ class Inference:
         X = self.units.standardised(X) if rows else np.array(X, order="C")
         return torch.from_numpy(X).to(self.device, next(self.model.parameters()).dtype)
 
-    def codes(self, X: np.ndarray, seed: int | None = None, repeats: int = 1) -> np.ndarray:
-        """Posterior means of rows; `repeats` draws from each posterior, if there is a seed."""
+    def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:
+        """Posterior means of rows; a draw from each posterior, if there is a seed."""
         generator = None if seed is None else self.generator(seed)
-        return self.apply(lambda x: self.model.encode(x, generator), X, repeats=repeats)
+        return self.apply(lambda x: self.model.encode(x, generator), X)
+
+    def draws(self, X: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Some draws from the posterior of each row, of shape (n_rows, n, d)."""
+        if n == 1:
+            return self.codes(X, seed)[:, None]
+        generator = self.generator(seed)
+
+        def some(x: Tensor, count: int) -> Tensor:
+            if self.seed is None:
+                # Encoded once.
+                z = self.model.encode(x, generator, count)
+            else:
+                # What networks draw is a part of the posterior.
+                z = self.model.encode(x.repeat_interleave(count, dim=0), generator)
+            return z.reshape(len(x), count, -1)
+
+        counts = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+        return self.apply(
+            lambda x: torch.cat([some(x, count) for count in counts], dim=1),
+            X,
+            size=max(1, CHUNK // n),
+        )
 
     def decoded(self, Z: np.ndarray, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes: means of the likelihood; draws from it, if there is a seed."""

@@ -11,19 +11,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._inference import check_count
+from skotae.autoencoders._inference import check_count, check_room
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import (
     FIRST_LOG_SCALE,
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,
     draw_gaussian,
+    repeated,
 )
 from skotae.networks import LinearPath
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
+from skotae.utils.base import as_real
 
 
 class Moments(NamedTuple):
@@ -105,13 +107,15 @@ class MixtureModel(AutoencoderModel):
     def make_encoder(self, net: nn.Module, plan: Blueprint) -> MixtureEncoder:
         return MixtureEncoder(net, self.prior.component_means(self.n_components))
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(
+        self, x: Tensor, generator: torch.Generator | None = None, repeats: int = 1
+    ) -> Tensor:
         if generator is None:
             return self.encoder(x)
         moments = self.encoder.moments(x)
         mean, log_scale = moments.mean, moments.log_scale
-        k = torch.multinomial(moments.share, 1, generator=generator)[:, 0]
-        rows = torch.arange(len(x), device=x.device)
+        k = torch.multinomial(repeated(moments.share, repeats), 1, generator=generator)[:, 0]
+        rows = repeated(torch.arange(len(x), device=x.device), repeats)
         return draw_gaussian(mean[rows, k], log_scale[rows, k], generator)[0]
 
     def draw_codes(
@@ -235,13 +239,12 @@ class MixtureAutoencoder(BaseAutoencoder):
         X : ndarray or data frame of shape (n_samples, n_features)
         """
         check_is_fitted(self)
-        check_count("n_samples", n_samples, 1)
+        n = check_count("n_samples", n_samples, 1)
+        check_room("n_samples", n, n, self.n_features_in_ + self.n_components_, dtype=self._dtype)
         if component is not None:
             component = int(self._check_components("component", component, ndim=0))
-        if not isinstance(scale, Real) or not 0 < float(scale) < np.inf:
-            raise ValueError(f"scale={scale!r}; expected a number above 0.")
-        options = {"component": component, "scale": float(scale)}
-        rows = self._generate(n_samples, draw_seed(random_state), self._dtype, noise, **options)
+        options = {"component": component, "scale": as_real("scale", scale, above=0, of="")}
+        rows = self._generate(n, draw_seed(random_state), self._dtype, noise, **options)
         return self._frame(rows)
 
     def interpolate_components(self, start, stop, n_steps=10):

@@ -193,9 +193,11 @@ class EncodingModel(Model):
         begin = getattr(self.encoder, "begin", None)
         return begin is not None and begin(weight, bias)
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(
+        self, x: Tensor, generator: torch.Generator | None = None, repeats: int = 1
+    ) -> Tensor:
         """Codes of standardised rows: posterior means, or draws if a generator is given."""
-        return self.encoder(x) if generator is None else self.encoder.sample(x, generator)
+        return self.encoder(x) if generator is None else self.encoder.sample(x, generator, repeats)
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         return {"encoder": self.encode(batch), **super().outputs(batch, generator)}

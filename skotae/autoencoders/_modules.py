@@ -23,6 +23,11 @@ def draw_gaussian(
     return mean + log_scale.exp() * noise, noise
 
 
+def repeated(rows: Tensor, repeats: int) -> Tensor:
+    """Each row some times, one after the other."""
+    return rows if repeats == 1 else rows.repeat_interleave(repeats, dim=0)
+
+
 def begin_codes(net: nn.Module, weight: Tensor, bias: Tensor, stochastic: bool = False) -> bool:
     """Let a network start with codes as its first d outputs; whether it is one that can.
 
@@ -73,11 +78,12 @@ class Encoder(nn.Module):
         """Posterior mean (before the head), a deterministic code."""
         return self.head(self.moments(x)[0])
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """One draw from the posterior of each row."""
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other."""
         mean, log_scale = self.moments(x)
+        mean = repeated(mean, repeats)
         if log_scale is not None:
-            mean, _ = draw_gaussian(mean, log_scale, generator)
+            mean, _ = draw_gaussian(mean, repeated(log_scale, repeats), generator)
         return self.head(mean)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,4 +1,4 @@
-"""What of the training depends on the number of rows."""
+"""What of a fit depends on the numbers of rows and of features."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from skotae.priors.base import BasePrior
 from skotae.utils._random import child_seed, make_generator
 
 # Up to which max_iter="auto" is the same number of epochs.
 FEW_ROWS = 5000
 # weight_decay="auto": so much over the number of rows, and never more than the other.
 DECAY, MOST_DECAY = 1000.0, 10.0
+
+
+def dimension(n_components: int | None, prior: BasePrior, n_features: int) -> int:
+    """Dimension of the codes; None is 8, or fewer for fewer features, if the prior allows it."""
+    if n_components is not None:
+        return n_components
+    least = prior.min_components
+    usual = max(min(8, n_features), least)
+    try:
+        prior.check_dimension(usual)
+    except ValueError:
+        # The prior has a dimension of its own.
+        return least
+    return usual
 
 
 def epochs(max_iter: Any, few_rows: int, n: int) -> int:

@@ -12,7 +12,13 @@ from torch.nn.functional import softplus
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, Encoder, draw_gaussian
+from skotae.autoencoders._modules import (
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    Encoder,
+    draw_gaussian,
+    repeated,
+)
 from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.utils._sklearn import Interval
 
@@ -188,7 +194,8 @@ class PlanarFlow(nn.Module):
 
         `parameters` has the shape (n, K (2 d + 1)): u / START, w and b of one flow after another.
         """
-        log_det = z.new_zeros(len(z))
+        # The number of rows is no number here: a model that is exported takes any.
+        log_det = torch.zeros_like(z[:, 0])
         for part in parameters.split(2 * self.d + 1, dim=1):
             u, w, b = START * part[:, : self.d], part[:, self.d : -1], part[:, -1]
             product = (w * u).sum(1)
@@ -223,15 +230,15 @@ class FlowEncoder(Encoder):
         mean, _, parameters = self._outputs(x)
         return self.flow(mean, parameters)[0]
 
-    def sample(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """One draw from the posterior of each row."""
-        return self.draw(x, generator)[3]
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other."""
+        return self.draw(x, generator, repeats)[3]
 
     def draw(
-        self, x: Tensor, generator: torch.Generator
+        self, x: Tensor, generator: torch.Generator, repeats: int = 1
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """A draw before the flows, mean and log-scale there; after them, log-determinant."""
-        mean, log_scale, parameters = self._outputs(x)
+        mean, log_scale, parameters = (repeated(each, repeats) for each in self._outputs(x))
         start, _ = draw_gaussian(mean, log_scale, generator)
         return start, mean, log_scale, *self.flow(start, parameters)
 

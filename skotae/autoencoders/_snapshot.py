@@ -10,6 +10,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from skotae.utils.base import plain
+
 
 def copied_parameters(parameters: dict[str, Any]) -> SimpleNamespace:
     """Parameters that stay what they are, whatever becomes of the estimator's."""
@@ -17,7 +19,10 @@ def copied_parameters(parameters: dict[str, Any]) -> SimpleNamespace:
 
 
 def _copied(value: Any) -> Any:
-    """Parts and containers are copied; modules, functions and the like keep their identity."""
+    """Parts and containers are copied; modules, functions and the like keep their identity.
+
+    Numbers become Python's, so that nothing behind this has to know of others.
+    """
     if isinstance(value, BaseEstimator) and not isinstance(value, type):
         parameters = value.get_params(deep=False).items()
         return type(value)(**{name: _copied(each) for name, each in parameters})
@@ -25,7 +30,7 @@ def _copied(value: Any) -> Any:
         return value.copy()
     if isinstance(value, (list, tuple)):
         return type(value)(map(_copied, value))
-    return value
+    return plain(value)
 
 
 def changed_parameters(before: SimpleNamespace, now: dict[str, Any]) -> set[str]:
@@ -43,6 +48,7 @@ def _same(a: Any, b: Any) -> bool:
         return np.array_equal(a, b)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
+    a, b = plain(a), plain(b)
     return type(a) is type(b) and bool(a == b)
 
 

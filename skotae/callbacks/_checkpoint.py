@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import nn
 
 from skotae.exceptions import CheckpointError, PersistenceError
 from skotae.persistence import read_state, write_state
+from skotae.utils.base import as_whole
 
 # Parameters that say nothing about what a fit finds.
 FREE = frozenset({"verbose", "device", "warm_start"})
@@ -78,8 +78,7 @@ class Checkpoint:
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Make the folder."""
-        if not isinstance(self.every, Integral) or isinstance(self.every, bool) or self.every < 1:
-            raise ValueError(f"every={self.every!r} of Checkpoint; expected an integer above 0.")
+        as_whole("every", self.every, of="Checkpoint")
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         self._written, self._warned = 0, False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from scipy import special
 from torch import Tensor
 
 from skotae.costs.base import BaseCost, CostModule, check_within, pairwise_square
+from skotae.utils.base import brief, is_real
 
 # Of a bounded decoder: the slope of its outputs, and how far from the bounds it starts, as a
 # share of their distance.
@@ -68,10 +68,10 @@ class SquaredEuclideanCost(BaseCost):
         if (
             not isinstance(ends, tuple | list | np.ndarray)
             or len(ends) != 2
-            or not all(isinstance(end, Real) for end in ends)
+            or not all(map(is_real, ends))
             or not -math.inf < ends[0] < ends[1] < math.inf
         ):
-            raise ValueError(f"bounds={ends!r}; expected two finite numbers, the lower first.")
+            raise ValueError(f"bounds={brief(ends)}; expected two finite numbers, the lower first.")
         return float(ends[0]), float(ends[1])
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:

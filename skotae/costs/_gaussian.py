@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skotae.costs.base import BaseCost, CostModule, pairwise_square
+from skotae.utils.base import as_real, brief, is_real
 
 
 class GaussianCost(BaseCost):
@@ -49,7 +49,7 @@ class GaussianCost(BaseCost):
         self.min_scale = min_scale
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        variance = 1.0 if self.variance == "learned" else float(self.variance)
+        variance = 1.0 if self._learned else self._variance
         square = (x - y).square().sum(-1)
         constant = 0.5 * x.shape[-1] * math.log(2 * math.pi * variance)
         return square / (2 * variance) + constant
@@ -61,7 +61,20 @@ class GaussianCost(BaseCost):
     @property
     def by_column(self) -> bool:  # type: ignore[override]
         """A variance that is given is in the units of the data: one for all columns."""
-        return self.variance == "learned"
+        return self._learned
+
+    @property
+    def _learned(self) -> bool:
+        return isinstance(self.variance, str) and self.variance == "learned"
+
+    @property
+    def _variance(self) -> float:
+        if not is_real(self.variance):
+            raise ValueError(
+                f"variance={brief(self.variance)} of {type(self).__name__}; expected 'learned' or "
+                "a number above 0."
+            )
+        return as_real("variance", self.variance, above=0, of=type(self).__name__)
 
     def in_data_units(
         self, cost: np.ndarray, n_features: int, scale: float | np.ndarray
@@ -76,18 +89,8 @@ class GaussianCost(BaseCost):
         scale: float | np.ndarray = 1.0,
         mean: np.ndarray | float | None = None,
     ) -> CostModule:
-        if self.variance != "learned" and not (
-            isinstance(self.variance, Real) and 0 < float(self.variance) < math.inf
-        ):
-            raise ValueError(
-                f"variance={self.variance!r} of GaussianCost; expected 'learned' or a number "
-                "above 0."
-            )
-        if not (isinstance(self.min_scale, Real) and 0 < float(self.min_scale) < math.inf):
-            raise ValueError(
-                f"min_scale={self.min_scale!r} of GaussianCost; expected a number above 0."
-            )
-        start = 1.0 if self.variance == "learned" else math.sqrt(self.variance) / float(scale)
+        as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
+        start = 1.0 if self._learned else math.sqrt(self._variance) / float(scale)
         return GaussianModule(self, n_features, start)
 
 
@@ -109,10 +112,10 @@ class GaussianModule(CostModule):
 
     def __init__(self, spec: GaussianCost, n_features: int, start: float):
         super().__init__(spec)
-        learned = spec.variance == "learned"
+        learned = spec._learned
         shape = (n_features,) if spec.per_feature and learned else ()
         self.log_scale = nn.Parameter(torch.full(shape, math.log(start)), requires_grad=learned)
-        self.least = math.log(spec.min_scale) if learned else -math.inf
+        self.least = math.log(float(spec.min_scale)) if learned else -math.inf
 
     @property
     def scale(self) -> Tensor:

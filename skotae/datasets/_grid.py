@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
+
+from skotae.utils.base import as_real, as_whole
 
 
 def make_gaussian_grid(
@@ -52,10 +53,7 @@ def make_gaussian_grid(
     >>> X.shape, y.shape, means.shape
     ((100, 2), (100,), (25, 2))
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples={n_samples!r}; expected an integer of 1 or more.")
-    if not 0 <= scale < math.inf:
-        raise ValueError(f"scale={scale!r}; expected a number of 0 or more.")
+    n_samples, scale = as_whole("n_samples", n_samples), as_real("scale", scale, least=0)
     rng = check_random_state(random_state)
     ticks = np.arange(-2.0, 3.0)
     means = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)

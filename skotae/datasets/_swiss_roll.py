@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skotae.utils.base import as_real, as_whole
+
 
 def make_swiss_roll(
     n_samples: int = 1000, *, noise: float = 0.0, random_state: Any = None
@@ -44,6 +46,7 @@ def make_swiss_roll(
     >>> X.shape, unrolled.shape
     ((10, 3), (10, 2))
     """
+    n_samples, noise = as_whole("n_samples", n_samples), as_real("noise", noise, least=0)
     rng = check_random_state(random_state)
     t = 1.5 * np.pi * (1.0 + 2.0 * rng.uniform(size=n_samples))
     height = 21.0 * rng.uniform(size=n_samples)

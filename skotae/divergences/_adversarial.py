@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks import MLP
 from skotae.utils._random import make_generator
+from skotae.utils.base import as_real
 
 
 class AdversarialDivergence(BaseDivergence):
@@ -99,7 +100,9 @@ class _Discriminator(nn.Module):
     def __init__(self, n_components: int, spec: AdversarialDivergence, prior: Any):
         super().__init__()
         self.net = MLP(spec.hidden_layer_sizes, "leaky_relu").build(n_components, 1)
-        self.gradient_penalty = spec.gradient_penalty
+        self.gradient_penalty = as_real(
+            "gradient_penalty", spec.gradient_penalty, least=0, of=type(spec).__name__
+        )
         self.spec = spec
         self.prior = prior
         if prior is not None:

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from skotae import transport
 from skotae.metrics._intervals import Estimate, Options, interval_by, mmd_interval
-from skotae.metrics.base import check_integer, check_pair, check_real, check_seed, check_weight
+from skotae.metrics.base import (
+    check_integer,
+    check_pair,
+    check_real,
+    check_seed,
+    check_weight,
+    in_range,
+    in_units,
+    root,
+)
 from skotae.utils._random import make_generator
 
 
@@ -53,9 +62,9 @@ def exact_wasserstein(
     2.0
     """
     p = check_real(p, "p")
-    x, y = _clouds(X, Y)
+    x, y, unit = in_units(*_clouds(X, Y))
     a, b = _weight(X_weight, x, "X_weight"), _weight(Y_weight, y, "Y_weight")
-    return float(transport.exact_cost(x, y, p=p, a=a, b=b)) ** (1.0 / p)
+    return root(transport.exact_cost(x, y, p=p, a=a, b=b), p, unit)
 
 
 def sinkhorn_divergence(
@@ -149,7 +158,7 @@ def sinkhorn_divergence(
         sharp=sharp,
     )
     assert isinstance(value, Tensor)
-    return float(value)
+    return in_range(value, p)
 
 
 def sliced_wasserstein(
@@ -198,10 +207,11 @@ def sliced_wasserstein(
     """
     p, n_projections = check_real(p, "p"), check_integer(n_projections, "n_projections")
     generator = make_generator(check_seed(random_state))
+    x, y, unit = in_units(*_clouds(X, Y))
     value = transport.sliced_wasserstein(
-        *_clouds(X, Y), n_projections=n_projections, p=p, generator=generator
+        x, y, n_projections=n_projections, p=p, generator=generator
     )
-    return float(value) ** (1.0 / p)
+    return root(value, p, unit)
 
 
 def max_sliced_wasserstein(
@@ -256,10 +266,11 @@ def max_sliced_wasserstein(
     """
     n_starts, n_steps = check_integer(n_starts, "n_starts"), check_integer(n_steps, "n_steps")
     p, generator = check_real(p, "p"), make_generator(check_seed(random_state))
+    x, y, unit = in_units(*_clouds(X, Y))
     value = transport.max_sliced_wasserstein(
-        *_clouds(X, Y), n_starts=n_starts, n_steps=n_steps, p=p, generator=generator
+        x, y, n_starts=n_starts, n_steps=n_steps, p=p, generator=generator
     )
-    return float(value) ** (1.0 / p)
+    return root(value, p, unit)
 
 
 def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any = None) -> float:
@@ -304,12 +315,12 @@ def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any 
     >>> round(gaussian_wasserstein([[0.0], [1.0]], [[3.0], [4.0]]), 6)
     3.0
     """
-    x, y = _clouds(X, Y)
+    x, y, unit = in_units(*_clouds(X, Y))
     fits = (
         *transport.fit_gaussian(x, _weight(X_weight, x, "X_weight")),
         *transport.fit_gaussian(y, _weight(Y_weight, y, "Y_weight")),
     )
-    return float(transport.gaussian_wasserstein(*fits)) ** 0.5
+    return root(transport.gaussian_wasserstein(*fits), 2, unit)
 
 
 def _mmd_interval(options: Options, X: Any, Y: Any, *, bandwidth: float = 1.0) -> list[Estimate]:
@@ -354,7 +365,11 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     True
     """
     bandwidth = check_real(bandwidth, "bandwidth")
-    return float(transport.squared_mmd(*_clouds(X, Y), bandwidth=bandwidth))
+    x, y = _clouds(X, Y)
+    for name, cloud in (("X", x), ("Y", y)):
+        if len(cloud) < 2:
+            raise ValueError(f"{name} has 1 row; the unbiased estimate is of pairs: expected 2.")
+    return float(transport.squared_mmd(x, y, bandwidth=bandwidth))
 
 
 def _clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:

@@ -74,4 +74,10 @@ def frechet_distance(X: Any, Y: Any, features: Callable[[Any], Any] | None = Non
 def _distance(x: np.ndarray, y: np.ndarray) -> float:
     x, y, unit = standardise(x, y)
     fits = [transport.fit_gaussian(torch.from_numpy(part)) for part in (x, y)]
-    return float(transport.gaussian_wasserstein(*fits[0], *fits[1])) * unit**2
+    value = float(transport.gaussian_wasserstein(*fits[0], *fits[1])) * unit * unit
+    if not np.isfinite(value):
+        raise ValueError(
+            "The squared distance between X and Y is beyond the range of float64; expected both "
+            "divided by one number."
+        )
+    return value

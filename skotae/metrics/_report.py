@@ -226,6 +226,7 @@ def generation_report(
     if n_samples is None:
         n_samples = min(n_rows, MAX_SAMPLES)
     n = check_integer(n_samples, "n_samples")
+    n_neighbors = check_integer(n_neighbors, "n_neighbors")
     some = partial(resample, replace=False, n_samples=min(n, n_rows), random_state=rng)
     measure = partial(
         confidence_interval,
@@ -244,7 +245,7 @@ def generation_report(
     if hasattr(estimator, "transform"):
         if y is not None and y_test is not None:
             codes = estimator.transform(X), y, estimator.transform(X_test), y_test
-            k = min(check_integer(n_neighbors, "n_neighbors"), len(codes[0]))
+            k = min(n_neighbors, len(codes[0]))
             found["knn_accuracy"] = measure(knn_accuracy, *codes, n_neighbors=k)
         codes = _posterior_draws(estimator, rows if n_rows <= n else some(rows), rng)
         prior = _prior_draws(estimator, n, rng)

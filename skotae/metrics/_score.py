@@ -138,6 +138,9 @@ def transport_r2_score(
     for x, r, w in _in_units(centre, unit, X, reconstructed, shares):
         error += w @ np.square(x - r).sum(axis=1)
         total += w @ np.square(x - mean).sum(axis=1)
+    if np.isposinf(error) and np.isfinite(reconstructed).all():
+        # Out of range, and nothing that samples could add to.
+        return explained(np.finfo(np.float64).max, total)
     rng = check_random_state(random_state)
     chosen = rng.permutation(len(X))[: min(len(samples), MAX_ROWS)]
     rows, drawn = ((part - centre) / unit for part in (reconstructed[chosen], samples))
@@ -149,7 +152,9 @@ def explained(loss: float, total: float) -> float:
     """1 - loss / total, with the convention of `r2_score` where there is nothing to explain."""
     if total == 0:
         return float("nan") if np.isnan(loss) else float(loss == 0)
-    return float(1.0 - loss / total)
+    score = float(1.0 - loss / total)
+    # Within the range: a total near the least number makes any loss look endless.
+    return max(score, -float(np.finfo(np.float64).max)) if np.isfinite(loss) else score
 
 
 def debiased_gap(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_scalar, column_or_1d
+from torch import Tensor
 
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import check_sample_weight, container_of
+from skotae.utils._torch import as_rows
+from skotae.utils.base import brief
+
+# Binary exponent up to which squares and their sums are far from the ends of the range.
+FAR = 256
 
 
 def check_pair(
@@ -38,7 +45,7 @@ def check_rows(X: Any, name: str, *, dtype: Any = "float64", **options: Any) -> 
     Other options, and other dtypes, are those of scikit-learn's `check_array`.
     """
     X = check_array(
-        X,
+        as_rows(X, name),
         **options,
         dtype=dtype,
         order="C",
@@ -120,12 +127,18 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
 
 def check_integer(value: Any, name: str) -> int:
     """An integer of 1 or more."""
-    return int(check_scalar(value, name, Integral, min_val=1))
+    return int(check_scalar(_no_truth(value, name), name, Integral, min_val=1))
 
 
 def check_real(value: Any, name: str) -> float:
     """A number."""
-    return float(check_scalar(value, name, Real))
+    return float(check_scalar(_no_truth(value, name), name, Real))
+
+
+def _no_truth(value: Any, name: str) -> Any:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value}.")
+    return value
 
 
 def check_neighbors(value: Any, n: int, of: str) -> int:
@@ -139,18 +152,40 @@ def check_neighbors(value: Any, n: int, of: str) -> int:
 def check_option(value: Any, name: str, options: tuple[str, ...]) -> None:
     """Raise a ValueError unless the value is one of the options."""
     if value not in options:
-        raise ValueError(f"{name}={value!r}; expected one of {list(options)}.")
+        raise ValueError(f"{name}={brief(value)}; expected one of {list(options)}.")
 
 
 def check_seed(random_state: Any) -> int:
     """A seed from anything scikit-learn takes as `random_state`."""
-    try:
-        return draw_seed(random_state)
-    except ValueError as error:
+    return draw_seed(random_state)
+
+
+def in_units(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Both in a unit in which squares of any number are in range, and the unit.
+
+    It is a power of two, which rounds nothing, and 1 where numbers are not far from it.
+    """
+    exponent = math.frexp(max(float(x.abs().max()), float(y.abs().max())))[1]
+    if abs(exponent) <= FAR:
+        return x, y, 1.0
+    unit = 2.0 ** min(exponent, 1023)
+    return x / unit, y / unit, unit
+
+
+def root(value: Tensor, p: float, unit: float) -> float:
+    """The p-th root of a cost of clouds in a unit."""
+    return in_range(value ** (1.0 / p) * unit, p)
+
+
+def in_range(value: Tensor, p: float) -> float:
+    """A value of clouds whose numbers are all finite."""
+    number = float(value)
+    if not math.isfinite(number):
         raise ValueError(
-            "random_state must be None, an integer >= 0 or a numpy.random.RandomState, got "
-            f"{random_state!r}."
-        ) from error
+            f"The costs between X and Y are beyond the range of float64 for p={p:g}; expected a "
+            "smaller p, or both divided by one number."
+        )
+    return number
 
 
 def _column_names(X: Any) -> list[str] | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
 
 import numpy as np
 from torch import nn
 
 from skotae.networks.base import BaseNetwork, make_activation
+from skotae.utils.base import as_whole, is_whole
 
 
 class ConvNet(BaseNetwork):
@@ -87,7 +87,7 @@ class ConvNet(BaseNetwork):
 
     @property
     def _padding(self) -> int:
-        return (self.kernel_size - 1) // 2
+        return (int(self.kernel_size) - 1) // 2
 
     def _maps(self) -> list[tuple[int, int, int]]:
         """(channels, height, width) before and after each convolution of the encoder."""
@@ -102,14 +102,12 @@ class ConvNet(BaseNetwork):
                 f"channels={self.channels!r}; expected one integer of 1 or more for each "
                 "convolution."
             )
-        if not isinstance(self.kernel_size, Integral) or self.kernel_size < 2:
-            raise ValueError(f"kernel_size={self.kernel_size!r}; expected an integer of 2 or more.")
-        if not _positive_integers([self.hidden]):
-            raise ValueError(f"hidden={self.hidden!r}; expected an integer of 1 or more.")
+        as_whole("kernel_size", self.kernel_size, least=2, of="")
+        as_whole("hidden", self.hidden, of="")
         c, height, width = (1, *shape) if len(shape) == 2 else shape
         maps = [(int(c), int(height), int(width))]
         for c in self.channels:
-            reach = 2 * self._padding - self.kernel_size
+            reach = 2 * self._padding - int(self.kernel_size)
             height, width = (height + reach) // 2 + 1, (width + reach) // 2 + 1
             if min(height, width) < 1:
                 raise ValueError(
@@ -122,9 +120,10 @@ class ConvNet(BaseNetwork):
 
     def _encoder(self, maps: list[tuple[int, int, int]], n_out: int) -> list[nn.Module]:
         layers: list[nn.Module] = [nn.Unflatten(1, maps[0])]
+        kernel_size = int(self.kernel_size)
         for before, after in pairwise(maps):
             layers.append(
-                nn.Conv2d(before[0], after[0], self.kernel_size, stride=2, padding=self._padding)
+                nn.Conv2d(before[0], after[0], kernel_size, stride=2, padding=self._padding)
             )
             layers.extend(self._activated(after[0]))
         layers += [nn.Flatten(), nn.Linear(math.prod(maps[-1]), self.hidden)]
@@ -146,7 +145,7 @@ class ConvNet(BaseNetwork):
                 nn.ConvTranspose2d(
                     after[0],
                     before[0],
-                    self.kernel_size,
+                    int(self.kernel_size),
                     stride=2,
                     padding=self._padding,
                     output_padding=missing,
@@ -160,6 +159,4 @@ class ConvNet(BaseNetwork):
 
 
 def _positive_integers(values: Sequence[int]) -> bool:
-    return np.ndim(values) == 1 and all(
-        isinstance(value, Integral) and int(value) > 0 for value in values
-    )
+    return np.ndim(values) == 1 and all(is_whole(value) and value > 0 for value in values)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 from torch import Tensor, nn
 
 from skotae.networks.base import BaseNetwork, make_activation
+from skotae.utils.base import brief, is_real, is_whole
 
 
 class MLP(BaseNetwork):
@@ -63,12 +63,13 @@ class MLP(BaseNetwork):
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        if not all(is_whole(size) and size > 0 for size in sizes):
             raise ValueError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r}; expected integers of 1 or more."
+                f"hidden_layer_sizes={brief(self.hidden_layer_sizes)}; expected integers of 1 or "
+                "more."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout!r}; expected a number in [0, 1).")
+        if not (is_real(self.dropout) and 0 <= self.dropout < 1):
+            raise ValueError(f"dropout={brief(self.dropout)}; expected a number in [0, 1).")
         layers: list[nn.Module] = []
         width = n_in
         for size in map(int, sizes):
@@ -86,7 +87,7 @@ class MLP(BaseNetwork):
             layers.append(nn.BatchNorm1d(n_out))
         layers.append(make_activation(self.activation))
         if self.dropout > 0:
-            layers.append(nn.Dropout(self.dropout))
+            layers.append(nn.Dropout(float(self.dropout)))
         return layers
 
 

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from skotae.utils.base import as_whole, brief
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -145,7 +147,9 @@ def make_activation(name: str) -> nn.Module:
         If there is none of that name.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"activation={name!r} is not known; expected one of {list(ACTIVATIONS)}.")
+        raise ValueError(
+            f"activation={brief(name)} is not known; expected one of {list(ACTIVATIONS)}."
+        )
     return ACTIVATIONS[name]()
 
 
@@ -185,11 +189,22 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
         ...
     ValueError: encoder gives shape (2, 3) for rows of shape (2, 4); expected shape (2, 2).
     """
+    n_in, n_out = as_whole("n_in", n_in), as_whole("n_out", n_out)
     module = _resolve(spec, n_in, n_out, name)
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"{name}={spec!r} returned an object of type {type(module).__name__} for "
             f"({n_in}, {n_out}); expected a torch.nn.Module."
+        )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(
+            f"{name} is a TorchScript module, of which no copy can be trained; expected the "
+            "torch.nn.Module that it was made from."
+        )
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ValueError(
+            f"{name} has weights on the meta device, which hold no numbers; expected a module on "
+            "the CPU, such as module.to_empty(device='cpu') gives, with initial weights."
         )
     module = module.to("cpu", torch.float32)
     _check_widths(module, n_in, n_out, name)
@@ -200,9 +215,12 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
     if isinstance(spec, str):
         if spec not in NETWORKS:
             raise ValueError(
-                f"{name}={spec!r} is not known; expected one of {sorted(NETWORKS)}, or {_ACCEPTED}."
+                f"{name}={brief(spec)} is not known; expected one of {sorted(NETWORKS)}, or "
+                f"{_ACCEPTED}."
             )
         return _resolve(NETWORKS[spec](), n_in, n_out, name)
+    if isinstance(spec, torch.jit.ScriptModule):
+        return spec
     if isinstance(spec, nn.Module):
         return copy.deepcopy(spec)
     if isinstance(spec, type) and issubclass(spec, BaseNetwork):
@@ -213,7 +231,7 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
         return _started(spec, spec.build(n_in, n_out), n_in, n_out)
     if callable(spec):
         return spec(n_in, n_out)
-    raise TypeError(f"{name}={spec!r} is not a network; expected {_ACCEPTED}.")
+    raise TypeError(f"{name}={brief(spec)} is not a network; expected {_ACCEPTED}.")
 
 
 def _started(spec: Any, module: Any, n_in: int, n_out: int) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.priors.base import BasePrior, device_of, draw_child_seed
+from skotae.priors.base import BasePrior, device_of, draw_child_seed, positive
+from skotae.utils.base import brief
 
 
 class DirichletPrior(BasePrior):
@@ -100,18 +101,21 @@ class DirichletPrior(BasePrior):
         return mean, (mean.diag() - torch.outer(mean, mean)) / (a.sum() + 1.0)
 
     def _concentration(self, d: int) -> Tensor:
+        if np.ndim(self.concentration) == 0:
+            one = positive(self, "concentration")
+            return torch.full((d,), one, dtype=torch.float64)
         a = np.asarray(self.concentration, dtype=np.float64)
         if a.ndim > 1 or a.size == 0 or not ((a > 0) & np.isfinite(a)).all():
             raise ValueError(
-                f"concentration={self.concentration!r} of DirichletPrior; expected a number above "
-                "0, or one for each component."
+                f"concentration={brief(self.concentration)} of DirichletPrior; expected a number "
+                "above 0, or one for each component."
             )
-        if a.ndim == 1 and len(a) != d:
+        if len(a) != d:
             raise ValueError(
                 f"n_components={d}, but concentration of DirichletPrior has {len(a)} entries; "
                 f"expected n_components={len(a)}, or one number for all components."
             )
-        return torch.tensor(np.broadcast_to(a, (d,)).copy())
+        return torch.tensor(a)
 
 
 class LearnedDirichlet(nn.Module):

@@ -15,12 +15,13 @@ from torch import Tensor
 from skotae.priors.base import (
     BasePrior,
     check_points,
-    check_positive,
     check_weights,
     device_of,
     draw_index,
+    positive,
     weighted_moments,
 )
+from skotae.utils.base import as_whole
 
 
 class GaussianMixturePrior(BasePrior):
@@ -77,21 +78,18 @@ class GaussianMixturePrior(BasePrior):
 
     def check_dimension(self, d: int) -> None:
         super().check_dimension(d)
-        check_positive(self, "scale")
+        positive(self, "scale")
         if self.means is None:
-            check_positive(self, "separation")
-            if not (isinstance(self.n_mixtures, (int, np.integer)) and self.n_mixtures > 0):
-                raise ValueError(
-                    f"n_mixtures={self.n_mixtures!r} of GaussianMixturePrior; expected an integer "
-                    "of 1 or more."
-                )
+            positive(self, "separation")
+            as_whole("n_mixtures", self.n_mixtures, of=type(self).__name__)
         check_weights(self, self.weights, len(self.component_means(d)))
 
     def component_means(self, d: int) -> Tensor:
         """Means of the components, a float64 tensor of shape (n_mixtures, d)."""
         if self.means is not None:
             return check_points(self, "means", d)
-        return self.separation * self.scale * torch.tensor(_spread(int(self.n_mixtures), int(d)))
+        distance = positive(self, "separation") * positive(self, "scale")
+        return distance * torch.tensor(_spread(int(self.n_mixtures), int(d)))
 
     def sample(
         self,
@@ -158,21 +156,22 @@ class GaussianMixturePrior(BasePrior):
         d = z.shape[-1]
         means = self.component_means(d)
         weights = check_weights(self, self.weights, len(means)).to(z)
-        gap = (z[..., None, :] - means.to(z)) / self.scale
-        constant = d * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+        scale = positive(self, "scale")
+        gap = (z[..., None, :] - means.to(z)) / scale
+        constant = d * (math.log(scale) + 0.5 * math.log(2 * math.pi))
         return (weights.log() - 0.5 * gap.square().sum(-1)).logsumexp(-1) - constant
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""
         means = self.component_means(d)
         mean, between = weighted_moments(means, check_weights(self, self.weights, len(means)))
-        return mean, between + self.scale**2 * torch.eye(d, dtype=torch.float64)
+        return mean, between + positive(self, "scale") ** 2 * torch.eye(d, dtype=torch.float64)
 
     def _noise(
         self, n: int, d: int, generator: torch.Generator | None, dtype: torch.dtype
     ) -> Tensor:
         noise = torch.randn(n, d, generator=generator, dtype=dtype, device=device_of(generator))
-        return noise.mul_(self.scale)
+        return noise.mul_(positive(self, "scale"))
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.priors.base import BasePrior, check_positive, device_of
+from skotae.priors.base import BasePrior, device_of, positive
+from skotae.utils.base import brief, plain
 
 LOG_2_PI = math.log(2 * math.pi)
 
@@ -41,17 +42,17 @@ class NormalPrior(BasePrior):
     def check_dimension(self, d: int) -> None:
         super().check_dimension(d)
         if np.ndim(self.scale) == 0:
-            check_positive(self, "scale")
+            positive(self, "scale")
             return
         scale = np.asarray(self.scale, dtype=np.float64)
         if scale.shape != (d,) or not ((scale > 0) & (scale < math.inf)).all():
             raise ValueError(
-                f"scale={self.scale!r} of {type(self).__name__}; expected a number above 0, or "
-                f"n_components={d} of them."
+                f"scale={brief(self.scale)} of {type(self).__name__}; expected a number above 0, "
+                f"or n_components={d} of them."
             )
 
     def _scale(self, like: Tensor) -> Tensor:
-        return torch.as_tensor(self.scale, dtype=like.dtype, device=like.device)
+        return torch.as_tensor(plain(self.scale), dtype=like.dtype, device=like.device)
 
     def sample(
         self,

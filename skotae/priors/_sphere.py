@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from skotae.priors.base import BasePrior, check_positive, device_of
+from skotae.priors.base import BasePrior, device_of, positive
 
 
 class SpherePrior(BasePrior):
@@ -50,7 +50,7 @@ class SpherePrior(BasePrior):
 
     def check_dimension(self, d: int) -> None:
         super().check_dimension(d)
-        check_positive(self, "radius")
+        positive(self, "radius")
 
     def sample(
         self,
@@ -62,10 +62,10 @@ class SpherePrior(BasePrior):
     ) -> Tensor:
         self.check_dimension(d)
         z = torch.randn(n, d, generator=generator, dtype=dtype, device=device_of(generator))
-        return self.radius * normalised(z)
+        return positive(self, "radius") * normalised(z)
 
     def head(self, d: int) -> nn.Module:
-        return SphereHead(self.radius)
+        return SphereHead(positive(self, "radius"))
 
     def interpolate(self, z1: Tensor, z2: Tensor, t: float | Tensor) -> Tensor:
         """Point on the shorter great circle from `z1` to `z2`.
@@ -95,7 +95,7 @@ class SpherePrior(BasePrior):
         across = torch.where(lost, _orthogonal_to(u, axis), across)
         # A second projection makes good what rounding left of u in a short direction.
         across = normalised(_orthogonal_to(u, normalised(across)))
-        return self.radius * ((t * angle).cos() * u + (t * angle).sin() * across)
+        return positive(self, "radius") * ((t * angle).cos() * u + (t * angle).sin() * across)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density, by surface measure, of codes (..., d) on the sphere."""
@@ -106,7 +106,7 @@ class SpherePrior(BasePrior):
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""
         eye = torch.eye(d, dtype=torch.float64)
-        return torch.zeros(d, dtype=torch.float64), self.radius**2 / d * eye
+        return torch.zeros(d, dtype=torch.float64), positive(self, "radius") ** 2 / d * eye
 
 
 class SphereHead(nn.Module):

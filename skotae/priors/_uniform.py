@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skotae.priors.base import BasePrior, device_of
+from skotae.utils.base import as_real
 
 
 class UniformPrior(BasePrior):
@@ -43,11 +44,17 @@ class UniformPrior(BasePrior):
 
     def check_dimension(self, d: int) -> None:
         super().check_dimension(d)
-        if not -math.inf < self.low < self.high < math.inf:
+        low, high = self._ends
+        if low >= high:
             raise ValueError(
                 f"low={self.low!r} and high={self.high!r} of UniformPrior; expected finite "
                 "numbers with low < high."
             )
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        name = type(self).__name__
+        return as_real("low", self.low, of=name), as_real("high", self.high, of=name)
 
     def sample(
         self,
@@ -58,22 +65,25 @@ class UniformPrior(BasePrior):
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         self.check_dimension(d)
+        low, high = self._ends
         draws = torch.rand(n, d, generator=generator, dtype=dtype, device=device_of(generator))
-        return draws.mul_(self.high - self.low).add_(self.low)
+        return draws.mul_(high - low).add_(low)
 
     def head(self, d: int) -> nn.Module:
-        return ScaledTanh(self.low, self.high)
+        return ScaledTanh(*self._ends)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Logarithm of the density of codes of shape (..., d); -inf outside of the cube."""
-        inside = ((z >= self.low) & (z <= self.high)).all(-1)
-        value = z.new_full((), -z.shape[-1] * math.log(self.high - self.low))
+        low, high = self._ends
+        inside = ((z >= low) & (z <= high)).all(-1)
+        value = z.new_full((), -z.shape[-1] * math.log(high - low))
         return value.where(inside, -math.inf)
 
     def moments(self, d: int) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d), in float64."""
-        mean = torch.full((d,), (self.low + self.high) / 2, dtype=torch.float64)
-        return mean, (self.high - self.low) ** 2 / 12 * torch.eye(d, dtype=torch.float64)
+        low, high = self._ends
+        mean = torch.full((d,), (low + high) / 2, dtype=torch.float64)
+        return mean, (high - low) ** 2 / 12 * torch.eye(d, dtype=torch.float64)
 
 
 class ScaledTanh(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from skotae.utils.base import as_real, brief
 
 
 class BasePrior(BaseEstimator):
@@ -118,11 +119,9 @@ def draw_child_seed(generator: torch.Generator | None) -> int:
     return int(seed)
 
 
-def check_positive(prior: BasePrior, name: str) -> None:
-    """Raise a ValueError unless a parameter of a prior is one finite number above 0."""
-    value = getattr(prior, name)
-    if np.ndim(value) != 0 or not (0 < value < math.inf):
-        raise ValueError(f"{name}={value!r} of {type(prior).__name__}; expected a number above 0.")
+def positive(prior: BasePrior, name: str) -> float:
+    """A parameter of a prior that has to be one finite number above 0."""
+    return as_real(name, getattr(prior, name), above=0, of=type(prior).__name__)
 
 
 def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
@@ -132,8 +131,8 @@ def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
     w = torch.as_tensor(np.asarray(weights, dtype=np.float64))
     if w.shape != (k,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or not w.sum() > 0:
         raise ValueError(
-            f"weights={weights!r} of {type(prior).__name__}; expected {k} numbers of 0 or more "
-            "that do not sum to 0."
+            f"weights={brief(weights)} of {type(prior).__name__}; expected {k} numbers of 0 or "
+            "more that do not sum to 0."
         )
     return w / w.sum()
 

@@ -2,6 +2,7 @@
 
 # Importing a file of estimator checks registers them.
 from skotae.testing import _awkward, _fitting, _frames, _inferring  # noqa: F401
+from skotae.testing._fuzzing import Case, check_case, fuzz_cases
 from skotae.testing.base import make_data
 from skotae.testing.estimator_checks import autoencoder_checks, check_autoencoder
 from skotae.testing.generators import (
@@ -18,12 +19,15 @@ from skotae.testing.part_checks import (
 )
 
 __all__ = [
+    "Case",
     "autoencoder_checks",
     "check_autoencoder",
+    "check_case",
     "check_cost",
     "check_divergence",
     "check_network",
     "check_prior",
+    "fuzz_cases",
     "gaussian_in_subspace",
     "linear_gaussian",
     "make_data",

@@ -190,10 +190,10 @@ def check_warm_start(estimator: Any) -> None:
 
 @estimator_check()
 def check_partial_fit(estimator: Any) -> None:
-    """``partial_fit`` takes chunks, of different sizes and as small as two rows."""
+    """``partial_fit`` takes chunks of different sizes; one of one row waits for the next."""
     X = make_data(60)
     model = fresh(estimator)
-    for chunk in (X[:30], X[30:50], X[50:52], X[52:]):
+    for chunk in (X[:30], X[30:50], X[50:51], X[51:52], X[52:], X[:1]):
         assert model.partial_fit(chunk) is model
     assert model.n_iter_ == 4, f"n_iter_ is {model.n_iter_} after four chunks"
     assert all(len(values) == 4 for values in model.history_.values())

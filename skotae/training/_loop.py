@@ -79,6 +79,11 @@ class Trainer:
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.advice = advice or {}
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError(
+                "No network has a weight that requires a gradient, so that there is nothing to "
+                "train; expected an encoder or a decoder that is not frozen."
+            )
         inner = [p for name in model.inner for p in model.get_submodule(name).parameters()]
         others = {id(p) for p in model.parameters()} - {id(p) for p in inner}
         outer = [p for p in model.parameters() if id(p) in others]

@@ -85,6 +85,11 @@ class TrainingState:
         """Of this run's epochs and of those before it."""
         return min(self.best_before, self.best_loss)
 
+    def losses(self, n_epochs: int) -> list[float]:
+        """Loss of each epoch of this run, if it went on to the last one; else none."""
+        ended = self.epoch == n_epochs and self.patience > 0
+        return self.history["loss"][self.n_before :] if ended else []
+
     def keep(self) -> None:
         """The moment to go back to is now, and none is before it."""
         self.good = self.before = self._now()

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from skotae.transport.base import (
     check_clouds,
-    check_positive,
     check_weights,
     cost_gradients,
     first_order_only,
     normalised_weights,
     pairwise_cost,
 )
+from skotae.utils.base import as_real
 
 _REDUCE_FROM = 128  # points from which rough potentials pay for themselves
 _EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
@@ -230,7 +230,7 @@ def exact_cost(
     (4.0, [[-2.0], [-2.0]])
     """
     check_clouds(x, y)
-    check_positive("p", p, minimum=1.0)
+    p = as_real("p", p, least=1)
     check_weights("a", a, len(x))
     check_weights("b", b, len(y))
     return _ExactFunction.apply(x, y, a, b, p)

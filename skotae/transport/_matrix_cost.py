@@ -122,12 +122,12 @@ def sinkhorn_cost(
             [-0.1500]])
     """
     check_cost(cost)
-    check_solver(epsilon, tol, max_iter)
+    epsilon, tol, max_iter, _ = check_solver(epsilon, tol, max_iter)
     check_weights("a", a, cost.shape[0])
     check_weights("b", b, cost.shape[1])
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
-    options = Options(float(epsilon), relative, tol, max_iter, sharp=sharp)
+    options = Options(epsilon, relative, tol, max_iter, sharp=sharp)
     problem = partial(_evaluate, options=options)
     value, info = differentiable("sinkhorn_cost", problem, cost=cost, a=a, b=b)
     warn_unless_converged(info, options.goal, max_iter)

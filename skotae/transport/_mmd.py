@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, check_positive, first_order_only
+from skotae.transport.base import check_clouds, first_order_only, full_precision
+from skotae.utils.base import as_real
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BLOCK = 2**15
@@ -67,7 +68,8 @@ def squared_mmd(
     True
     """
     check_clouds(x, y)
-    check_positive("bandwidth", bandwidth)
+    bandwidth = as_real("bandwidth", bandwidth, above=0)
+    scales = tuple(as_real("scales", scale, above=0) for scale in scales)
     constants = _constants(x.shape[1], bandwidth, scales)
     n, m = x.shape[0], y.shape[0]
     w = x.new_full((n,), 1.0 / n) if weights is None else weights
@@ -102,7 +104,11 @@ def kernel_mean(
 def _constants(
     d: int, bandwidth: float = 1.0, scales: tuple[float, ...] = SCALES
 ) -> tuple[float, ...]:
-    return tuple(2.0 * d * bandwidth**2 * s for s in scales)
+    # Within what float32 holds: beyond it the kernel is 1 for all distances, or for none.
+    usable = torch.finfo(torch.float32)
+    return tuple(
+        min(max(2.0 * d * bandwidth * bandwidth * s, usable.tiny), usable.max / 4) for s in scales
+    )
 
 
 class _KernelMean(torch.autograd.Function):
@@ -114,6 +120,11 @@ class _KernelMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def, override]
+        with full_precision(x.device):
+            return _KernelMean._value(ctx, x, a, y, b, constants)
+
+    @staticmethod
+    def _value(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def]
         symmetric = y is None
         if symmetric:
             y, b = x, a

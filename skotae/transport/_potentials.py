@@ -9,7 +9,6 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_cost,
-    check_positive,
     check_solver,
     check_weights,
     full_precision,
@@ -17,6 +16,7 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solutions import Solution, of_clouds, of_cost
+from skotae.utils.base import as_real
 
 
 def sinkhorn_potentials(
@@ -83,11 +83,9 @@ def sinkhorn_potentials(
     >>> f.tolist(), g.tolist(), info.converged
     ([0.0, 0.0], [0.0, 0.0, 0.0], True)
     """
-    check_positive("max_memory", max_memory)
-    check_solver(epsilon, tol, max_iter, p)
-    options = Options(
-        float(epsilon), relative, tol, max_iter, float(p), max_bytes=max_memory * 2.0**20
-    )
+    max_memory = as_real("max_memory", max_memory, above=0)
+    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    options = Options(epsilon, relative, tol, max_iter, p, max_bytes=max_memory * 2.0**20)
     solution, dtype = _solve(x, y, cost, a, b, options)
     warn_unless_converged(solution.info, tol, max_iter)
     return solution.f.to(dtype), solution.g.to(dtype), solution.info
@@ -136,8 +134,8 @@ def sinkhorn_plan(
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    check_solver(epsilon, tol, max_iter, p)
-    options = Options(float(epsilon), relative, tol, max_iter, float(p))
+    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    options = Options(epsilon, relative, tol, max_iter, p)
     solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
     warn_unless_converged(solution.info, tol, max_iter)
     assert solution.plan is not None

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from skotae.transport.base import check_positive, check_weights, normalised_weights
+from skotae.transport.base import check_weights, normalised_weights
+from skotae.utils.base import as_real
 
 _BLOCK = 2**24  # elements of the cost that are exponentiated, or asked for, at once
 
@@ -71,19 +72,26 @@ def c_transform(
     >>> c_transform(torch.zeros(2), lambda part: torch.cdist(x, part) ** 2, 0.01, z=z)
     tensor([1.0069, 0.0069])
     """
-    check_positive("epsilon", epsilon)
+    epsilon = as_real("epsilon", epsilon, above=0)
     if not isinstance(u, Tensor) or u.ndim != 1 or len(u) == 0:
         shape = tuple(u.shape) if isinstance(u, Tensor) else type(u).__name__
         raise ValueError(f"u must be a non-empty tensor of shape (n,), got {shape}.")
     columns = max(1, _BLOCK // len(u))
     check_weights("a", a, len(u))
+    held = torch.finfo(torch.promote_types(u.dtype, torch.float32))
+    if not held.tiny <= epsilon <= held.max:
+        raise ValueError(
+            f"epsilon must be in the range of {held.dtype}, from {held.tiny:.1e} to "
+            f"{held.max:.1e}, got {epsilon}."
+        )
     log_a = None if a is None else normalised_weights(a, len(u), u).log()[:, None]
 
     def transform(block: Tensor) -> Tensor:
-        exponents = (u[:, None] - block) / epsilon
-        if log_a is None:
-            return -epsilon * (torch.logsumexp(exponents, 0) - math.log(len(u)))
-        return -epsilon * torch.logsumexp(exponents + log_a, 0)
+        # About their largest, for an epsilon that is small beside all of them.
+        gap = u[:, None] - block
+        most = gap.detach().amax(0).clamp(held.min, held.max)
+        log_weights = -math.log(len(u)) if log_a is None else log_a
+        return -most - epsilon * torch.logsumexp((gap - most) / epsilon + log_weights, 0)
 
     if isinstance(cost, Tensor):
         if z is not None:

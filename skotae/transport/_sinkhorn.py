@@ -12,7 +12,6 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_debias,
-    check_positive,
     check_solver,
     check_weights,
     parts,
@@ -22,6 +21,7 @@ from skotae.transport.entropic.debiased import evaluate, evaluate_shared
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.shards import Alone, Group
+from skotae.utils.base import as_real
 
 
 def sinkhorn_divergence(
@@ -129,22 +129,22 @@ def sinkhorn_divergence(
     """
     shards = Alone() if group is None else Group(group)
     check_clouds(x, y, may_be_empty=not shards.alone)
-    check_solver(epsilon, tol, max_iter, p)
+    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
     if shards.alone:
         check_weights("a", a, len(x))
         check_weights("b", b, len(y))
     check_debias(debias)
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
-    check_positive("max_memory", max_memory)
+    max_memory = as_real("max_memory", max_memory, above=0)
     if sharp:
         _check_sharp(debias, len(x), len(y), max_memory, shards)
     options = Options(
-        float(epsilon),
+        epsilon,
         relative,
         tol,
         max_iter,
-        float(p),
+        p,
         debias=debias,
         sharp=sharp,
         max_bytes=max_memory * 2.0**20,

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, check_positive, first_order_only, widest
+from skotae.transport.base import check_clouds, first_order_only, widest
+from skotae.utils.base import as_real, as_whole
 
 _EIGEN = 256  # dimensions up to which eigenvectors are cheap beside the sorting
 _PLACES = 2**28  # a single-precision number made double has 29 bits to spare
@@ -92,18 +93,22 @@ class _SlicedFunction(torch.autograd.Function):
 
 def _directions(count: int, x: Tensor, generator: torch.Generator | None) -> Tensor:
     device = x.device if generator is None else generator.device
-    directions = torch.randn(count, x.shape[1], generator=generator, device=device)
+    try:
+        directions = torch.randn(count, x.shape[1], generator=generator, device=device)
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"{count} directions of {x.shape[1]} features are more than there is memory for: take "
+            "fewer, as n_projections or n_starts."
+        ) from error
     return torch.nn.functional.normalize(directions.to(x), dim=1)
 
 
-def _check(x: Tensor, y: Tensor, p: float, **counts: int) -> None:
+def _check(x: Tensor, y: Tensor) -> None:
     check_clouds(x, y)
-    check_positive("p", p, minimum=1.0)
     if x.dtype != y.dtype:
         raise ValueError(f"x and y must have one dtype, got {x.dtype} and {y.dtype}.")
-    for name, count in counts.items():
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{name} must be an integer >= 1, got {count!r}.")
 
 
 def sliced_wasserstein(
@@ -153,7 +158,8 @@ def sliced_wasserstein(
     >>> sliced_wasserstein(x, x.flip(0) + 3.0)
     tensor(9.)
     """
-    _check(x, y, p, n_projections=n_projections)
+    _check(x, y)
+    n_projections, p = as_whole("n_projections", n_projections), as_real("p", p, least=1)
     return _SlicedFunction.apply(x, y, _directions(n_projections, x, generator), p)
 
 
@@ -231,7 +237,9 @@ def max_sliced_wasserstein(
     >>> round(max_sliced_wasserstein(x, x + shift).item(), 3)
     25.0
     """
-    _check(x, y, p, n_starts=n_starts, n_steps=n_steps)
+    _check(x, y)
+    n_starts, n_steps = as_whole("n_starts", n_starts), as_whole("n_steps", n_steps)
+    p = as_real("p", p, least=1)
     wide = widest(x)
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
         cloud_x, cloud_y = x.to(wide), y.to(wide)

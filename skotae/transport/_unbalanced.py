@@ -10,7 +10,6 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_debias,
-    check_positive,
     check_solver,
     check_weights,
     warn_unless_converged,
@@ -18,6 +17,7 @@ from skotae.transport.base import (
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import evaluate_relaxed
+from skotae.utils.base import as_real
 
 
 def unbalanced_sinkhorn_divergence(
@@ -122,8 +122,8 @@ def unbalanced_sinkhorn_divergence(
     5.05
     """
     check_clouds(x, y)
-    check_solver(epsilon, tol, max_iter, p)
-    check_positive("rho", rho)
+    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    rho = as_real("rho", rho, above=0)
     check_weights("a", a, len(x))
     check_weights("b", b, len(y))
     if debias == "independent":
@@ -132,15 +132,15 @@ def unbalanced_sinkhorn_divergence(
             "clouds, whose masses differ from those of the whole. Use 'paired' or 'none'."
         )
     check_debias(debias, known=("paired", "none"))
-    check_positive("max_memory", max_memory)
+    max_memory = as_real("max_memory", max_memory, above=0)
     options = Options(
-        float(epsilon),
+        epsilon,
         relative,
         tol,
         max_iter,
-        float(p),
+        p,
         debias=debias,
-        rho=float(rho),
+        rho=rho,
         max_bytes=max_memory * 2.0**20,
     )
     problem = partial(evaluate_relaxed, options=options)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from skotae.exceptions import ConvergenceWarning
+from skotae.utils.base import as_real, as_whole, brief
 
 WeightedPair = tuple[str, str, float]
 
@@ -84,14 +85,6 @@ def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
         raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}.")
 
 
-def check_positive(name: str, value: float, *, minimum: float = 0.0) -> None:
-    """Raise ValueError unless `value` is a finite number above `minimum` (or equal, if not 0)."""
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not valid or (value <= 0 if minimum == 0 else value < minimum):
-        bound = "a finite number > 0" if minimum == 0 else f"a finite number >= {minimum}"
-        raise ValueError(f"{name} must be {bound}, got {value!r}.")
-
-
 def check_weights(name: str, weights: Tensor | None, points: int) -> None:
     """Raise ValueError unless `weights` is None or `points` non-negative numbers, not all zero."""
     if weights is None:
@@ -101,7 +94,10 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
         raise ValueError(f"{name} must be a tensor of shape ({points},), got {shape}.")
     values = weights.detach()
     if bool((values < 0).any()) or not bool((values.sum() > 0) & values.isfinite().all()):
-        raise ValueError(f"{name} must be finite, non-negative, of positive sum, got {values}.")
+        raise ValueError(
+            f"{name} must be finite, non-negative, of positive sum, got values from "
+            f"{float(values.min()):g} to {float(values.max()):g}."
+        )
 
 
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
@@ -115,17 +111,28 @@ def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None
         )
 
 
-def check_solver(epsilon: float, tol: float, max_iter: int, p: float = 2) -> None:
-    check_positive("epsilon", epsilon)
-    check_positive("tol", tol)
-    if not isinstance(max_iter, int) or isinstance(max_iter, bool) or max_iter < 1:
-        raise ValueError(f"max_iter must be an integer >= 1, got {max_iter!r}.")
-    check_positive("p", p, minimum=1.0)
+def check_solver(
+    epsilon: float, tol: float, max_iter: int, p: float = 2
+) -> tuple[float, float, int, float]:
+    """The options of a solver as Python's numbers, or a ValueError."""
+    return (
+        as_real("epsilon", epsilon, above=0),
+        as_real("tol", tol, above=0),
+        as_whole("max_iter", max_iter),
+        as_real("p", p, least=1),
+    )
 
 
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:
     if debias not in (known := tuple(known)):
-        raise ValueError(f"debias must be one of {', '.join(map(repr, known))}, got {debias!r}.")
+        raise ValueError(
+            f"debias must be one of {', '.join(map(repr, known))}, got {brief(debias)}."
+        )
+
+
+def largest(*values: float) -> float:
+    """Return the largest value; NaN, which `max` may lose, if one is."""
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

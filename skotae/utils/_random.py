@@ -13,6 +13,8 @@ import torch
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from skotae.utils.base import brief
+
 # torch.nn initialises weights, drops units and samples distributions from its global
 # generator only. Whoever borrows that generator holds this lock, so that fits in several
 # threads give what they give one after the other.
@@ -31,7 +33,14 @@ if hasattr(os, "register_at_fork"):
 
 def draw_seed(random_state: Any) -> int:
     """One integer seed from anything scikit-learn accepts as ``random_state``."""
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    try:
+        source = check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "random_state must be None, an integer >= 0 or a numpy.random.RandomState, got "
+            f"{brief(random_state)}."
+        ) from error
+    return int(source.randint(np.iinfo(np.int32).max))
 
 
 # What draws at random in a fit. Each has a stream of its own, so that a change in one (another

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from sklearn.base import clone
 
+from skotae.utils.base import brief
+
 Part = TypeVar("Part")
 
 
@@ -48,8 +50,8 @@ def resolve_part(
         near = difflib.get_close_matches(value, registry, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"{name}={value!r} is not known; expected one of {sorted(registry)} or an instance "
-            f"of {base.__name__}.{hint}"
+            f"{name}={brief(value)} is not known; expected one of {sorted(registry)} or an "
+            f"instance of {base.__name__}.{hint}"
         )
     if isinstance(value, base):
         return clone(value)
@@ -58,8 +60,8 @@ def resolve_part(
             f"{name}={value.__name__} is a class; expected an instance, {value.__name__}(...)."
         )
     raise TypeError(
-        f"{name}={value!r} is not a {name}; expected one of {sorted(registry)} or an instance of "
-        f"{base.__name__}."
+        f"{name}={brief(value)} is not a {name}; expected one of {sorted(registry)} or an instance "
+        f"of {base.__name__}."
     )
 
 

@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval as _Interval
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+from skotae.utils.base import brief, plain
 
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
+    "InvalidParameterError",
     "StrOptions",
     "callback_attributes",
+    "check_columns",
     "check_sample_weight",
+    "column_labels",
     "container_of",
     "fit_context",
     "in_container",
@@ -28,6 +34,23 @@ __all__ = [
 ]
 
 fit_context = _fit_context
+
+
+class Interval(_Interval):
+    """An interval of numbers, of which True and False are none.
+
+    Parameters
+    ----------
+    type : {numbers.Integral, numbers.Real}
+        Of the numbers.
+    left, right : int, float or None
+        Ends; None is no end.
+    closed : {"left", "right", "both", "neither"}
+        Which ends belong to it.
+    """
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
 def callback_attributes(estimator: Any) -> dict[str, Any]:
@@ -43,6 +66,37 @@ def container_of(X: Any) -> str | None:
         if module == name and adapter.is_supported_container(X):
             return name
     return None
+
+
+def check_columns(X: Any) -> None:
+    """Raise a ValueError if two columns of a pandas data frame have one name."""
+    if container_of(X) == "pandas" and not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()][0]
+        raise ValueError(
+            f"X has more than one column with the name {brief(twice)}; expected names that are all "
+            "different, or X.to_numpy()."
+        )
+
+
+def column_labels(X: Any) -> list[Any] | None:
+    """Names of the columns of a pandas data frame, if they are numbers or tuples.
+
+    None where there are none, where they are strings, which scikit-learn keeps, and where they are
+    something that a file without code does not hold.
+    """
+    if container_of(X) != "pandas":
+        return None
+    labels = [_plain_label(label) for label in X.columns]
+    kept = all(isinstance(part, (str, int, float)) for label in labels for part in _parts(label))
+    return labels if kept and not all(isinstance(label, str) for label in labels) else None
+
+
+def _plain_label(label: Any) -> Any:
+    return tuple(map(plain, label)) if isinstance(label, tuple) else plain(label)
+
+
+def _parts(label: Any) -> Any:
+    return label if isinstance(label, tuple) else (label,)
 
 
 def index_of(X: Any) -> Any:

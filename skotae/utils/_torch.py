@@ -7,11 +7,13 @@ import copy
 import os
 import threading
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+
+from skotae.utils.base import brief, shortened
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -46,12 +48,34 @@ def resolve_device(device: str | torch.device) -> torch.device:
         torch.empty(1, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise ValueError(
-            f"{source}={device!r} is not a device of this machine; expected 'auto', 'cpu', "
-            f"'cuda', 'cuda:<index>' or 'mps', as far as present ({error})."
+            f"{source}={brief(device)} is not a device of this machine; expected 'auto', 'cpu', "
+            f"'cuda', 'cuda:<index>' or 'mps', as far as present "
+            f"({shortened(str(error), 200)})."
         ) from error
     if resolved.type == "meta":
         raise ValueError(f"{source}={device!r} holds no data; expected 'auto', 'cpu' or a GPU.")
     return resolved
+
+
+def as_rows(X: Any, name: str = "X") -> Any:
+    """What scikit-learn can take for X: the numbers of a tensor in an array of its dtype.
+
+    Raises
+    ------
+    ValueError
+        If values of a masked array are masked: what is under the mask is nothing to learn from.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        if np.ma.is_masked(X):
+            raise ValueError(
+                f"{name} is an array with {int(np.ma.getmaskarray(X).sum())} masked values; "
+                "expected one without, such as X.filled(...) with values that stand for them."
+            )
+        return X.data
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    return X
 
 
 def module_in(module: Module, dtype: torch.dtype) -> Module:

@@ -599,7 +599,6 @@ CALLS = {
         ["Sample weights", "non-zero"],
     ),
     "partial_fit width": (lambda m: m.partial_fit(data(n_features=3)), ["3 features"]),
-    "partial_fit one row": (lambda m: m.partial_fit(data(1)), ["1 sample", "minimum of 2"]),
 }
 
 

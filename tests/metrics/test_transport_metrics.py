@@ -316,7 +316,7 @@ def test_widths_that_differ_are_refused(name):
         ("sinkhorn_divergence", {"debias": "both"}, ValueError, "debias must be .* got 'both'"),
         ("mmd", {"bandwidth": 0.0}, ValueError, "bandwidth must be .* got 0"),
         *(
-            (name, {"p": p}, ValueError, f"p must be .* >= 1.0, got {p}")
+            (name, {"p": p}, ValueError, f"p must be .* >= 1, got {p}")
             for name in ALL[:4]
             for p in (0.5, math.nan)
         ),
@@ -338,7 +338,7 @@ def test_what_has_not_converged_says_so():
         metrics.sinkhorn_divergence(*_samples(), max_iter=1, tol=1e-12)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [name for name in ALL if name != "mmd"])
 def test_a_single_row(name):
     value = _measure(name, [[1.0, 2.0]], [[4.0, 6.0]])
     if name == "sinkhorn_divergence":

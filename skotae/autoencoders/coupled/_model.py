@@ -147,14 +147,17 @@ class CoupledModel(AutoencoderModel):
         bank, epsilon = self.bank, self.params.epsilon
         return bank.log_weight - self.decoder.cost.pairwise_from_raw(x, bank.raw) / epsilon
 
-    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(
+        self, x: Tensor, generator: torch.Generator | None = None, repeats: int = 1
+    ) -> Tensor:
         if generator is None and self.encoder is not None:
             return self.encoder(x)
         weights = self.log_posterior(x).softmax(1)
         assert self.bank.z is not None
         if generator is None:
             return weights @ self.bank.z
-        return self.bank.z[torch.multinomial(weights, 1, generator=generator)[:, 0]]
+        chosen = torch.multinomial(weights, repeats, repeats > 1, generator=generator)
+        return self.bank.z[chosen.ravel()]
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         codes = self.draw_codes(len(batch), generator, batch.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -59,13 +61,20 @@ def cost_between(x: Cloud, y: Cloud, p: float, rows: slice = slice(None)) -> Ten
 
 
 def mean_cost(x: Cloud, y: Cloud, p: float) -> float:
-    """Return the weighted mean of ``|x_i - y_j|^p``, exactly zero where all points are equal."""
+    """Return the weighted mean of ``|x_i - y_j|^p``, exactly zero where all points are equal.
+
+    It is not finite where a cost is not, and zero where costs are below the range of the dtype.
+    """
     if p != 2:
         a, b = as_tensor(x.weights), as_tensor(y.weights)
         size = max(1, _BLOCK // len(b))
         blocks = [slice(i, i + size) for i in range(0, len(a), size)]
-        return sum(float(a[rows] @ cost_between(x, y, p, rows) @ b) for rows in blocks)
+        mean = sum(float(a[rows] @ cost_between(x, y, p, rows) @ b) for rows in blocks)
+        return 0.0 if mean < torch.finfo(a.dtype).tiny else mean
     shift = x.centre - y.centre
     mean = x.spread + y.spread + float(shift @ shift)
     far = float(x.centre @ x.centre + y.centre @ y.centre)
-    return 0.0 if mean <= _ROUNDING[shift.dtype.itemsize] * far else mean
+    if not math.isfinite(mean):
+        return math.inf
+    tiny = torch.finfo(as_tensor(x.weights).dtype).tiny
+    return 0.0 if mean <= max(_ROUNDING[shift.dtype.itemsize] * far, tiny) else mean

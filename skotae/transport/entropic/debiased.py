@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from skotae.transport.base import (
     WeightedPair,
     check_clouds,
     check_weights,
+    largest,
     parts,
     widest,
 )
@@ -31,6 +33,7 @@ _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different
 _TURNS = 2**18  # elements of a kernel from which problems of one kind take turns
 
 
+@np.errstate(over="ignore")
 def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the debiased value of two clouds and its gradients for the `wanted` inputs.
 
@@ -66,7 +69,7 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
             left, right = [clouds[i] for i, _, _ in terms], [clouds[j] for _, j, _ in terms]
             problems = Problems(left, right, dtype, options)
             n_iter = max(n_iter, problems.result.n_iter)
-            violation = max(violation, problems.result.violation)
+            violation = largest(violation, problems.result.violation)
             for (_, _, coefficient), cost in zip(terms, problems.values(), strict=True):
                 value += coefficient * cost
             _accumulate(gradients, problems, terms, rows, arrays)
@@ -123,6 +126,12 @@ def _part(cloud: Cloud, part: str, rows: dict[str, slice], arrays: dict[str, Arr
     some, weights = rows[part], arrays.get(WEIGHTS[part[0]])
     if some == slice(0, len(cloud.points)):
         return cloud
+    if weights is not None and not weights[some].sum() > 0:
+        raise ValueError(
+            f"{WEIGHTS[part[0]]} is zero on half of {part[0]}, rows {some.start} to "
+            f"{some.stop - 1}, and debias='independent' compares halves: give both positive "
+            "weights, or use 'paired'."
+        )
     return Cloud(arrays[part[0]][some], None if weights is None else weights[some])
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import DEBIASING, WEIGHTS, SinkhornInfo, cost_gradients, widest
+from skotae.transport.base import (
+    DEBIASING,
+    WEIGHTS,
+    SinkhornInfo,
+    cost_gradients,
+    largest,
+    widest,
+)
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, filled
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.damped import Problem, solve
@@ -144,7 +151,7 @@ def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Op
             term = Term(sides[pair[0]], sides[pair[1]], options)
             value += coefficient * term.value()
             n_iter = max(n_iter, term.n_iter)
-            violation = max(violation, term.solution.violation)
+            violation = largest(violation, term.solution.violation)
             if wanted & {WEIGHTS[name] for name in pair}:
                 for name, gradient in zip(pair, term.mass_gradients(), strict=True):
                     if WEIGHTS[name] in wanted:

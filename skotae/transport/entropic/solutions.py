@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Solution:
     info: SinkhornInfo
 
 
+@np.errstate(over="ignore")
 def of_clouds(
     x: Tensor,
     y: Tensor,
@@ -67,7 +69,10 @@ def of_clouds(
     ]
     mean = mean_cost(clouds[0], clouds[1], options.p)
     if not math.isfinite(mean):
-        raise ValueError("x or y must be finite, got NaN or infinite values.")
+        raise ValueError(
+            "x or y must be finite, with costs in the range of float64, got a mean cost of "
+            f"{mean} for p={options.p:g}."
+        )
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal

@@ -17,6 +17,7 @@ from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling, anneal, iterate, levels, scale
 
 _DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
+_FLAT = 1e-2  # bits below which the entropy is large beside the cost
 _HOLLOW = 64.0  # bits from which some rows are far from every column
 _SINGLE_TOL = 2e-5  # marginal violation that float32 reaches
 _SINGLE_STEPS = 200  # float32 iterations before float64 takes over
@@ -28,7 +29,7 @@ _LEVEL_TOL = 1e-2  # marginal violation before epsilon is halved
 
 def kernel_dtype(inputs: Tensor, tol: float, depth: float) -> torch.dtype:
     """Return the dtype in which to begin: float32 where it suffices, or else the widest."""
-    precise = inputs.dtype == torch.float64 or tol < _SINGLE_TOL or depth > _DEEP
+    precise = inputs.dtype == torch.float64 or tol < _SINGLE_TOL or not _FLAT < depth <= _DEEP
     return widest(inputs) if precise else torch.float32
 
 

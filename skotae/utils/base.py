@@ -1,0 +1,119 @@
+"""Numbers that a user passes: NumPy's, Python's or any other, made Python's in one place."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+# Of numbers of things: what torch and NumPy count with.
+LIMIT = 2**63
+
+_shortener = reprlib.Repr()
+_shortener.maxstring = _shortener.maxother = 80
+
+
+def brief(value: Any) -> str:
+    """What `value` looks like, for a message: in one line, and never long."""
+    if hasattr(value, "shape") and hasattr(value, "dtype") and math.prod(value.shape) > 1:
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return " ".join(_shortener.repr(value).split())
+
+
+def shortened(message: str, length: int = 1000) -> str:
+    """A message that may have a value in it whole, with its middle left out if it is long."""
+    half = length // 2
+    return message if len(message) <= length else f"{message[:half]} ... {message[-half:]}"
+
+
+def is_real(value: Any) -> bool:
+    """Whether `value` is a real number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether `value` is an integer; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def plain(value: Any) -> Any:
+    """A number as Python's own int, float or bool, and anything else as it is.
+
+    Torch and the standard library take float32 and integer scalars of NumPy in some places and
+    refuse them, or a fraction, in others.
+    """
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if is_whole(value):
+        return int(value)
+    return float(value) if is_real(value) else value
+
+
+def as_real(
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    of: str | None = None,
+) -> float:
+    """A finite number as a float.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter.
+    value : object
+        What was given for it.
+    above, least, below : float, optional
+        Bounds: that it is above, at least, and below.
+    of : str, optional
+        What the parameter is one of, for the message; "" for an estimator's.
+
+    Raises
+    ------
+    ValueError
+        If it is no such number.
+    """
+    try:
+        number = float(value) if is_real(value) else math.nan
+    except OverflowError:
+        number = math.inf
+    if (
+        not math.isfinite(number)
+        or (above is not None and number <= above)
+        or (least is not None and number < least)
+        or (below is not None and number >= below)
+    ):
+        limits = ((">", "above", above), (">=", "of at least", least), ("<", "below", below))
+        bounds = [(sign, word, f"{x:g}") for sign, word, x in limits if x is not None]
+        wanted = " and ".join(f"{sign} {x}" for sign, _, x in bounds)
+        in_words = " and ".join(f"{word} {x}" for _, word, x in bounds)
+        raise _refused(name, value, of, f"a finite number {wanted}", f"a number {in_words}")
+    return number
+
+
+def as_whole(name: str, value: Any, *, least: int = 1, of: str | None = None) -> int:
+    """An integer of at least `least` as an int; see `as_real`.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if not is_whole(value) or not least <= int(value) < LIMIT:
+        limit = " and < 2**63" if is_whole(value) and int(value) >= LIMIT else ""
+        wanted, in_words = f"an integer >= {least}{limit}", f"an integer of {least} or more{limit}"
+        raise _refused(name, value, of, wanted, in_words)
+    return int(value)
+
+
+def _refused(name: str, value: Any, of: str | None, wanted: str, in_words: str) -> ValueError:
+    if of is None:
+        return ValueError(f"{name} must be {wanted.strip()}, got {brief(value)}.")
+    owner = f" of {of}" if of else ""
+    return ValueError(f"{name}={brief(value)}{owner}; expected {in_words.strip()}.")

@@ -1,0 +1,90 @@
+"""Names of columns, and dtypes, of what comes back."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import skotae
+
+X = np.random.default_rng(0).normal(size=(12, 4))
+COLUMNS = {
+    "integers": range(4),
+    "NumPy's": np.arange(10, 14),
+    "floats": [0.5, 1.5, 2.5, 3.5],
+    "levels": pd.MultiIndex.from_product([["a", "b"], [1, 2]]),
+    "years": pd.to_datetime(["2001", "2002", "2003", "2004"]),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_frames_come_back_with_their_columns(small, kind, tmp_path):
+    frame = pd.DataFrame(X, columns=COLUMNS[kind])
+    model = small("VAE").fit(frame)
+    model.save(tmp_path / "model.safetensors")
+    for each in (
+        model,
+        pickle.loads(pickle.dumps(model)),
+        skotae.load(tmp_path / "model.safetensors"),
+    ):
+        codes = each.transform(frame)
+        for result in each.reconstruct(frame), each.sample(3), each.inverse_transform(codes):
+            # A date is nothing that a file without code holds.
+            expected = [f"x{i}" for i in range(4)] if kind == "years" else list(frame.columns)
+            assert list(result.columns) == expected
+    if kind != "years":
+        assert (frame - model.reconstruct(frame)).shape == frame.shape
+    # The next fit knows nothing of them.
+    assert isinstance(model.fit(X).sample(2), np.ndarray)
+
+
+def test_generators_without_an_encoder_too(small):
+    assert list(small("WGAN").fit(pd.DataFrame(X)).sample(2).columns) == [0, 1, 2, 3]
+
+
+def test_polars_has_names_where_pandas_has_numbers(small):
+    model = small("VAE").fit(pd.DataFrame(X)).set_output(transform="polars")
+    assert isinstance(model.sample(2), pl.DataFrame)
+    assert model.sample(2).columns == ["x0", "x1", "x2", "x3"]
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "score", "reconstruct"])
+def test_two_columns_of_one_name_are_refused(small, method):
+    frame = pd.DataFrame(X, columns=["a", "b", "a", "c"])
+    model = small("VAE")
+    if "fit" not in method:
+        model.fit(X)
+    with pytest.raises(ValueError, match="more than one column with the name 'a'"):
+        getattr(model, method)(frame)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "bool", "float16", "float32", "f8"])
+def test_dtypes(small, dtype):
+    rows = (4 * X).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = small("VAE").fit(rows)
+        results = [model.transform(rows), model.reconstruct(rows), model.sample(3)]
+        results += [model.inverse_transform(results[0]), model.sample_posterior(rows, 2)]
+        results += [model.score_samples(rows), model.interpolate(rows[:2], rows[2:4])]
+    expected = "float32" if dtype == "float32" else "float64"
+    assert [str(result.dtype) for result in results] == [expected] * 7
+    # As of the same rows in float64.
+    codes = model.transform(rows.astype(float))
+    np.testing.assert_allclose(results[0], codes, rtol=1e-3, atol=1e-4)
+
+
+def test_integer_codes_are_decoded_in_float64(small):
+    model = small("VAE").fit(X)
+    assert model.inverse_transform([[1, 0]]).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float32", "boolean"])
+def test_frames_of_nullable_columns(small, dtype):
+    values = pd.DataFrame(X > 0 if dtype == "boolean" else np.rint(X), columns=list("abcd"))
+    rows = values.astype(dtype)
+    model = small("VAE").fit(rows)
+    assert np.array_equal(model.transform(rows), model.transform(values.astype(float)))

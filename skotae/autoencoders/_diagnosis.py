@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skotae.exceptions import ConvergenceWarning
-from skotae.training._optim import schedule_factor
+from skotae.training._optim import late_share
 from skotae.utils._random import child_seed, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient
 
@@ -27,9 +27,6 @@ WIDTH, GAP = 4.0, 1.5
 CLIPPED = 0.2
 # Rows for each component, from which on one without any row is no accident.
 ROWS_EACH = 20
-# Fewer epochs tell nothing of a trend. At a constant rate half of what a straight line falls is
-# in the second half of the steps, and a fifth or less of what settles.
-LEAST_EPOCHS, STILL = 10, 0.45
 
 # From a fitted estimator and some of its training rows to what is off, or None.
 Check = Callable[[Any, np.ndarray], str | None]
@@ -138,25 +135,14 @@ CHECKS: tuple[Check, ...] = (
 
 
 def still_falling(estimator: Any, losses: Sequence[float]) -> str | None:
-    """A loss that falls in the second half of the steps, by size, as it does in the first."""
-    loss = np.asarray(losses, dtype=np.float64)
-    n = len(loss)
-    if n < LEAST_EPOCHS or estimator.max_iter == "auto":
-        return None
-    rates = [schedule_factor(estimator.learning_rate, (i + 0.5) / n) for i in range(n)]
-    half = int(np.searchsorted(np.cumsum(rates), sum(rates) / 2))
-    width = max(1, n // 10)
-    start, middle, end = (
-        loss[a : a + width].mean() for a in (0, max(0, half - width // 2), n - width)
-    )
-    jumps = np.abs(np.diff(loss[half:]))
-    noise = jumps.mean() / np.sqrt(width) if len(jumps) else 0.0
-    fall = middle - end
-    if not (fall > 5 * noise and fall > STILL * (start - end)):
+    """A loss that falls in the second half of the steps as it does in the first."""
+    # "auto" is a budget, of which nothing is promised.
+    share = None if estimator.max_iter == "auto" else late_share(losses, estimator.learning_rate)
+    if share is None:
         return None
     return (
         f"The training loss was still falling after max_iter={estimator.max_iter} epochs: "
-        f"{fall / (start - end):.0%} of its fall was in the second half. Raise max_iter, or "
+        f"{share:.0%} of its fall was in the second half of the steps. Raise max_iter, or "
         f"learning_rate_init={estimator.learning_rate_init}."
     )
 

@@ -103,7 +103,9 @@ class TrainingDisplay:
         if reasons:
             verdict = Verdict("not told", None, reasons[0])
         else:
-            verdict = training_verdict(estimator.history_, constant, nats)
+            # Of a budget nothing is said about its end.
+            rate = "constant" if estimator.max_iter == "auto" else estimator.learning_rate
+            verdict = training_verdict(estimator.history_, constant, nats, rate)
         return cls(estimator.history_, constant=constant, verdict=verdict).plot(ax=ax)
 
     @classmethod

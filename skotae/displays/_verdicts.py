@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from skotae.training._optim import late_share
+
 MIN_EPOCHS = 10
 # Share of the whole fall of the loss that the last fifth of training brings, if it still falls.
 SHARE = 0.05
@@ -41,6 +43,7 @@ def training_verdict(
     history: Mapping[str, Any],
     constant: Mapping[str, float] | None = None,
     nats: Mapping[str, float] | None = None,
+    schedule: str = "constant",
 ) -> Verdict:
     """How training ended, by its losses.
 
@@ -48,8 +51,10 @@ def training_verdict(
       what the mean of the rows would cost, to within 2 % of that; of a likelihood, to within
       0.01 nats a column, which is as much of the variance.
     - *still falling*: the mean loss of the last fifth lies below that of the fifth before by more
-      than 5 % of the whole fall since the first epoch, and by more than two standard errors;
-      *rising*: above it, likewise. The validation loss is judged where there is one.
+      than 5 % of the whole fall since the first epoch, and by more than two standard errors, or
+      45 % of the fall is in the second half of the steps by their size, of which `fit` warns;
+      *rising*: the last fifth lies above the one before, likewise. The validation loss is judged
+      where there is one.
     - *flat* otherwise; *too few epochs* below ten.
 
     Parameters
@@ -60,6 +65,8 @@ def training_verdict(
         For reconstruction terms, the cost of the mean of the rows.
     nats : mapping of str to float, optional
         For terms that are likelihoods, what 0.01 nats a column are.
+    schedule : str, default="constant"
+        Of the learning rate.
 
     Returns
     -------
@@ -87,7 +94,12 @@ def training_verdict(
     fall = before.mean() - last.mean()
     whole = np.abs(curve - last.mean()).max()
     error = np.sqrt((_noise(before) + _noise(last)) / fifth)
-    if abs(fall) <= max(SHARE * whole, 2 * error):
+    settled = abs(fall) <= max(SHARE * whole, 2 * error)
+    late = late_share(curve, schedule)
+    if late is not None and (settled or fall > 0):
+        text = f"{late:.0%} of the fall of {watched} is in the second half of the steps"
+        return Verdict("still falling", False, f"{text}: raise max_iter or the rate.")
+    if settled:
         return Verdict("flat", True, f"{watched} has settled at {last.mean():.3g}.")
     share = f"{abs(fall) / whole:.0%} of its whole range in the last fifth of {len(curve)} epochs"
     if fall > 0:

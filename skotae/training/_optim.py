@@ -1,14 +1,19 @@
-"""Optimisers and learning-rate schedules."""
+"""Optimisers, learning-rate schedules, and whether a loss still fell at the end of one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import nn
 
 SCHEDULES = ("cosine", "constant")
+# Fewer epochs tell nothing of a trend. Half of what a straight line falls is in the second half
+# of the steps, and a fifth or less of what settles.
+LEAST_EPOCHS, STILL = 10, 0.45
 
 
 def make_optimiser(
@@ -52,3 +57,32 @@ def schedule_factor(schedule: str, progress: float) -> float:
 def set_learning_rate(optimiser: torch.optim.Optimizer, value: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = value
+
+
+def late_share(losses: ArrayLike, schedule: str = "constant") -> float | None:
+    """Share of the fall of a loss that is in the second half of the steps, measured by their size.
+
+    None unless it is large, 45 % at the least, and the fall there five times what the loss
+    jumps by from one epoch to the next.
+
+    Parameters
+    ----------
+    losses : array-like of shape (n_epochs,)
+        Mean of each epoch.
+    schedule : str, default="constant"
+        Of the learning rate.
+    """
+    loss = np.asarray(losses, dtype=np.float64)
+    n = len(loss)
+    if n < LEAST_EPOCHS:
+        return None
+    sizes = np.cumsum([schedule_factor(schedule, (i + 0.5) / n) for i in range(n)])
+    half, width = int(np.searchsorted(sizes, sizes[-1] / 2)), max(1, n // 10)
+    places = (0, max(0, half - width // 2), n - width)
+    start, middle, end = (loss[i : i + width].mean() for i in places)
+    fall, jumps = middle - end, np.abs(np.diff(loss[half:]))
+    noise = jumps.mean() / np.sqrt(width) if len(jumps) else 0.0
+    if not (fall > 5 * noise and fall > STILL * (start - end)):
+        return None
+    # Where it rose before, all of the fall is late.
+    return float(min(1.0, fall / max(start - end, fall)))

@@ -42,6 +42,13 @@ def test_curves_with_a_known_end(curve, name, scale, shift):
     assert verdict.good is {"flat": True, "too few epochs": None}.get(name, False)
 
 
+def test_steps_count_by_their_size():
+    """What is straight in the sum of the steps flattens over the epochs of a cosine."""
+    curve = -np.cumsum(0.5 + 0.5 * np.cos(np.pi * (EPOCHS + 0.5) / 60))
+    assert training_verdict(history(curve), schedule="cosine").name == "still falling"
+    assert training_verdict(history(np.exp(-EPOCHS / 5)), schedule="cosine").name == "flat"
+
+
 def test_the_validation_loss_is_judged_where_there_is_one():
     rising = history(np.exp(-EPOCHS / 30), validation_loss=np.abs(EPOCHS - 30))
     verdict = training_verdict(rising)

@@ -304,6 +304,6 @@ def test_unknown_debiasing_is_refused(part):
         part(debias="halves")(_cloud(), _cloud(seed=1))
 
 
-def test_mmd_needs_nothing_of_the_prior():
-    divergence = MMD()
+def test_mmd_of_a_given_bandwidth_needs_nothing_of_the_prior():
+    divergence = MMD(1.0)
     assert divergence.build(None, 3) is divergence

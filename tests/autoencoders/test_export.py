@@ -7,6 +7,7 @@ import torch
 X = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AdversarialVB", "PlanarFlowVAE", "HypersphericalVAE", "GMVAE"])
 def test_encoders_take_any_number_of_rows(small, name):
     encoder = small(name, max_iter=1).fit(X).encoder_

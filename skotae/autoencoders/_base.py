@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from skotae.autoencoders._diagnosis import diagnose
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import DTYPES, widest_dtype
-from skotae.autoencoders._options import epochs, trainer_options
+from skotae.autoencoders._options import epochs, rows_in_a_batch, trainer_options
 from skotae.autoencoders._principal import PrincipalMap, principal_map, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
@@ -66,6 +66,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     _auto_batch = (8, 32, 256)
     # max_iter="auto", for few rows.
     _auto_epochs = 50
+    _auto_steps = 1  # that these are at least
     _advice: Mapping[str, str] = {}
     # Parameters that give the model its shape: a fit that goes on cannot change them.
     _shaping = frozenset(
@@ -184,8 +185,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         try:
             with ambient(gradients=True):
                 X, trainer = self._prepare(X, fresh, incremental)
-                n_epochs = 1 if incremental else epochs(self.max_iter, self._auto_epochs, len(X))
-                self._train(trainer, X, y, n_epochs, incremental)
+                self._train(trainer, X, y, self._n_epochs(len(X), incremental), incremental)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -204,6 +204,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             if not incremental:
                 diagnose(self, X, stacklevel=4)
         return self
+
+    def _n_epochs(self, n: int, incremental: bool) -> int:
+        """Number of epochs over n rows."""
+        if incremental:
+            return 1
+        n_batches = -(-n // rows_in_a_batch(self.batch_size, self._auto_batch, n))
+        return epochs(self.max_iter, self._auto_epochs, n, -(-self._auto_steps // n_batches))
 
     def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:
         """After an error: the last good epoch, whole, or else what was there before the call.

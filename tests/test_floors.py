@@ -67,6 +67,8 @@ SHARED = {
         "_penalised",
         "_variational",
         "_pseudo_inputs",
+        "_mixture_encoder",
+        "_clustering_terms",
         "_mixture_posterior",
     ],
     "persistence": [

@@ -66,6 +66,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     _auto_batch = (8, 32, 256)
     # max_iter="auto", for few rows.
     _auto_epochs = 50
+    _auto_steps = 1  # that these are at least
     _advice: Mapping[str, str] = {}
     # Parameters that give the model its shape: a fit that goes on cannot change them.
     _shaping = frozenset(
@@ -203,7 +204,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                     self._waiting = rows.copy()
                     return self
                 trainer = self._prepare(rows, fresh, incremental)
-                n_epochs = 1 if incremental else epochs(self.max_iter, self._auto_epochs, len(X))
+                n_epochs = 1 if incremental else epochs(self, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
                 self._waiting = None
         except BaseException as error:

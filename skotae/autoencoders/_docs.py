@@ -194,6 +194,13 @@ history_ : dict of str to list of float
 best_loss_ : float
     Least loss of an epoch (validation loss with `early_stopping`)."""
 
+MOMENTS = """\
+moments : {"separate", "shared"} or network, default="separate"
+    What gives the means and deviations of :math:`q(z|k,x)`: ``"separate"`` is a network of one
+    hidden layer of 16 units for each component, as in the paper, beside the encoder
+    network that has q(k|x); ``"shared"`` the encoder network too, whose codes can start
+    from principal components; or a network of its own for all components, as `encoder`."""
+
 MIXTURE_ATTRIBUTES = """\
 n_mixtures_ : int
     Number of components.
@@ -221,6 +228,7 @@ BLOCKS = {
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),
     "fitted": "\n".join((SEEN, HISTORY_)),
+    "moments": MOMENTS,
     "mixture_attributes": MIXTURE_ATTRIBUTES,
     "units": UNITS,
     "seen": SEEN,

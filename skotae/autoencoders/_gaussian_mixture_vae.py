@@ -73,6 +73,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         Weight :math:`\beta` of the two divergences.
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
+    {moments}
     {likelihood}
     {scale}
     {networks}
@@ -116,6 +117,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         n_mixtures: int = 10,
         beta: float = 1.0,
         separation: float = 4.0,
+        moments: Any = "shared",
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
         scale: str = "auto",
@@ -143,6 +145,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         self.n_mixtures = n_mixtures
         self.beta = beta
         self.separation = separation
+        self.moments = moments
         self.cost = cost
         self.cost_scale = cost_scale
         self.scale = scale

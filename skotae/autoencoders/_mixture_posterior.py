@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,79 +12,15 @@ from torch import Tensor, nn
 
 from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._inference import check_count, check_room
+from skotae.autoencoders._mixture_encoder import ComponentNetworks, MixtureEncoder
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import (
-    FIRST_LOG_SCALE,
-    MAX_LOG_SCALE,
-    MIN_LOG_SCALE,
-    draw_gaussian,
-    repeated,
-)
-from skotae.networks import LinearPath
+from skotae.autoencoders._modules import draw_gaussian, repeated
+from skotae.networks import NETWORKS
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
 from skotae.utils.base import as_real
-
-
-class Moments(NamedTuple):
-    """Logits of q(k|x) of shape (n, K), means and log-scales of q(z|k,x) of (n, K, d)."""
-
-    logits: Tensor
-    mean: Tensor
-    log_scale: Tensor
-
-    @property
-    def share(self) -> Tensor:
-        """q(k|x), of shape (n, K)."""
-        return self.logits.softmax(1)
-
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """A code from each component's posterior, of shape (n, K, d)."""
-        return draw_gaussian(self.mean, self.log_scale, generator)[0]
-
-
-class MixtureEncoder(nn.Module):
-    """q(k|x) and the moments of q(z|k,x), as differences from those of the prior."""
-
-    prior_means: Tensor
-
-    def __init__(self, net: nn.Module, prior_means: Tensor):
-        super().__init__()
-        self.net = net
-        self.register_buffer("prior_means", prior_means.to(torch.float32))
-
-    def moments(self, x: Tensor) -> Moments:
-        """Of each row."""
-        k, d = self.prior_means.shape
-        out = self.net(x)
-        shift, log_scale = out[:, k:].reshape(-1, k, 2 * d).chunk(2, dim=2)
-        return Moments(
-            out[:, :k], self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
-        )
-
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
-        """Let each component's mean start as a linear map; whether the network can.
-
-        q(k|x) starts as what the prior, whose components have scale 1, has at that code.
-        """
-        if not isinstance(self.net, LinearPath):
-            return False
-        mu = self.prior_means
-        zeros = torch.zeros_like(weight)
-        weights = [mu @ weight]
-        biases = [mu @ bias - 0.5 * mu.square().sum(1)]
-        for mean in mu:
-            weights += [weight, zeros]
-            biases += [bias - mean, torch.full_like(bias, FIRST_LOG_SCALE)]
-        self.net.begin(torch.cat(weights), torch.cat(biases))
-        return True
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Posterior mean of z."""
-        moments = self.moments(x)
-        return (moments.share[:, :, None] * moments.mean).sum(1)
 
 
 class MixtureModel(AutoencoderModel):
@@ -101,11 +37,40 @@ class MixtureModel(AutoencoderModel):
         super().make_networks(plan)
 
     @property
+    def shares_trunk(self) -> bool:
+        """Whether q(k|x) and the moments of q(z|k,x) are outputs of one network."""
+        return isinstance(self.params.moments, str) and self.params.moments == "shared"
+
+    @property
     def posterior_width(self) -> int:
-        return self.n_mixtures * (2 * self.n_components + 1)
+        return self.n_mixtures * (2 * self.n_components + 1 if self.shares_trunk else 1)
+
+    @property
+    def encoder_starts(self) -> bool:
+        return self.shares_trunk
 
     def make_encoder(self, net: nn.Module, plan: Blueprint) -> MixtureEncoder:
-        return MixtureEncoder(net, self.prior.component_means(self.n_components))
+        return MixtureEncoder(
+            net, self.prior.component_means(self.n_components), self.make_moments_net(plan)
+        )
+
+    def make_moments_net(self, plan: Blueprint) -> nn.Module | None:
+        """The network of the moments of q(z|k,x); None where it is the encoder's."""
+        spec, d = self.params.moments, self.n_components
+        if self.shares_trunk:
+            return None
+        if isinstance(spec, str) and spec == "separate":
+            return ComponentNetworks(plan.n_features, d, self.n_mixtures)
+        if isinstance(spec, str) and spec not in NETWORKS:
+            raise ValueError(
+                f"moments={spec!r}; expected 'separate', 'shared', a name among {[*NETWORKS]}, or "
+                "a network."
+            )
+        return plan.network("moments", plan.n_features, 2 * d * self.n_mixtures)
+
+    def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        # Those of separate networks are about means of components that rows are not told apart by.
+        return super().begin_codes(x, z, generator) if self.shares_trunk else z
 
     def encode(
         self, x: Tensor, generator: torch.Generator | None = None, repeats: int = 1
@@ -143,9 +108,10 @@ class MixtureAutoencoder(BaseAutoencoder):
         **BaseAutoencoder._parameter_constraints,
         "n_mixtures": [Interval(Integral, 1, None, closed="left")],
         "separation": [Interval(Real, 0, None, closed="neither")],
+        "moments": "no_validation",
     }
     _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "n_mixtures_")
-    _shaping = BaseAutoencoder._shaping | {"n_mixtures", "separation"}
+    _shaping = BaseAutoencoder._shaping | {"n_mixtures", "separation", "moments"}
     # A mini-batch has n_mixtures codes for each row.
     _auto_batch = (16, 32, 128)
     n_mixtures_: int
@@ -172,7 +138,7 @@ class MixtureAutoencoder(BaseAutoencoder):
 
     def _proba(self, X: np.ndarray) -> np.ndarray:
         inference = self._inference(X.dtype)
-        return inference.apply(lambda x: inference.model.encoder.moments(x).share, X)
+        return inference.apply(lambda x: inference.model.encoder.logits(x).softmax(1), X)
 
     def predict_proba(self, X):
         """Posterior probability of each component.

@@ -52,21 +52,25 @@ class Blueprint:
     cost: BaseCost | None
     measured: SimpleNamespace
 
-    def network(self, which: str, n_in: int, n_out: int) -> nn.Module:
-        """The user's network for a role, or an MLP as the parameters describe it."""
+    def network(self, which: str, n_in: int, n_out: int, starts: bool | None = None) -> nn.Module:
+        """The user's network for a role, or an MLP as the parameters describe it.
+
+        It may start from something if `starts`; by default, where its role is one that can.
+        """
         spec = getattr(self.params, which, None)
         if spec is None:
             sizes = np.atleast_1d(np.asarray(self.params.hidden_layer_sizes)).tolist()
             if which == "decoder":
                 sizes = sizes[::-1]
             spec = MLP(tuple(sizes), self.params.activation)
-        if which not in STARTING and getattr(spec, "start", "random") != "random":
+        starts = which in STARTING if starts is None else starts
+        if not starts and getattr(spec, "start", "random") != "random":
             spec = clone(spec).set_params(start="random")
         return build_network(spec, n_in, n_out, which)
 
-    def encoder_network(self, width: int) -> nn.Module:
+    def encoder_network(self, width: int, starts: bool = True) -> nn.Module:
         """From rows to `width` outputs."""
-        return self.network("encoder", self.n_features, width)
+        return self.network("encoder", self.n_features, width, starts)
 
     def head(self) -> nn.Module:
         """The layer onto the support of the prior."""
@@ -123,8 +127,8 @@ class Model(Trainable):
 
     @property
     def can_begin(self) -> bool:
-        """Whether a network has a linear path to start from."""
-        return any(isinstance(each, LinearPath) for each in self.modules())
+        """Whether a network can start from a linear map."""
+        return any(getattr(each, "begins", False) for each in self.modules())
 
     @torch.no_grad()
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
@@ -181,8 +185,14 @@ class EncodingModel(Model):
         """Width of the encoder network's output."""
         return self.n_components
 
+    @property
+    def encoder_starts(self) -> bool:
+        """Whether the encoder network can start from principal components."""
+        return True
+
     def make_networks(self, plan: Blueprint) -> None:
-        self.encoder: Any = self.make_encoder(plan.encoder_network(self.posterior_width), plan)
+        net = plan.encoder_network(self.posterior_width, self.encoder_starts)
+        self.encoder: Any = self.make_encoder(net, plan)
         super().make_networks(plan)
 
     def make_encoder(self, net: nn.Module, plan: Blueprint) -> nn.Module:

@@ -31,11 +31,25 @@ def dimension(n_components: int | None, prior: BasePrior, n_features: int) -> in
     return usual
 
 
-def epochs(max_iter: Any, few_rows: int, n: int) -> int:
-    """Number of epochs over n rows; "auto" is `few_rows` of them as long as rows are few."""
-    if max_iter != "auto":
-        return int(max_iter)
-    return max(1, round(few_rows * min(1.0, (FEW_ROWS / n) ** 0.5)))
+def epochs(estimator: Any, n: int) -> int:
+    """Number of epochs over n rows.
+
+    "auto" is `_auto_epochs` of them as long as rows are few, and not fewer than have
+    `_auto_steps` mini-batches in all.
+    """
+    if estimator.max_iter != "auto":
+        return int(estimator.max_iter)
+    n_batches = -(-n // rows_in_a_batch(estimator.batch_size, estimator._auto_batch, n))
+    usual = round(estimator._auto_epochs * min(1.0, (FEW_ROWS / n) ** 0.5))
+    return max(1, usual, -(-estimator._auto_steps // n_batches))
+
+
+def rows_in_a_batch(batch_size: Any, auto_batch: tuple[int, int, int], n: int) -> int:
+    """Number of rows; "auto" is a power of two near a share of n, between two others."""
+    if batch_size != "auto":
+        return int(batch_size)
+    share, low, high = auto_batch
+    return int(np.clip(2 ** round(np.log2(n / share)), low, high))
 
 
 def trainer_options(
@@ -47,16 +61,13 @@ def trainer_options(
 ) -> dict[str, Any]:
     """Options of the trainer for n rows, from the parameters of an estimator."""
     # An estimator of one's own need not have the second.
-    batch_size, decay = params.batch_size, getattr(params, "weight_decay", 0.0)
-    if batch_size == "auto":
-        share, low, high = auto_batch
-        batch_size = np.clip(2 ** round(np.log2(n / share)), low, high)
+    decay = getattr(params, "weight_decay", 0.0)
     if decay == "auto":
         # The fewer rows, the closer to where the networks start. Of how many rows a chunk is
         # one is not known.
         decay = 0.0 if incremental else min(MOST_DECAY, DECAY / n)
     options: dict[str, Any] = {
-        "batch_size": int(batch_size),
+        "batch_size": rows_in_a_batch(params.batch_size, auto_batch, n),
         "learning_rate_init": params.learning_rate_init,
         "learning_rate": "constant" if incremental else params.learning_rate,
         "weight_decay": float(decay),

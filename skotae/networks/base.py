@@ -87,6 +87,7 @@ class LinearPath(nn.Module):
         If no part of the network is a dense or convolutional layer.
     """
 
+    begins = True
     weight: Tensor
     bias: Tensor
 

@@ -101,6 +101,26 @@ def kernel_mean(
     return _KernelMean.apply(x, a, y, b, constants or _constants(x.shape[1]))
 
 
+def kernel_mean_within(
+    x: Tensor, w: Tensor, *, constants: tuple[float, ...] | None = None
+) -> Tensor:
+    """Sum of w_ik w_il k(x_ik, x_il) over i and k != l: pairs of points of one row.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, K, d)
+    w : Tensor of shape (n, K)
+    """
+    square = x.square().sum(2)
+    gap = square[:, :, None] + square[:, None, :] - 2.0 * x @ x.mT
+    pairs = w[:, :, None] * w[:, None, :] * (1.0 - torch.eye(x.shape[1]).to(w))
+    gap = gap.clamp_min(0.0)
+    return sum(
+        ((pairs * (c / (c + gap))).sum() for c in constants or _constants(x.shape[2])),
+        start=x.new_zeros(()),
+    )
+
+
 def _constants(
     d: int, bandwidth: float = 1.0, scales: tuple[float, ...] = SCALES
 ) -> tuple[float, ...]:

@@ -10,11 +10,14 @@ from sklearn.metrics import adjusted_rand_score
 from skotae import GMWAE
 from skotae.autoencoders._graph_clusters import N_DENSE, graph_clusters
 from skotae.metrics import clustering_accuracy
+from skotae.networks import MLP
 from skotae.testing import autoencoder_checks, make_data
 from skotae.transport import squared_mmd
 
 X = make_data(48)
 DISCREPANCIES = ["marginal", "joint"]
+# The paper's two terms alone, with one network that starts from principal components.
+PLAIN = {"information": 0.0, "smoothness": 0.0, "warm_up": 0.0, "moments": "shared", "lam": 0.05}
 
 
 def small(**params):
@@ -31,7 +34,7 @@ def small(**params):
 @pytest.mark.parametrize("discrepancy", DISCREPANCIES)
 def test_terms(discrepancy):
     model = small(discrepancy=discrepancy).fit(X)
-    assert set(model.history_) == {"reconstruction", "penalty", "loss"}
+    assert {*model.history_} == {"reconstruction", "penalty", "information", "smoothness", "loss"}
 
 
 @pytest.mark.parametrize("discrepancy", DISCREPANCIES)
@@ -74,6 +77,26 @@ def test_joint_discrepancy_of_the_prior_is_zero():
     assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
 
 
+@pytest.mark.parametrize("n", [32, 128])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("discrepancy", DISCREPANCIES)
+def test_discrepancy_has_no_bias(discrepancy, soft, n):
+    """0 in the mean where codes have the prior's distribution, whatever a row's shares are.
+
+    Pairs of codes of one row would make the marginal one .1 for 32 rows with equal shares.
+    """
+    model = small(discrepancy=discrepancy).fit(X)
+    generator = torch.Generator().manual_seed(n)
+    values = []
+    for _ in range(300):
+        share = torch.ones(n, 3) / 3
+        if soft:
+            share = (2 * torch.randn(n, 3, generator=generator)).softmax(1)
+        z = model.encoder_.prior_means + torch.randn(n, 3, 2, generator=generator)
+        values.append(float(model.model_.discrepancy(z, share / n, generator)))
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+
+
 def test_joint_discrepancy_by_its_definition():
     """K sum_k MMD² of the parts, as the kernel of (z, k) on two weighted clouds has it."""
     model = small(discrepancy="joint").fit(X)
@@ -94,7 +117,7 @@ def test_joint_discrepancy_by_its_definition():
 
 def test_marginal_discrepancy_does_not_see_shares():
     """Codes of the prior count as such, whichever component they are said to be from."""
-    model = small().fit(X)
+    model = small(discrepancy="marginal").fit(X)
     generator = torch.Generator().manual_seed(0)
     values = []
     for _ in range(100):
@@ -117,7 +140,9 @@ def test_joint_keeps_shares(seed):
             discrepancy=name,
             hidden_layer_sizes=(32,),
             max_iter=15,
+            batch_size=32,
             random_state=seed,
+            **PLAIN,
         )
         .fit(data)
         .weights_
@@ -127,9 +152,10 @@ def test_joint_keeps_shares(seed):
     assert weights["marginal"].min() < 0.5 / 8
 
 
-def test_joint_gradients():
+@pytest.mark.parametrize("discrepancy", DISCREPANCIES)
+def test_gradients(discrepancy):
     """Against differences, through codes and weights."""
-    model = small(discrepancy="joint").fit(X)
+    model = small(discrepancy=discrepancy).fit(X)
     model.encoder_.double()
     start = torch.Generator().manual_seed(3)
     z = torch.randn(5, 3, 2, generator=start, dtype=torch.float64, requires_grad=True)
@@ -139,6 +165,45 @@ def test_joint_gradients():
         return model.model_.discrepancy(z, logits.softmax(1) / 5, torch.Generator().manual_seed(0))
 
     assert torch.autograd.gradcheck(value, (z, logits))
+
+
+def test_cost_is_that_of_all_components():
+    model = small().fit(X)
+    x = torch.from_numpy(X).float()
+    z = torch.randn(len(X), 3, 2, generator=torch.Generator().manual_seed(0))
+    share = torch.tensor([0.9, 0.1, 0.0]).expand(len(X), -1)
+    costs = (share * model.model_.component_costs(x, z)).sum(1).mean()
+    torch.testing.assert_close(model.model_.cost_of_codes(x, z, share), costs)
+
+
+def test_moments_learn_nothing_while_codes_are_the_priors():
+    first, last = (small(warm_up=share, max_iter=1).fit(X).encoder_ for share in (1.0, 0.0))
+    assert not first.moments_net.weight.any() and last.moments_net.weight.any()
+
+
+@pytest.mark.parametrize("moments", ["separate", "shared", "mlp", MLP((4,))], ids=str)
+def test_networks_of_the_moments(moments):
+    model = small(moments=moments).fit(X)
+    assert model.encoder_.moments(torch.zeros(5, 6)).mean.shape == (5, 3, 2)
+    assert (model.encoder_.moments_net is None) == (moments == "shared")
+
+
+def test_components_are_groups_by_default():
+    """Without labels, clusters or a setting."""
+    data, y = load_digits(n_class=5, return_X_y=True)
+    model = GMWAE(n_mixtures=5, hidden_layer_sizes=(64,), random_state=0).fit(data)
+    assert clustering_accuracy(y, model.labels_) > 0.9
+    assert model.weights_.min() > 0.5 / 5
+
+
+@pytest.mark.slow
+def test_digits():
+    data, y = load_digits(return_X_y=True)
+    models = [GMWAE(random_state=seed).fit(data) for seed in range(3)]
+    assert min(model.weights_.min() for model in models) > 0.05
+    found = [clustering_accuracy(y, model.labels_) for model in models]
+    print(f"accuracy of the components: {found}")
+    assert np.median(found) > 0.82
 
 
 @pytest.mark.parametrize("n", [N_DENSE, 2 * N_DENSE])
@@ -187,6 +252,7 @@ def test_components_keep_to_the_clusters():
         batch_size=64,
         max_iter=20,
         random_state=0,
+        **PLAIN,
     ).fit(data[::2])
     assert clustering_accuracy(y[1::2], model.predict(data[1::2])) > 0.9
     model.set_params(init="prior").fit(data[::2])

@@ -15,7 +15,14 @@ OBJECTIVE = {
     "SinkhornAE": {"beta": 3.0, "epsilon": 5.0, "p": 1, "debias": "none", "root": True},
     "SinkhornEncoder": {"contraction": 9.0, "epsilon": 5.0, "p": 1},
     "SymmetricWAE": {"alpha": 3.0, "beta": 0.9, "p": 1, "metric": "cosine", "search": "latent"},
-    "GMWAE": {"lam": 30.0, "discrepancy": "joint"},
+    "GMWAE": {
+        "lam": 30.0,
+        "discrepancy": "marginal",
+        "information": 9.0,
+        "balance": 9.0,
+        "smoothness": 99.0,
+        "radius": 9.0,
+    },
     "GMVAE": {"beta": 9.0},
     "VAE": {"beta": 9.0},
     "InfoVAE": {"alpha": 0.5, "lam": 30.0},
@@ -28,7 +35,7 @@ OBJECTIVE = {
     "CoupledVAE": {"epsilon": 100.0, "n_bank": 32, "n_bank_steps": 1, "strategy": "primal"},
 }
 SHAPING = {
-    "GMWAE": {"n_mixtures": 4, "separation": 2.0, "init": "clusters"},
+    "GMWAE": {"n_mixtures": 4, "separation": 2.0, "moments": "shared", "init": "clusters"},
     "SymmetricWAE": {"n_pseudo_inputs": 5, "init": "random"},
     "CoupledVAE": {"potential": "network", "posterior": "amortised", "plan_decay": 0.5},
     "WGAN": {"critic": MLP((3,))},

@@ -1,0 +1,111 @@
+"""Terms on q(k|x) from the clustering literature, and the radius within which it is smooth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from skotae.columns import Units
+
+N_NEIGHBOURS = 10
+# Rows whose neighbours are looked for, among all; and rows that are looked at at once.
+N_QUERIES, CHUNK = 512, 8192
+# Length of the step, relative to the radius, after which the slope is taken.
+FIRST_STEP = 1.0
+
+
+def mutual_information(logits: Tensor, balance: float) -> Tensor:
+    r"""Minus that of row and component, with a weight on how equal the shares are.
+
+    .. math:: \frac1n \sum_i H(q(\cdot|x_i)) - \beta\, H\Big(\frac1n \sum_i q(\cdot|x_i)\Big)
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n, K)
+    balance : float
+        The weight :math:`\beta`; minus the mutual information where it is 1.
+
+    References
+    ----------
+    Hu, Miyato, Tokui, Matsumoto and Sugiyama (2017), Learning discrete representations via
+    information maximizing self-augmented training, eq. 7 to 9.
+    """
+    log_share = logits.log_softmax(1)
+    of_rows = -(log_share.exp() * log_share).sum(1).mean()
+    log_mean = log_share.logsumexp(0) - np.log(len(logits))
+    return of_rows + balance * (log_mean.exp() * log_mean).sum()
+
+
+def adversarial_change(
+    classify: Callable[[Tensor], Tensor],
+    x: Tensor,
+    logits: Tensor,
+    radius: float,
+    generator: torch.Generator,
+) -> Tensor:
+    r"""How much the shares change on the way in the worst direction, as far as `radius`.
+
+    .. math:: \frac1n \sum_i \mathrm{KL}\big(q(\cdot|x_i) \,\|\, q(\cdot|x_i + r_i)\big)
+
+    with :math:`q(\cdot|x_i)` held fixed and :math:`|r_i|` the radius. The direction is that of
+    the slope at a random point of the sphere about the row: one power iteration.
+
+    Parameters
+    ----------
+    classify : callable
+        From rows to logits.
+    x : Tensor of shape (n, p)
+    logits : Tensor of shape (n, K)
+        Those of `x`.
+    radius : float
+    generator : torch.Generator
+
+    References
+    ----------
+    Miyato, Maeda, Koyama and Ishii (2018), Virtual adversarial training, IEEE TPAMI,
+    Algorithm 1.
+    """
+    log_share = logits.detach().log_softmax(1)
+    share = log_share.exp()
+
+    def change(step: Tensor) -> Tensor:
+        moved = classify(x + step).log_softmax(1)
+        return (share * (log_share - moved)).sum(1).mean()
+
+    with torch.enable_grad():
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        step = (FIRST_STEP * radius * normalize(noise)).requires_grad_()
+        (slope,) = torch.autograd.grad(change(step), step)
+    # Of slopes near the least that floats can hold the square is 0.
+    slope = slope / slope.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    return change(radius * normalize(slope))
+
+
+def distance_to_neighbours(X: np.ndarray, units: Units, n_neighbours: int = N_NEIGHBOURS) -> float:
+    """Median distance to the 10th nearest of all other rows, for at most 512 of the rows.
+
+    In standardised units. The other rows are never copied as a whole.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, p)
+    units : Units
+    n_neighbours : int
+        Which neighbour; the last, where there are fewer rows.
+    """
+    k = min(n_neighbours, len(X) - 1) + 1
+
+    def standardised(rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(units.standardised(rows.astype(np.float64)).astype(np.float32))
+
+    queries = standardised(X[:: -(-len(X) // N_QUERIES)])
+    nearest = queries.new_empty(len(queries), 0)
+    for start in range(0, len(X), CHUNK):
+        gaps = torch.cdist(queries, standardised(X[start : start + CHUNK]))
+        nearest = torch.cat([nearest, gaps], dim=1)
+        nearest = nearest.topk(min(k, nearest.shape[1]), largest=False).values
+    return float(nearest[:, -1].median())

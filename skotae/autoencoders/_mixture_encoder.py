@@ -1,0 +1,181 @@
+"""q(k|x) and the moments of q(z|k,x): the encoder of a discrete and a continuous code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from skotae.autoencoders._modules import (
+    FIRST_LOG_SCALE,
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    draw_gaussian,
+)
+from skotae.networks import LinearPath
+
+# Hidden units of the network that a component's moments have for themselves.
+N_HIDDEN = 16
+# Share of a mini-batch in the running moments of a component, and the least deviation.
+MOMENTUM, LEAST_WIDTH = 0.1, 0.1
+
+
+class Moments(NamedTuple):
+    """Logits of q(k|x) of shape (n, K), means and log-scales of q(z|k,x) of (n, K, d)."""
+
+    logits: Tensor
+    mean: Tensor
+    log_scale: Tensor
+
+    @property
+    def share(self) -> Tensor:
+        """q(k|x), of shape (n, K)."""
+        return self.logits.softmax(1)
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A code from each component's posterior, of shape (n, K, d)."""
+        return draw_gaussian(self.mean, self.log_scale, generator)[0]
+
+
+class ComponentNetworks(nn.Module):
+    r"""Moments of each component by a small network of its own, all networks at once.
+
+    .. math::
+        (m_k, s_k) = V_k\, \phi(U_k x + a_k) + b_k, \qquad
+        \mu_k - \mu^0_k = m_k + g_k \odot \frac{W x + w - c_k}{r_k},
+
+    with the rectifier :math:`\phi`, and s the log-scale. V starts at zero. W and w are those of
+    principal components once `begin` is called, zero before; c and r are the running mean and
+    deviation of :math:`W x + w` over the rows of the component (`follow`). So the codes of all
+    its rows together have the moments of the prior, whichever rows these come to be.
+
+    Parameters
+    ----------
+    n_in : int
+        Width of a row.
+    n_components : int
+        Width d of a code.
+    n_mixtures : int
+        Number K of networks.
+    n_hidden : int
+        Width of the hidden layer of each.
+    """
+
+    begins = True
+    path: Tensor
+    offset: Tensor
+    centre: Tensor
+    width: Tensor
+
+    def __init__(self, n_in: int, n_components: int, n_mixtures: int, n_hidden: int = N_HIDDEN):
+        super().__init__()
+        d, self.shape = n_components, (n_mixtures, n_hidden)
+        self.hidden = nn.Linear(n_in, n_mixtures * n_hidden)
+        self.weight = nn.Parameter(torch.zeros(n_mixtures, n_hidden, 2 * d))
+        self.bias = nn.Parameter(torch.zeros(n_mixtures, 2 * d))
+        self.gain = nn.Parameter(torch.ones(n_mixtures, d))
+        self.register_buffer("path", torch.zeros(d, n_in))
+        self.register_buffer("offset", torch.zeros(d))
+        self.register_buffer("centre", torch.zeros(n_mixtures, d))
+        self.register_buffer("width", torch.ones(n_mixtures, d))
+
+    @torch.no_grad()
+    def begin(self, weight: Tensor, bias: Tensor) -> None:
+        """Take over the linear map, of shapes (d, n_in) and (d,)."""
+        self.path.copy_(weight)
+        self.offset.copy_(bias)
+        self.bias[:, len(bias) :] = FIRST_LOG_SCALE
+
+    @torch.no_grad()
+    def follow(self, x: Tensor, share: Tensor) -> None:
+        """Bring the running moments towards those of rows (n, n_in), by their shares (n, K)."""
+        codes, mass = linear(x, self.path, self.offset), share.sum(0)[:, None]
+        rate = MOMENTUM * (mass * share.shape[1] / len(x)).clamp_max(1.0)
+        part = share / mass.T.clamp_min(torch.finfo(mass.dtype).tiny)
+        # Buffers are replaced, not changed: a step may still need what they were.
+        self.centre = torch.lerp(self.centre, part.T @ codes, rate)
+        gap = (codes[:, None] - self.centre).square()
+        variance = torch.lerp(self.width.square(), (part[..., None] * gap).sum(0), rate)
+        self.width = variance.sqrt().clamp_min(LEAST_WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Differences of the moments from the prior's, of shape (n, K * 2 d)."""
+        hidden = self.hidden(x).relu().unflatten(1, self.shape)
+        mean, log_scale = (torch.einsum("nkh,kho->nko", hidden, self.weight) + self.bias).chunk(
+            2, dim=2
+        )
+        code = (linear(x, self.path, self.offset)[:, None] - self.centre) / self.width
+        return torch.cat([mean + self.gain * code, log_scale], dim=2).flatten(1)
+
+
+class MixtureEncoder(nn.Module):
+    """q(k|x) and the moments of q(z|k,x), as differences from those of the prior.
+
+    Parameters
+    ----------
+    net : nn.Module
+        From rows to logits of q(k|x) and, if `moments_net` is None, to the differences.
+    prior_means : Tensor of shape (K, d)
+    moments_net : nn.Module, optional
+        From rows to the differences, of shape (n, 2 K d).
+    """
+
+    prior_means: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        prior_means: Tensor,
+        moments_net: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.net = net
+        self.moments_net = moments_net
+        self.register_buffer("prior_means", prior_means.to(torch.float32))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of q(k|x)."""
+        return self.net(x)[:, : len(self.prior_means)]
+
+    def follow(self, x: Tensor, share: Tensor) -> None:
+        """Let the networks of the moments know which rows are whose, if they want to."""
+        if isinstance(self.moments_net, ComponentNetworks):
+            self.moments_net.follow(x, share.detach())
+
+    def moments(self, x: Tensor) -> Moments:
+        """Of each row."""
+        k, d = self.prior_means.shape
+        out = self.net(x)
+        of_z = out[:, k:] if self.moments_net is None else self.moments_net(x)
+        shift, log_scale = of_z.reshape(-1, k, 2 * d).chunk(2, dim=2)
+        return Moments(
+            out[:, :k], self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+        )
+
+    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let each component's mean start as a linear map; whether the network can.
+
+        Where it also has q(k|x), this starts as what the prior, whose components have scale 1,
+        has at that code.
+        """
+        if isinstance(self.moments_net, ComponentNetworks):
+            self.moments_net.begin(weight, bias)
+            return True
+        if self.moments_net is not None or not isinstance(self.net, LinearPath):
+            return False
+        mu = self.prior_means
+        zeros = torch.zeros_like(weight)
+        weights = [mu @ weight]
+        biases = [mu @ bias - 0.5 * mu.square().sum(1)]
+        for mean in mu:
+            weights += [weight, zeros]
+            biases += [bias - mean, torch.full_like(bias, FIRST_LOG_SCALE)]
+        self.net.begin(torch.cat(weights), torch.cat(biases))
+        return True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Posterior mean of z."""
+        moments = self.moments(x)
+        return (moments.share[:, :, None] * moments.mean).sum(1)

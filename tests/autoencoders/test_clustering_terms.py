@@ -1,0 +1,108 @@
+"""Terms on q(k|x), and networks of the components, against their definitions."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import entropy
+from sklearn.neighbors import NearestNeighbors
+from torch.nn.functional import linear
+
+from skotae.autoencoders._clustering_terms import (
+    CHUNK,
+    adversarial_change,
+    distance_to_neighbours,
+    mutual_information,
+)
+from skotae.autoencoders._mixture_encoder import ComponentNetworks
+from skotae.columns import Units
+
+
+@pytest.mark.parametrize("balance", [0.0, 1.0, 4.0])
+def test_mutual_information_by_its_definition(balance):
+    logits = 3 * torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    share = logits.double().softmax(1).numpy()
+    expected = entropy(share, axis=1).mean() - balance * entropy(share.mean(axis=0))
+    assert float(mutual_information(logits, balance)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mutual_information_is_finite_where_shares_are_0():
+    logits = torch.tensor([[1e4, 0.0, 0.0], [0.0, 1e4, 0.0]], requires_grad=True)
+    value = mutual_information(logits, 1.0)
+    value.backward()
+    assert value.item() == pytest.approx(-np.log(2)) and bool(logits.grad.isfinite().all())
+
+
+def test_change_in_the_worst_direction():
+    """Of two linear logits, that is the difference of their weights, to one side or the other."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 5, generator=generator)
+    weight = torch.randn(2, 5, generator=generator)
+    logits, radius = linear(x, weight), 0.3
+    found = adversarial_change(lambda x: linear(x, weight), x, logits, radius, generator)
+    worst = radius * (weight[1] - weight[0]) / (weight[1] - weight[0]).norm()
+    log_share = logits.log_softmax(1)
+    changes = [
+        (log_share.exp() * (log_share - linear(x + step, weight).log_softmax(1))).sum(1)
+        for step in (worst, -worst)
+    ]
+    # Which of the two sides is left to chance.
+    low, high = (choose(*changes).mean() for choose in (torch.minimum, torch.maximum))
+    assert low <= found <= high
+    random = radius * torch.nn.functional.normalize(torch.randn(x.shape, generator=generator))
+    moved = linear(x + random, weight).log_softmax(1)
+    assert found > 2 * (log_share.exp() * (log_share - moved)).sum(1).mean()
+
+
+def test_change_is_nothing_within_no_radius():
+    x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    weight = torch.ones(2, 3, requires_grad=True)
+    value = adversarial_change(
+        lambda x: linear(x, weight), x, linear(x, weight), 0.0, torch.Generator().manual_seed(0)
+    )
+    value.backward()
+    assert value.item() == pytest.approx(0.0, abs=1e-6) and bool(weight.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("n, k", [(3, 2), (200, 10), (CHUNK + 5, 10)])
+def test_distance_is_to_the_nearest_of_all_rows(n, k):
+    X = np.random.default_rng(0).normal(size=(n, 4)) * 5 + 3
+    found = distance_to_neighbours(X, Units(np.full(4, 3.0), 5.0))
+    queries = X[:: -(-n // 512)]
+    expected = NearestNeighbors(n_neighbors=k + 1).fit(X).kneighbors(queries)[0][:, -1]
+    assert found == pytest.approx(np.median(expected) / 5, rel=1e-2)
+
+
+def built(*widths):
+    with torch.random.fork_rng():
+        return ComponentNetworks(*widths)
+
+
+def test_networks_are_those_of_a_loop():
+    generator = torch.Generator().manual_seed(0)
+    net, x = built(6, 2, 3), torch.randn(7, 6, generator=generator)
+    with torch.no_grad():
+        for part in (net.weight, net.bias):
+            part.copy_(torch.randn(part.shape, generator=generator))
+    net.begin(torch.randn(2, 6, generator=generator), torch.ones(2))
+    for k, found in enumerate(net(x).unflatten(1, (3, 4)).unbind(1)):
+        rows = slice(16 * k, 16 * k + 16)
+        hidden = linear(x, net.hidden.weight[rows], net.hidden.bias[rows]).relu()
+        expected = hidden @ net.weight[k] + net.bias[k]
+        expected[:, :2] += linear(x, net.path, net.offset)
+        torch.testing.assert_close(found, expected)
+
+
+def test_codes_of_a_component_get_the_moments_of_its_prior():
+    """Those of all its rows together, once the running moments have followed."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) * [1.0, 4.0] + np.repeat([[0, 0], [9, 5], [-7, 3]], 100, axis=0)
+    x, share = torch.tensor(X).float(), torch.eye(3).repeat_interleave(100, dim=0)
+    net = built(2, 2, 3)
+    net.begin(torch.eye(2), torch.zeros(2))
+    for _ in range(200):
+        net.follow(x, share)
+    codes = net(x).unflatten(1, (3, 4))[..., :2]
+    for k in range(3):
+        part = codes[100 * k : 100 * k + 100, k]
+        torch.testing.assert_close(part.mean(0), torch.zeros(2), atol=1e-3, rtol=0)
+        torch.testing.assert_close(part.std(0, correction=0), torch.ones(2), atol=1e-3, rtol=0)

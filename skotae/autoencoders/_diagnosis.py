@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skotae.autoencoders._options import rows_in_a_batch
 from skotae.exceptions import ConvergenceWarning
 from skotae.training._optim import late_share
 from skotae.utils._random import child_seed, make_generator
@@ -125,13 +126,10 @@ def unused_components(estimator: Any, rows: np.ndarray) -> str | None:
     )
 
 
-CHECKS: tuple[Check, ...] = (
-    worse_than_constant,
-    too_many_components,
-    codes_beside_prior,
-    clipped_samples,
-    unused_components,
-)
+CHECKS: tuple[Check, ...] = (worse_than_constant, too_many_components)
+# Of what takes some steps to come about.
+LATER_CHECKS: tuple[Check, ...] = (codes_beside_prior, clipped_samples, unused_components)
+LEAST_STEPS = 100
 
 
 def still_falling(estimator: Any, losses: Sequence[float]) -> str | None:
@@ -168,7 +166,9 @@ def diagnose(
         return
     if (message := still_falling(estimator, losses)) is not None:
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
-    for check in CHECKS:
+    n_batches = len(X) / rows_in_a_batch(estimator.batch_size, estimator._auto_batch, len(X))
+    trained = estimator.n_iter_ * n_batches >= LEAST_STEPS
+    for check in (*CHECKS, *(LATER_CHECKS if trained else ())):
         if (message := check(estimator, rows)) is not None:
             warnings.warn(message, UserWarning, stacklevel=stacklevel + 1)
             if check is worse_than_constant:

@@ -111,6 +111,11 @@ def test_codes_that_miss_the_prior_and_samples_out_of_range():
     assert only == [codes]
 
 
+def test_after_few_steps_nothing_is_said_of_codes_and_samples():
+    few = {"encoder": Narrow, "max_iter": 2, "batch_size": 32, "prior": "normal"}
+    assert messages(lambda: WAEEstimator(2, random_state=0, **few).fit(X)) == []
+
+
 @pytest.mark.parametrize(("labels", "n_unused"), [([0, 1, 2], 0), ([0, 2], 1), ([1], 2)])
 def test_components_without_rows(labels, n_unused):
     fitted = SimpleNamespace(n_mixtures_=3, n_mixtures=3, predict_proba=None)

@@ -151,7 +151,7 @@ def warn_of_units(columns: Columns, names: Any = None) -> None:
         "or 'auto', unless all columns have one unit.",
         UserWarning,
         # Of the call of fit, for most estimators.
-        stacklevel=10,
+        stacklevel=9,
     )
 
 

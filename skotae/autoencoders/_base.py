@@ -22,7 +22,6 @@ from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
-from skotae.priors.base import BasePrior
 from skotae.training import Rows, Trainer
 from skotae.training._optim import SCHEDULES
 from skotae.utils._random import borrowed_global_generator, child_seed, draw_seed, make_generator
@@ -69,6 +68,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     _auto_epochs = 50
     _auto_steps = 1  # that these are at least
     _advice: Mapping[str, str] = {}
+    _dimension = staticmethod(dimension)
     # Parameters that give the model its shape: a fit that goes on cannot change them.
     _shaping = frozenset(
         {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder", "scale"}
@@ -344,14 +344,12 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         self._measure(X)
         prior = self._resolve_prior()
-        self.n_components_ = self._dimension(prior, X.shape[1])
+        self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
         prior.check_dimension(self.n_components_)
         seed = child_seed(self._seed, "start")
         self._first = FirstRows(self._first_rows(X), self.n_components_, seed)
         if isinstance(prior, PrincipalPrior):
-            principal = self._first.principal
-            one = np.ones(self.n_components_)
-            self._prior_scale = one if principal is None else principal.widths
+            self._prior_scale = self._first.widths
         self._dtype = X.dtype
         self._container, self._labels = container_of(frame), column_labels(frame)
         self._optimiser_state = self._waiting = None
@@ -389,9 +387,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         """What of `_measure` depends on parameters that have changed."""
-
-    def _dimension(self, prior: BasePrior, n_features: int) -> int:
-        return dimension(self._params.n_components, prior, n_features)
 
     def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""

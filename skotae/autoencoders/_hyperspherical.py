@@ -13,6 +13,7 @@ from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._docs import shared_documentation
 from skotae.autoencoders._model import Blueprint
 from skotae.autoencoders._modules import begin_codes, repeated
+from skotae.autoencoders._options import dimension
 from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
@@ -180,8 +181,9 @@ class HypersphericalVAE(VariationalAutoencoder):
     def _resolve_prior(self) -> BasePrior:
         return SpherePrior()
 
-    def _dimension(self, prior: BasePrior, n_features: int) -> int:
-        return max(super()._dimension(prior, n_features), prior.min_components)
+    @staticmethod
+    def _dimension(n_components: int | None, prior: BasePrior, n_features: int) -> int:
+        return max(dimension(n_components, prior, n_features), prior.min_components)
 
 
 class VonMisesFisherEncoder(nn.Module):

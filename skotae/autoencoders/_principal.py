@@ -58,6 +58,11 @@ class FirstRows:
     def principal(self) -> PrincipalMap | None:
         return principal_map(self.rows, self.d, self.seed)
 
+    @property
+    def widths(self) -> np.ndarray:
+        """Of a code's coordinates; 1 where the rows are all the same."""
+        return np.ones(self.d) if self.principal is None else self.principal.widths
+
 
 def some_rows(X: np.ndarray) -> np.ndarray:
     """Rows at equal distances, few enough to find components from."""

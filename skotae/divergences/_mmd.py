@@ -14,6 +14,7 @@ from skotae.utils._random import make_generator
 
 # Of a prior without moments, to find its width.
 N_DRAWS = 4096
+LEAST_WIDTH = 1e-15
 
 
 class MMD(BaseDivergence):
@@ -94,5 +95,6 @@ class MMD(BaseDivergence):
         else:
             variance = prior.sample(N_DRAWS, n_components, make_generator(0)).detach().var(0)
         width = float(variance.double().mean().sqrt())
-        # Of points, and of what has no variance, 1.
-        return clone(self).set_params(bandwidth=width if 0 < width < float("inf") else 1.0)
+        # Of points, and of what has no variance, 1: the square has to be a number in float32.
+        usable = LEAST_WIDTH < width < 1 / LEAST_WIDTH
+        return clone(self).set_params(bandwidth=width if usable else 1.0)

@@ -215,7 +215,7 @@ def check_divergence(divergence: Any, prior: Any = None, n_components: int = 3) 
     assert gradient.norm() > 0, "the gradient vanishes for clouds that are apart"
     step = 0.05 * far.norm() * gradient / gradient.norm()
     assert built(far - step, x, generator=_generator(2)) < value, "the gradient points upwards"
-    if built is divergence:
+    if not isinstance(built, torch.nn.Module):
         near = built(x.flip(0), x, generator=_generator(2))
         assert near < value, "clouds that are apart are no further than equal ones"
     equal = torch.full((len(far),), 1.0 / len(far))

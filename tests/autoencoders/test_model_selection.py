@@ -99,7 +99,7 @@ def test_search_over_parts_and_their_parameters():
     search = GridSearchCV(estimator, grid, cv=2, error_score="raise").fit(X)
     best = search.best_estimator_
     assert best.divergence_.bandwidth == search.best_params_["penalty__bandwidth"]
-    assert estimator.penalty.bandwidth == 1.0, "the search changed the estimator it was given"
+    assert estimator.penalty.bandwidth == "auto", "the search changed the estimator it was given"
 
 
 def test_scores_compare_estimators():

@@ -27,7 +27,7 @@ from skotae.testing import (
 OPTIONAL_PACKAGES = ("pandas", "polars")
 
 # Small enough for the few rows that checks fit on.
-FEWER = {"n_mixtures": 2, "n_bank": 64}
+FEWER = {"n_mixtures": 2, "n_bank": 64, "n_flows": 2}
 
 # Beyond those that scikit-learn runs on estimators of others.
 EXTRA_CHECKS = (
@@ -64,7 +64,7 @@ def classes_of(module, base):
 def small(cls):
     known = inspect.signature(cls).parameters
     fewer = {name: value for name, value in FEWER.items() if name in known}
-    return cls(max_iter=3, hidden_layer_sizes=(16,), random_state=0, **fewer)
+    return cls(max_iter=2, hidden_layer_sizes=(16,), random_state=0, **fewer)
 
 
 ESTIMATORS = [cls for cls in classes_of(skotae, BaseEstimator) if hasattr(cls, "fit")]

@@ -37,7 +37,7 @@ for name in {names!r}:
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_submodules_import_in_any_order(seed):
     assert "skotae.autoencoders._wae" in SUBMODULES
     names = random.Random(seed).sample(SUBMODULES, len(SUBMODULES))

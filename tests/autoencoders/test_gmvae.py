@@ -140,7 +140,9 @@ def few_digits():
     return load_digits().data[:600] / 16
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_components_are_shut_off(few_digits, seed):
     """Figure 1 of the paper, and figure 5a: the same networks with either objective."""
     variational = GMVAE(cost=NARROW, **settings(seed)).fit(few_digits)

@@ -129,7 +129,9 @@ def test_marginal_discrepancy_does_not_see_shares():
     assert np.std(values) < float(far)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_joint_keeps_shares(seed):
     """Every component is in use with the joint discrepancy, as equally as the prior has it."""
     data, _ = make_blobs(400, 10, centers=8, random_state=0)

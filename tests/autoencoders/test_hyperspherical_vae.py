@@ -74,7 +74,7 @@ def test_paths_are_great_circles(model):
     np.testing.assert_allclose(paths[:, 3], model.inverse_transform(middle), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("d", [2, 128, 1000])
+@pytest.mark.parametrize("d", [2, 128, pytest.param(1000, marks=pytest.mark.slow)])
 def test_dimensions(d):
     """As d = 128, where a Bessel function of float32 underflows."""
     model = small(n_components=d).fit(X)

@@ -38,7 +38,14 @@ class Fixed(nn.Module):
         return self.shift + self.scale * z + 0 * self.idle
 
 
-@pytest.mark.parametrize("n_features, shift, scale", [(1, 2.0, 1.0), (1, 0.0, 2.0), (2, 0.5, 0.5)])
+@pytest.mark.parametrize(
+    "n_features, shift, scale",
+    [
+        pytest.param(1, 2.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(1, 0.0, 2.0, marks=pytest.mark.slow),
+        (2, 0.5, 0.5),
+    ],
+)
 def test_critic_finds_the_distance(n_features, shift, scale):
     """Eq. 2 of the VEGAN cookbook, between data and a generator that stays what it is."""
     data = 3 * np.random.RandomState(0).normal(size=(600, n_features)) + 5

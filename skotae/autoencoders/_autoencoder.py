@@ -215,22 +215,28 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             ``data_limits_`` cost what the limit costs, and the way to it.
         """
         X = self._check(X)
-        inference = self._inference(X.dtype)
-        costs = self._row_costs(inference, X, reconstruction_only)
-        units = self.n_features_in_, self.data_scale_
+        start, parts = 0, []
+        for costs in self._row_costs(self._inference(X.dtype), X, reconstruction_only):
+            parts.append(self._scores(costs, X[start : start + len(costs)]))
+            start += len(costs)
+        return np.concatenate(parts)
+
+    def _scores(self, costs: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Scores of rows, for their costs in standardised units."""
+        units, beyond = (self.n_features_in_, self.data_scale_), self._cost_beyond(X)
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled = self.cost_.in_data_units(costs, *units) + self._cost_beyond(X)
+            scaled = self.cost_.in_data_units(costs, *units) + beyond
             if not np.isfinite(scaled).all():
                 # Squares of what float32 holds may be beyond what it holds.
                 wide, most = costs.astype(np.float64), np.finfo(X.dtype).max
-                scaled = self.cost_.in_data_units(wide, *units) + self._cost_beyond(X)
+                scaled = self.cost_.in_data_units(wide, *units) + beyond
                 scaled = scaled.clip(-most, most)
         return -scaled.astype(X.dtype, copy=False)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
         yield inference.decoded(inference.codes(X))
-        yield self._row_costs(inference, X, False)
+        yield from self._row_costs(inference, X, False)
 
     def _cost_beyond(self, X: np.ndarray) -> Any:
         """Cost of bringing rows within the limits that networks see them in."""
@@ -246,12 +252,14 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             return cost
         return cost * float(self.data_scale_) ** self.cost_.degree
 
-    def _row_costs(self, inference: Inference, X: np.ndarray, own: bool) -> np.ndarray:
-        """Cost of each row from its own code, or the mean with that from the `pulled` one."""
+    def _row_costs(self, inference: Inference, X: np.ndarray, own: bool) -> Iterator[np.ndarray]:
+        """Cost of each row from its own code, or the mean with that from the `pulled` one.
+
+        In blocks of rows.
+        """
         chart, codes = self._chart, self._codes_
         move = None if own else lambda z: pulled(z, codes, chart)
-        return inference.apply(lambda x: inference.model.row_costs(x, move), X)
+        return inference.blocks(lambda x: inference.model.row_costs(x, move), X)
 
-    def _reconstruct(self, X: np.ndarray) -> np.ndarray:
-        inference = self._inference(X.dtype)
-        return inference.decoded(inference.codes(X))
+    def _reconstructions(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        return self._inference(X.dtype).reconstructed(X)

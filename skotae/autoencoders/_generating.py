@@ -13,11 +13,12 @@ from torch import Tensor
 
 from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count, check_room
+from skotae.autoencoders._inference import Inference, check_count, check_room, joined
+from skotae.columns import rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
-from skotae.metrics import transport_r2_score
-from skotae.metrics._score import n_samples_for
+from skotae.metrics._score import n_samples_for, r2_by_blocks
+from skotae.utils._blocks import LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import (
@@ -131,8 +132,22 @@ class GeneratingEstimator(NetworkEstimator):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
-        parts = map(self._units.comparable, (X, self._reconstruct(X), samples))
-        return transport_r2_score(*parts, sample_weight=sample_weight, random_state=self._seed)
+        comparable, kept = self._units.comparable, None
+        if sample_weight is not None:
+            kept = np.flatnonzero(sample_weight)
+            if len(kept) == 0:
+                raise ValueError("sample_weight is zero for every row; expected a positive weight.")
+            if len(kept) == len(X):
+                kept = None
+            else:
+                sample_weight, X = sample_weight[kept], LazyRows(X, index=kept)
+        return r2_by_blocks(
+            LazyRows(X, comparable),
+            map(comparable, self._reconstructions(X)),
+            comparable(samples),
+            sample_weight,
+            self._seed,
+        )
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
@@ -141,11 +156,18 @@ class GeneratingEstimator(NetworkEstimator):
         yield inference.decoded(codes.numpy())
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
-        """Rows as the model sees them; without an encoder the nearest of many samples."""
+        return joined(self._reconstructions(X), len(X))
+
+    def _reconstructions(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows as the model sees them; without an encoder the nearest of many samples.
+
+        In blocks of rows.
+        """
         samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
-        inference = self._inference(X.dtype)
-        pair = (inference.units.standardised(part) for part in (X, samples))
-        return samples[pairwise_distances_argmin(*pair)]
+        near, size = self._units.standardised(samples), rows_at_once(X.shape[1])
+        for start in range(0, len(X), size):
+            rows = self._units.standardised(X[start : start + size])
+            yield samples[pairwise_distances_argmin(rows, near)]
 
     @ambient()
     def _generate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.columns import CHUNK, Units
+from skotae.columns import CHUNK, Units, rows_at_once
 from skotae.utils._random import GlobalStream, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
 from skotae.utils.base import as_whole
@@ -38,6 +38,17 @@ def check_room(name: str, n: int, *shape: int, dtype: Any = np.float64) -> None:
             f"{name}={n} asks for {size:.3g} GiB, more than there is; expected fewer, if need be "
             "in several calls with other seeds."
         ) from error
+
+
+def joined(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
+    """Blocks of n rows in all as one array: never more at a time than that and a block."""
+    out, start = np.empty(0), 0
+    for part in parts:
+        if start == 0:
+            out = np.empty((n, *part.shape[1:]), part.dtype)
+        out[start : start + len(part)] = part
+        start += len(part)
+    return out
 
 
 @dataclass(frozen=True)
@@ -68,34 +79,46 @@ class Inference:
         """On the model's device."""
         return make_generator(seed, self.device)
 
-    @ambient()
-    def apply(
+    def blocks(
         self,
         function: Callable[[Tensor], Tensor],
         X: np.ndarray,
         *,
         rows: bool = True,
-        size: int = CHUNK,
-    ) -> np.ndarray:
+        size: int | None = None,
+    ) -> Iterator[np.ndarray]:
         """``function`` on the rows of X, `size` of them at a time, without gradients.
 
         Parameters
         ----------
         function : callable
             From tensors on the model's device to tensors.
-        X : ndarray
+        X : ndarray of shape (n, ...)
+            It is only sliced, and never copied as a whole.
         rows : bool, default=True
             Whether X holds rows in the units of the data, which are standardised first.
         size : int, optional
-            Some thousand by default.
+            Some thousand by default, or fewer where rows are wide.
+
+        Yields
+        ------
+        values : ndarray
+            Of the next rows.
         """
-        parts = []
+        if size is None:
+            size = rows_at_once(max(X.shape[1], len(self.units.mean)), CHUNK)
         stream = None if self.seed is None else GlobalStream(self.seed, self.device)
-        with contextlib.nullcontext() if stream is None else stream.borrowed():
-            for start in range(0, len(X), size):
-                part = self.tensor(X[start : start + size], rows)
-                parts.append(function(part).cpu().to(TORCH_DTYPES[self.dtype]))
-        return torch.cat(parts).numpy()
+        for start in range(0, len(X), size):
+            # Nothing of ours stays set while the caller has its turn.
+            with ambient(), contextlib.nullcontext() if stream is None else stream.borrowed():
+                part = function(self.tensor(X[start : start + size], rows)).detach().cpu()
+                values = part.to(TORCH_DTYPES[self.dtype]).numpy()
+                del part
+            yield values
+
+    def apply(self, function: Callable[[Tensor], Tensor], X: np.ndarray, **options) -> np.ndarray:
+        """The `blocks` as one array."""
+        return joined(self.blocks(function, X, **options), len(X))
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
         """X as the model takes it: a copy, standardised if it holds rows."""
@@ -126,14 +149,19 @@ class Inference:
         return self.apply(
             lambda x: torch.cat([some(x, count) for count in counts], dim=1),
             X,
-            size=max(1, CHUNK // n),
+            size=max(1, rows_at_once(max(X.shape[1], n * self.model.n_components), CHUNK // n)),
         )
 
     def decoded(self, Z: np.ndarray, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes: means of the likelihood; draws from it, if there is a seed."""
         generator = None if noise_seed is None else self.generator(noise_seed)
-        rows = self.apply(lambda z: self.model.decode(z, generator), Z, rows=False)
-        return self.units.restored(rows, self.dtype)
+        parts = self.blocks(lambda z: self.model.decode(z, generator), Z, rows=False)
+        return joined((self.units.restored(part, self.dtype) for part in parts), len(Z))
+
+    def reconstructed(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows that are encoded and decoded, in blocks."""
+        for part in self.blocks(lambda x: self.model.decode(self.model.encode(x)), X):
+            yield self.units.restored(part, self.dtype)
 
 
 def widest_dtype(model: Any, rows: Tensor) -> torch.dtype:

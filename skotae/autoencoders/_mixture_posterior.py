@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._inference import check_count, check_room
+from skotae.autoencoders._inference import check_count, check_room, joined
 from skotae.autoencoders._mixture_encoder import ComponentNetworks, MixtureEncoder
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import draw_gaussian, repeated
@@ -132,13 +133,17 @@ class MixtureAutoencoder(BaseAutoencoder):
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)
-        proba = self._proba(rows.X)
-        self.labels_ = proba.argmax(axis=1)
-        self.weights_ = proba.mean(axis=0)
+        labels, total = [], np.zeros(self.n_mixtures_)
+        for proba in self._proba(rows.X):
+            labels.append(proba.argmax(axis=1))
+            total += proba.sum(axis=0, dtype=np.float64)
+        self.labels_ = np.concatenate(labels)
+        self.weights_ = (total / len(rows)).astype(proba.dtype)
 
-    def _proba(self, X: np.ndarray) -> np.ndarray:
+    def _proba(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        """Posterior probabilities, in blocks of rows."""
         inference = self._inference(X.dtype)
-        return inference.apply(lambda x: inference.model.encoder.logits(x).softmax(1), X)
+        return inference.blocks(lambda x: inference.model.encoder.logits(x).softmax(1), X)
 
     def predict_proba(self, X):
         """Posterior probability of each component.
@@ -152,7 +157,8 @@ class MixtureAutoencoder(BaseAutoencoder):
         proba : ndarray of shape (n_samples, n_mixtures)
             q(k|x).
         """
-        return self._proba(self._check(X))
+        X = self._check(X)
+        return joined(self._proba(X), len(X))
 
     def predict(self, X):
         """Most probable component of each row.
@@ -165,7 +171,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         -------
         labels : ndarray of shape (n_samples,), int64
         """
-        return self._proba(self._check(X)).argmax(axis=1)
+        return np.concatenate([part.argmax(axis=1) for part in self._proba(self._check(X))])
 
     def fit_predict(self, X, y=None):
         """Fit, and return the component of each row.

@@ -6,10 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Rows that are looked at at a time.
+# Rows that are looked at at a time, and values: fewer rows where they are wide.
 CHUNK = 4096
+VALUES = 2**19
 # Within it, scales and their inverses are at home in float32.
 SAFE = (1e-30, 1e30)
+
+
+def rows_at_once(width: int, most: int = CHUNK) -> int:
+    """Rows of a width that are looked at at a time: a power of two, where `most` is one.
+
+    A block of them does not grow with the width.
+    """
+    return min(most, 1 << max(1, VALUES // width).bit_length() - 1)
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,15 @@ class Units:
         """Rows as networks see them, in the dtype of X."""
         dtype = self.dtype_for(X.dtype)
         rows = self.within(X) - self.mean.astype(dtype)
-        return (rows / np.asarray(self.scale, dtype)).astype(X.dtype, copy=False)
+        rows /= np.asarray(self.scale, dtype)
+        return rows.astype(X.dtype, copy=False)
 
     def restored(self, Z: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Rows of X from what networks give, in a dtype that may be wider."""
         wide = self.dtype_for(dtype)
         with np.errstate(over="ignore"):
-            rows = Z * np.asarray(self.scale, wide) + self.mean.astype(wide)
+            rows = Z * np.asarray(self.scale, wide)
+            rows += self.mean.astype(wide)
             rows = rows.astype(dtype, copy=False)
         if self.constant is not None:
             known = ~np.isnan(self.constant)

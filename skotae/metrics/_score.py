@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from skotae.columns import rows_at_once
 from skotae.metrics.base import check_pair, check_rows, check_weight
 from skotae.transport import exact_cost
+from skotae.utils._blocks import LazyRows
 
 # Exact transport takes time that grows with nearly the third power of the number of rows.
 MAX_ROWS = 2048
 # Samples cost nothing: where rows are few, several sets of samples are compared with them.
 ROWS_OF_SETS, MAX_SETS = 512, 8
-CHUNK = 4096
 FLOATS = ("float64", "float32")
 
 
@@ -130,20 +131,56 @@ def transport_r2_score(
     if weight is None and sample_weight is not None and not np.any(sample_weight):
         weight = np.zeros(len(X))  # equal, and no weights
     X, reconstructed, weight = _with_weight(X, reconstructed, weight)
+    return r2_by_blocks(X, blocks_of(reconstructed), samples, weight, random_state)
+
+
+def r2_by_blocks(
+    X: np.ndarray | LazyRows,
+    reconstructed: Iterable[np.ndarray],
+    samples: np.ndarray,
+    weight: np.ndarray | None,
+    random_state: Any,
+) -> float:
+    """The `transport_r2_score` of rows that are seen a block at a time.
+
+    Parameters
+    ----------
+    X : ndarray or LazyRows of shape (n, n_features)
+        It is only sliced.
+    reconstructed : iterable of ndarray
+        Of the rows in their order, some at a time.
+    samples : ndarray of shape (m, n_features)
+    weight : ndarray of shape (n,) or None
+        All positive.
+    random_state : int, RandomState instance or None
+    """
+    weight = np.ones(len(X)) if weight is None else np.asarray(weight, dtype=np.float64)
     centre, unit = origin(X)
     error = total = 0.0
     # Twice over the rows: of the second pass the mean is that of the weights, and exact.
     shares = weight / weight.sum()
-    mean = sum(w @ x for x, w in _in_units(centre, unit, X, shares))
-    for x, r, w in _in_units(centre, unit, X, reconstructed, shares):
-        error += w @ np.square(x - r).sum(axis=1)
-        total += w @ np.square(x - mean).sum(axis=1)
-    if np.isposinf(error) and np.isfinite(reconstructed).all():
-        # Out of range, and nothing that samples could add to.
-        return explained(np.finfo(np.float64).max, total)
+    mean, start = np.zeros(X.shape[1]), 0
+    for part in blocks_of(X):
+        mean += shares[start : start + len(part)] @ ((part - centre) / unit)
+        start += len(part)
     rng = check_random_state(random_state)
     chosen = rng.permutation(len(X))[: min(len(samples), MAX_ROWS)]
-    rows, drawn = ((part - centre) / unit for part in (reconstructed[chosen], samples))
+    rows, is_finite, start = np.empty((len(chosen), X.shape[1])), True, 0
+    for part in reconstructed:
+        stop = start + len(part)
+        is_finite = is_finite and bool(np.isfinite(part).all())
+        x, r = ((each - centre) / unit for each in (X[start:stop], part))
+        here = np.flatnonzero((start <= chosen) & (chosen < stop))
+        rows[here] = r[chosen[here] - start]
+        r -= x
+        error += shares[start:stop] @ np.square(r, out=r).sum(axis=1)
+        x -= mean
+        total += shares[start:stop] @ np.square(x, out=x).sum(axis=1)
+        start = stop
+    if np.isposinf(error) and is_finite:
+        # Out of range, and nothing that samples could add to.
+        return explained(np.finfo(np.float64).max, total)
+    drawn = (samples - centre) / unit
     loss = error + np.maximum(0.0, debiased_gap(rows, weight[chosen], drawn, rng))
     return explained(loss, total)
 
@@ -267,22 +304,25 @@ def _with_weight(
     return X[kept], reconstructed[kept], weight[kept]
 
 
-def origin(X: np.ndarray) -> tuple[np.ndarray, float]:
+def origin(X: np.ndarray | LazyRows) -> tuple[np.ndarray, float]:
     """A centre and the largest deviation from it: in these units squares stay within range."""
-    centre = X.mean(axis=0, dtype=np.float64)
+    first = X[:1][0]
+    total, low, high = np.zeros(X.shape[1]), first, first
+    for part in blocks_of(X):
+        total += part.sum(axis=0, dtype=np.float64)
+        low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
     # The mean of equal numbers may not be that number.
-    constant = X.min(axis=0) == X.max(axis=0)
-    centre[constant] = X[0, constant]
-    parts = (X[i : i + CHUNK] for i in range(0, len(X), CHUNK))
-    unit = float(max(np.abs(part - centre).max() for part in parts))
+    centre = np.where(low == high, first, total / len(X))
+    # Rounding is monotone: no row deviates further than the ends of its column.
+    unit = float(max(np.abs(low - centre).max(), np.abs(high - centre).max()))
     return centre, unit or float(np.abs(centre).max()) or 1.0
 
 
-def _in_units(centre: np.ndarray, unit: float, *parts: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Some thousand rows of each part at a time in float64; weights, which come last, as is."""
-    for start in range(0, len(parts[-1]), CHUNK):
-        *rows, weight = (part[start : start + CHUNK] for part in parts)
-        yield [*((part - centre) / unit for part in rows), weight]
+def blocks_of(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
+    """Some thousand rows at a time, or fewer where they are wide."""
+    size = rows_at_once(X.shape[1])
+    for start in range(0, len(X), size):
+        yield X[start : start + size]
 
 
 Weighted = tuple[np.ndarray, np.ndarray]

@@ -1,0 +1,40 @@
+"""Rows that are made when they are asked for, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class LazyRows:
+    """Rows of an array, or some of them, as a function turns them: never all at once.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features) or LazyRows
+    function : callable, default=None
+        From some rows to as many of the same width and dtype, each by itself.
+    index : ndarray of shape (n,), default=None
+        Which rows these are; all by default.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        function: Callable[[np.ndarray], np.ndarray] | None = None,
+        index: np.ndarray | None = None,
+    ):
+        self._X = X
+        self._function = function
+        self._index = index
+        self.dtype = X.dtype
+        self.shape = (len(X) if index is None else len(index), X.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        some = self._X[rows if self._index is None else self._index[rows]]
+        return some if self._function is None else self._function(some)

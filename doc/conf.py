@@ -1,6 +1,7 @@
 """Configuration of the documentation: ``sphinx-build -W doc doc/_build/html``.
 
-Nothing here needs the network. ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to the
+Building needs no network; formulas in the built pages are drawn by MathJax, which a browser
+fetches. ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to the
 documentation of scikit-learn and others, for a published build.
 """
 
@@ -24,8 +25,10 @@ version = ".".join(release.split(".")[:2])
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
     "sphinx_gallery.gen_gallery",
     "benchmarks",
     "docstrings",
@@ -45,6 +48,7 @@ templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "whats_new/fragments"]
 default_role = "literal"
 nitpicky = False
+extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 
 # Reference pages come from the tables in api.rst, one for each object.
 autosummary_generate = True
@@ -67,6 +71,13 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
 }
 
+# Pictures of ``.. plot::`` are drawn when the pages are built, with or without the gallery.
+plot_formats = [("png", 120)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
+html_static_path = ["_static"]
+html_css_files = ["front.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skotae {version}"
 html_show_sourcelink = False

@@ -4,8 +4,9 @@ The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows 
 each peer over all rows, and time ratios by number of points and epsilon. The directive
 ``.. defaults-benchmark::`` becomes the table of all estimators on digits, ``.. score-study::``
 those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
-that name in ``benchmarks/papers``, and ``.. tables-benchmark::`` what
-``benchmarks/tables.py --summary`` prints.
+that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
+``benchmarks/tables.py --summary`` prints, and ``.. held-out-benchmark::`` the first of these
+tables, of the sets that were held out.
 """
 
 import json
@@ -162,6 +163,15 @@ def on_tables(results):
     return lines
 
 
+def on_held_out_tables(results):
+    """Text of the first table of the sets that were held out, without the times of other code."""
+    title, header, rows = headline(part(results, True), {})
+    # A word less wide, so that the table fits into its column.
+    header = [name.replace("IsolationForest", "Isolation Forest") for name in header]
+    # Without those that have not run there.
+    return list_table(title, header[:-1], [row[:-1] for row in rows if any(row[1:])])
+
+
 class BenchmarkDirective(SphinxDirective):
     """The tables of a benchmark; a subclass names it and has a function that makes them."""
 
@@ -191,6 +201,10 @@ class TablesBenchmark(BenchmarkDirective):
     benchmark, render = "tables", staticmethod(on_tables)
 
 
+class HeldOutBenchmark(BenchmarkDirective):
+    benchmark, render = "tables", staticmethod(on_held_out_tables)
+
+
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
     render = staticmethod(of_paper)
@@ -206,4 +220,5 @@ def setup(app):
     app.add_directive("score-study", ScoreStudy)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     app.add_directive("tables-benchmark", TablesBenchmark)
+    app.add_directive("held-out-benchmark", HeldOutBenchmark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

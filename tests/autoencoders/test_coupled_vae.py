@@ -230,6 +230,43 @@ def test_posterior_with_two_modes():
         )
 
 
+class Square(nn.Module):
+    """x = (z - 0.1)^2, in the units of the standardised data."""
+
+    def __init__(self, data):
+        super().__init__()
+        mean = data.mean()
+        self.scale = nn.Parameter(torch.tensor(1.0 / np.sqrt(np.mean((data - mean) ** 2))).float())
+        self.mean = nn.Parameter(torch.tensor(mean).float())
+
+    def forward(self, z):
+        return ((z - 0.1).square() - self.mean) * self.scale
+
+
+def test_encoder_learns_the_mean():
+    """Of a posterior with two modes: between them, where it has little density."""
+    rng = np.random.RandomState(0)
+    noise = 0.2
+    data = (rng.normal(size=(1000, 1)) - 0.1) ** 2 + noise * rng.normal(size=(1000, 1))
+    model = CoupledVAE(
+        1,
+        decoder=Square(data).requires_grad_(False),
+        cost=GaussianCost(variance=noise**2),
+        posterior="amortised",
+        hidden_layer_sizes=(64,),
+        learning_rate_init=0.003,
+        batch_size=500,
+        max_iter=60,
+        n_bank=2048,
+        random_state=0,
+    ).fit(data)
+    z = np.linspace(-6, 6, 4001)
+    x = np.array([[0.5], [1.0], [2.0]])
+    weight = np.exp(-((x - (z - 0.1) ** 2) ** 2) / (2 * noise**2) - z**2 / 2)
+    exact = (weight @ z) / weight.sum(axis=1)
+    np.testing.assert_allclose(model.transform(x)[:, 0], exact, atol=0.25)
+
+
 # --- start and steadiness --------------------------------------------------------------
 
 

@@ -66,13 +66,14 @@ class CoupledVAE(BaseAutoencoder):
         fitted in the first 2 % of the training; not with an amortised posterior or atoms.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
-        draws from the prior, or by an encoder trained beside the decoder to predict it.
-        ``"auto"`` is importance in one or two dimensions and for discrete priors, unless
-        `encoder` is given.
+        draws from the prior, or by an encoder trained beside the decoder to predict it. Where
+        fewer than three effective draws of a mini-batch fall under a row's posterior, they do
+        not tell its mean, and the encoder learns its mode. ``"auto"`` is importance in one or
+        two dimensions and for discrete priors, unless `encoder` is given.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are
-        sparse; 0 is the objective above.
+        sparse, as `posterior` says; 0 is the objective above.
     n_bank : int, default=4096
         Number of draws in the bank.
     n_bank_steps : int, default=200

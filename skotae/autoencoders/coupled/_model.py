@@ -32,6 +32,8 @@ from skotae.utils._random import make_generator
 SMALLEST_SCALE = 0.02
 # Moves of the table, with `plan_decay`, before they grow smaller.
 N_HALVING = 1000
+# Effective draws of a mini-batch from which on they give a row's posterior mean.
+ENOUGH_DRAWS = 3
 
 
 class CoupledModel(AutoencoderModel):
@@ -211,10 +213,32 @@ class CoupledModel(AutoencoderModel):
         moved = (plan * cost).sum()
         terms = {"transport": moved + (dual_value - moved).detach()}
         if self.amortised:
-            code = self.encoder(batch)
-            terms["reconstruction"] = params.anchor * self.reconstruction_cost(batch, code)
-            terms["posterior"] = self._posterior_loss(batch, code, u, epsilon)
+            terms.update(self._encoder_terms(batch, z, log_plan, u, epsilon))
         return self._steadied(terms)
+
+    def _encoder_terms(
+        self, x: Tensor, z: Tensor, log_plan: Tensor, u: Tensor, epsilon: float
+    ) -> dict[str, Tensor]:
+        """Regression on the posterior mean, where the draws give it; else anchor and mode."""
+        code = self.encoder(x)
+        weight = log_plan.softmax(1)
+        size = 1.0 / weight.square().sum(1)
+        enough = torch.ones_like(size) if self.discrete else (size >= ENOUGH_DRAWS).to(size)
+        mean = (code - weight @ z).square().sum(1)
+        mode = epsilon * self._mode_loss(x, code, u, epsilon)
+        # A mean between the modes of a posterior is not what the row is decoded from.
+        anchor = (1.0 - enough) * self.decoder.cost_of(x, code) / self.cost_scale
+        return {
+            "reconstruction": self.params.anchor * anchor.mean(),
+            "posterior": torch.where(enough > 0, self._code_unit * mean, mode).mean(),
+        }
+
+    @property
+    def _code_unit(self) -> float:
+        """Nats that a squared distance of codes counts for: as a row about the mean."""
+        if not self.gaussian:
+            return self.hot
+        return self.hot / (2.0 * float(self.decoder.cost.scale) ** 2)
 
     def _warm_objective(self, batch: Tensor, z: Tensor, step: Step) -> Mapping[str, Tensor]:
         """A Wasserstein autoencoder, from which the coupling starts."""
@@ -248,13 +272,13 @@ class CoupledModel(AutoencoderModel):
         share = float(self.decoder.cost.scale) ** 2
         return {name: share * term + (1.0 - share) * term.detach() for name, term in terms.items()}
 
-    def _posterior_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
-        """-log q(z|x) at the encoder's code, up to a constant; teaches the encoder alone."""
+    def _mode_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
+        """-log q(z|x) at each row's code, up to a constant; teaches the encoder alone."""
         # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
-        loss = -log_shares(self.decoder, x, code, u, epsilon).mean()
+        loss = -log_shares(self.decoder, x, code, u, epsilon)
         if hasattr(self.prior, "log_prob"):
-            loss = loss - self.prior.log_prob(code).mean()
-        return epsilon * loss
+            loss = loss - self.prior.log_prob(code)
+        return loss
 
     def _potentials(
         self, x: Tensor, z: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, step: Step

@@ -255,8 +255,8 @@ def test_encoder_learns_the_mean():
         posterior="amortised",
         hidden_layer_sizes=(64,),
         learning_rate_init=0.003,
-        batch_size=500,
-        max_iter=60,
+        batch_size=1000,
+        max_iter=120,
         n_bank=2048,
         random_state=0,
     ).fit(data)

@@ -67,13 +67,14 @@ class CoupledVAE(BaseAutoencoder):
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it. Where
-        fewer than three effective draws of a mini-batch fall under a row's posterior, they do
+        fewer than six effective draws of a mini-batch fall under a row's posterior, they do
         not tell its mean, and the encoder learns its mode. ``"auto"`` is importance in one or
         two dimensions and for discrete priors, unless `encoder` is given.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are
-        sparse, as `posterior` says; 0 is the objective above.
+        sparse; 0 is the objective above. Where the encoder learns the mean, it teaches the decoder
+        alone.
     n_bank : int, default=4096
         Number of draws in the bank.
     n_bank_steps : int, default=200

@@ -33,7 +33,7 @@ SMALLEST_SCALE = 0.02
 # Moves of the table, with `plan_decay`, before they grow smaller.
 N_HALVING = 1000
 # Effective draws of a mini-batch from which on they give a row's posterior mean.
-ENOUGH_DRAWS = 3
+ENOUGH_DRAWS = 6
 
 
 class CoupledModel(AutoencoderModel):
@@ -223,14 +223,14 @@ class CoupledModel(AutoencoderModel):
         code = self.encoder(x)
         weight = log_plan.softmax(1)
         size = 1.0 / weight.square().sum(1)
-        enough = torch.ones_like(size) if self.discrete else (size >= ENOUGH_DRAWS).to(size)
+        enough = size >= (0 if self.discrete else ENOUGH_DRAWS)
         mean = (code - weight @ z).square().sum(1)
         mode = epsilon * self._mode_loss(x, code, u, epsilon)
-        # A mean between the modes of a posterior is not what the row is decoded from.
-        anchor = (1.0 - enough) * self.decoder.cost_of(x, code) / self.cost_scale
+        # A mean between modes is no code of the row: there the anchor is for the decoder alone.
+        anchored = torch.where(enough[:, None], code.detach(), code)
         return {
-            "reconstruction": self.params.anchor * anchor.mean(),
-            "posterior": torch.where(enough > 0, self._code_unit * mean, mode).mean(),
+            "reconstruction": self.params.anchor * self.reconstruction_cost(x, anchored),
+            "posterior": torch.where(enough, self._code_unit * mean, mode).mean(),
         }
 
     @property

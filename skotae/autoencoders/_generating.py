@@ -17,7 +17,7 @@ from skotae.autoencoders._inference import Inference, check_count, check_room, j
 from skotae.columns import rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
-from skotae.metrics._score import n_samples_for, r2_by_blocks
+from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
 from skotae.utils._blocks import LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
@@ -132,15 +132,11 @@ class GeneratingEstimator(NetworkEstimator):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
-        comparable, kept = self._units.comparable, None
         if sample_weight is not None:
-            kept = np.flatnonzero(sample_weight)
-            if len(kept) == 0:
-                raise ValueError("sample_weight is zero for every row; expected a positive weight.")
-            if len(kept) == len(X):
-                kept = None
-            else:
+            kept = rows_with_weight(sample_weight)
+            if len(kept) < len(X):
                 sample_weight, X = sample_weight[kept], LazyRows(X, index=kept)
+        comparable = self._units.comparable
         return r2_by_blocks(
             LazyRows(X, comparable),
             map(comparable, self._reconstructions(X)),

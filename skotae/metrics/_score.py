@@ -298,10 +298,16 @@ def _with_weight(
     """The rows that have weight."""
     if weight is None:
         return X, reconstructed, np.ones(len(X))
-    kept = np.flatnonzero(weight > 0)
+    kept = rows_with_weight(weight)
+    return X[kept], reconstructed[kept], weight[kept]
+
+
+def rows_with_weight(weight: np.ndarray) -> np.ndarray:
+    """Which rows these are, for weights of which none is negative; a ValueError if none is."""
+    kept = np.flatnonzero(weight)
     if len(kept) == 0:
         raise ValueError("sample_weight is zero for every row; expected a positive weight.")
-    return X[kept], reconstructed[kept], weight[kept]
+    return kept
 
 
 def origin(X: np.ndarray | LazyRows) -> tuple[np.ndarray, float]:

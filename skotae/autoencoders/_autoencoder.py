@@ -17,6 +17,7 @@ from skotae.autoencoders._encoding import EncodingEstimator
 from skotae.autoencoders._ex_post import draw, fit_mixture
 from skotae.autoencoders._generating import GeneratingEstimator
 from skotae.autoencoders._inference import DTYPES, Inference, check_count, check_room
+from skotae.columns import naming_columns
 from skotae.training import Rows
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
@@ -123,7 +124,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             fitted on one, or after ``set_output``.
         """
         check_is_fitted(self)
-        Z = check_array(as_rows(X), dtype=DTYPES, order="C", input_name="X")
+        X = as_rows(X)
+        with naming_columns(X):
+            Z = check_array(X, dtype=DTYPES, order="C", input_name="X")
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {Z.shape[1]} columns; expected codes with n_components={self.n_components_}"

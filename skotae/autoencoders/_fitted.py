@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skotae.autoencoders._inference import DTYPES, Inference
 from skotae.autoencoders._model import Blueprint, Model
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters, on_cpu
-from skotae.columns import Units
+from skotae.columns import Units, naming_columns
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save
 from skotae.persistence._models import with_added_parameters
@@ -143,7 +143,9 @@ class FittedEstimator(BaseEstimator):
     def _validated(self, X: Any, **options: Any) -> np.ndarray:
         """Rows as an array that is only read."""
         check_columns(X)
-        return validate_data(self, as_rows(X), dtype=DTYPES, order="C", **options)
+        X = as_rows(X)
+        with naming_columns(X):
+            return validate_data(self, X, dtype=DTYPES, order="C", **options)
 
     @property
     def _units(self) -> Units:

@@ -1,6 +1,16 @@
 """What stands between the columns of X and what networks see."""
 
 from skotae.columns._measure import Columns, differ, measure, warn_of_units
+from skotae.columns._naming import naming_columns
 from skotae.columns._units import CHUNK, Units, rows_at_once
 
-__all__ = ["CHUNK", "Columns", "Units", "differ", "measure", "rows_at_once", "warn_of_units"]
+__all__ = [
+    "CHUNK",
+    "Columns",
+    "Units",
+    "differ",
+    "measure",
+    "naming_columns",
+    "rows_at_once",
+    "warn_of_units",
+]

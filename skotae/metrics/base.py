@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
+from skotae.columns import naming_columns
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import check_sample_weight, container_of
 from skotae.utils._torch import as_rows
@@ -44,17 +45,19 @@ def check_rows(X: Any, name: str, *, dtype: Any = "float64", **options: Any) -> 
 
     Other options, and other dtypes, are those of scikit-learn's `check_array`.
     """
-    X = check_array(
-        as_rows(X, name),
-        **options,
-        dtype=dtype,
-        order="C",
-        ensure_2d=False,
-        allow_nd=True,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name=name,
-    )
+    X = as_rows(X, name)
+    with naming_columns(X, name):
+        X = check_array(
+            X,
+            **options,
+            dtype=dtype,
+            order="C",
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name=name,
+        )
     if X.ndim != 2 or X.size == 0:
         hint = f" One feature is {name}.reshape(-1, 1)." if X.ndim == 1 else ""
         raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval as _Interval
 from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
@@ -30,6 +31,7 @@ __all__ = [
     "fit_context",
     "in_container",
     "index_of",
+    "is_pandas_na",
     "output_container",
 ]
 

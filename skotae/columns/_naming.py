@@ -1,0 +1,151 @@
+"""Errors over values that cannot be computed with, in the names of the columns that have them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from numbers import Complex, Real
+from typing import Any
+
+import numpy as np
+
+from skotae.columns._units import rows_at_once
+from skotae.utils._sklearn import container_of, is_pandas_na
+from skotae.utils.base import brief, plain
+
+# Columns that are named at the most.
+MOST = 3
+# What scikit-learn and NumPy say of values that they cannot take for numbers.
+ABOUT_VALUES = re.compile(
+    "could not convert|must be a string or|cannot convert|Complex data|contains NaN"
+    "|contains infinity|be promoted|too large to convert|array element with a sequence"
+)
+
+OF_TIME = (np.datetime64, np.timedelta64)
+
+
+@contextlib.contextmanager
+def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
+    """Make errors over values of ``X``, that are raised within, name these and their columns.
+
+    Nothing is looked at before there is an error, but for the dtypes: dates, which NumPy takes
+    for a count of nanoseconds.
+
+    Parameters
+    ----------
+    X : array-like or data frame of shape (n_samples, n_features)
+        What is validated.
+    name : str, default="X"
+        What messages call it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        In the place of an error of that kind: ``X has 'good' in column 'grade'; expected
+        numbers``, or how many values of which columns are NaN or infinite. An OverflowError, over
+        an integer beyond the range of float64, becomes a ValueError.
+    """
+    if any(map(_is_of_time, _dtypes(X))) and (times := _others(X)):
+        raise ValueError(f"{name} has {_listed(times)}; expected numbers.")
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        text = str(error).partition("\n")[0].strip()
+        told = _told(X, name, text) if ABOUT_VALUES.search(text) else None
+        if told is None:
+            raise
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(told) from None
+
+
+def _told(X: Any, name: str, text: str) -> str | None:
+    """The message, or None where no value is to blame."""
+    if others := _others(X):
+        return f"{name} has {_listed(others)}; expected numbers ({text.rstrip('.')})."
+    if holes := _not_finite(X):
+        text = text if text.startswith(f"Input {name} contains") else f"Input {name} contains NaN."
+        advice = "; an imputer before the estimator in a pipeline fills holes" * ("NaN" in text)
+        return f"{text} It has {_listed(holes)}; expected finite numbers{advice}."
+    return None
+
+
+def _listed(found: list[str]) -> str:
+    rest = len(found) - MOST
+    more = f" and more in {rest} other column{'s' * (rest > 1)}" if rest > 0 else ""
+    return ", ".join(found[:MOST]) + more
+
+
+def _dtypes(X: Any) -> list[Any]:
+    return [getattr(X, "dtype", None)] if container_of(X) is None else [*X.dtypes]
+
+
+def _is_of_time(dtype: Any) -> bool:
+    """Whether values are dates, or times between them."""
+    temporal = getattr(dtype, "is_temporal", None)
+    return temporal() if temporal is not None else getattr(dtype, "kind", "") in ("m", "M")
+
+
+def _parts(X: Any) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Arrays of two dimensions that make up ``X``, each with what its columns are called."""
+    container = container_of(X)
+    if container is not None:
+        for j, label in enumerate(X.columns):
+            column = X.iloc[:, j] if container == "pandas" else X.to_series(j)
+            yield [f"column {brief(plain(label))}"], np.asarray(column.to_numpy())[:, None]
+        return
+    with contextlib.suppress(ValueError):  # Rows of several lengths: their columns have no names.
+        rows = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
+        if rows.ndim == 2:
+            yield [f"column {j}" for j in range(rows.shape[1])], rows
+
+
+def _others(X: Any) -> list[str]:
+    """The first value of each column that is no number, and the column."""
+    found = []
+    for labels, rows in _parts(X):
+        if rows.dtype.kind not in "biuf":
+            for label, column in zip(labels, rows.T, strict=True):
+                value = next((value for value in column if _number(value) is None), None)
+                if value is not None:
+                    found.append(f"{_shown(value)} in {label}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    """What a user would have written: no ``np.str_('good')``, and dates in digits."""
+    if isinstance(value, OF_TIME):
+        return str(value)
+    return brief(value.item() if isinstance(value, np.generic) else value)
+
+
+def _number(value: Any) -> float | None:
+    """The value as scikit-learn takes it, a missing one for NaN; None if it is no number."""
+    is_complex = isinstance(value, Complex) and not isinstance(value, Real)
+    if is_complex or isinstance(value, OF_TIME):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan if value is None or is_pandas_na(value) else None
+
+
+def _not_finite(X: Any) -> list[str]:
+    """How many values of each column are NaN or infinite."""
+    found = []
+    for labels, rows in _parts(X):
+        counts = np.zeros((2, len(labels)), dtype=int)
+        size = rows_at_once(max(1, len(labels)))
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            if block.dtype.kind not in "biuf":
+                block = np.vectorize(_number, otypes=[np.float64])(block)
+            with np.errstate(over="ignore"):
+                block = block.astype(np.float64, copy=False)
+            counts += np.isnan(block).sum(axis=0), np.isinf(block).sum(axis=0)
+        for label, nan, infinite in zip(labels, *counts.tolist(), strict=True):
+            words = [f"{nan} NaN"] * (nan > 0)
+            words += [f"{infinite} infinite value{'s' * (infinite > 1)}"] * (infinite > 0)
+            if words:
+                found.append(f"{' and '.join(words)} in {label}")
+    return found

@@ -1,0 +1,140 @@
+"""Errors over values that are no numbers name the value and its column."""
+
+import datetime
+import decimal
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+import skotae
+from skotae.columns import naming_columns
+from skotae.metrics import mmd
+
+N_ROWS = 12
+GRADES = ["1.5", "good", *["2"] * (N_ROWS - 2)]
+# One column of a frame: its values, what the message has, and the kind of the error.
+COLUMNS = {
+    "words": (GRADES, "X has 'good' in column 'grade'; expected numbers", ValueError),
+    "None": ([None, 1.5, None, *[0.0] * 9], "It has 2 NaN in column 'grade'", ValueError),
+    "NaN": ([np.nan, *[0.0] * 11], "Input X contains NaN. It has 1 NaN in col", ValueError),
+    "infinity": ([-np.inf, *[0.0] * 11], "It has 1 infinite value in column 'gr", ValueError),
+    "dates": (
+        [datetime.date(2020, 1, 31)] * N_ROWS,
+        "2020, 1, 31) in",
+        (ValueError, TypeError),
+    ),
+    "times": (
+        [datetime.datetime(2020, 1, 31)] * N_ROWS,
+        "X has 2020-01-31T00:00:00.000000",
+        ValueError,
+    ),
+    "durations": ([datetime.timedelta(1)] * N_ROWS, "in column 'grade'; exp", ValueError),
+}
+
+
+def numbers(n_columns=3):
+    return np.random.default_rng(0).normal(size=(N_ROWS, n_columns))
+
+
+def frame_of(library, values):
+    X = numbers()
+    return library.DataFrame({"a": X[:, 0], "grade": values, "c": X[:, 2]})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """On columns of the names of `frame_of`."""
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(numbers(), columns=["a", "grade", "c"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return skotae.VAE(1, hidden_layer_sizes=(4,), max_iter=1).fit(X)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "score", "reconstruct"])
+@pytest.mark.parametrize("case", COLUMNS)
+def test_frames(case, method, library, fitted):
+    values, words, kind = COLUMNS[case]
+    if case == "dates" and library == "polars":
+        words = "2020-01-31 in column 'grade'"
+    X = frame_of(pytest.importorskip(library), values)
+    model = fitted if "fit" not in method else skotae.VAE(1, max_iter=1)
+    with pytest.raises(kind, match=re.escape(words)):
+        getattr(model, method)(X)
+
+
+def test_pandas_dtypes():
+    """Categories, strings, and missing values of each of the dtypes that have them."""
+    pandas = pytest.importorskip("pandas")
+
+    def check(values, words):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            skotae.VAE(1, max_iter=1).fit(frame_of(pandas, values))
+
+    check(pandas.Categorical(GRADES), "X has 'good' in column 'grade'")
+    check(pandas.array(GRADES, dtype="string"), "X has 'good' in column 'grade'")
+    for dtype in ("Float64", "Int64", "boolean"):
+        values = pandas.array([None, *[1] * (N_ROWS - 1)], dtype=dtype)
+        check(values, "It has 1 NaN in column 'grade'")
+
+
+@pytest.mark.parametrize(
+    "X, words, kind",
+    [
+        (np.full((4, 2), "word"), "'word' in column 0, 'word' in column 1", ValueError),
+        ([[1.0, "a"], [2.0, 3.0]], "X has 'a' in column 1", ValueError),
+        (np.array([[{}, 1], [2, 3]], object), "X has {} in column 0", TypeError),
+        ([[10**400, 1], [2, 3]], "0000 in column 0", ValueError),
+        (np.array([[1.0, 2.0 + 1j]] * 2), "(1+0j) in column 0, (2+1j) in column 1", ValueError),
+        (np.full((3, 2), np.datetime64("2020-01-31")), "X has 2020-01-31 in column 0", ValueError),
+    ],
+)
+def test_arrays(X, words, kind):
+    with pytest.raises(kind, match=re.escape(words)):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_counts_are_those_of_all_rows():
+    """Also where rows are looked at in several blocks."""
+    X = np.zeros((5000, 300), dtype=np.float32)
+    X[::2, 7], X[4999, 7], X[:3, 299] = np.nan, np.inf, -np.inf
+    words = "It has 2500 NaN and 1 infinite value in column 7, 3 infinite values in column 299;"
+    with pytest.raises(ValueError, match=words):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_many_columns_are_not_all_named():
+    X = np.full((3, 40), np.nan)
+    words = "It has 3 NaN in column 0, 3 NaN in column 1, 3 NaN in column 2 and more in 37 "
+    with pytest.raises(ValueError, match=words):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_codes_and_measures(fitted):
+    with pytest.raises(ValueError, match="1 NaN in column 0"):
+        fitted.inverse_transform([[np.nan], [1.0]])
+    with pytest.raises(ValueError, match="Input Y contains NaN. It has 1 NaN in column 1"):
+        mmd([[0.0, 1.0]], [[0.0, np.nan]])
+
+
+def test_what_counts_as_a_number_stays_so():
+    """Numbers in strings, decimals and truth values, as scikit-learn has it."""
+    X = numbers().astype(object)
+    X[:, 0], X[:, 1] = "1.5", [decimal.Decimal(i) for i in range(N_ROWS)]
+    X[::2, 2] = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert skotae.VAE(1, hidden_layer_sizes=(4,), max_iter=1).fit(X).n_features_in_ == 3
+
+
+def test_other_errors_are_left_alone():
+    """Those of shapes and of names, though there are values that are no numbers."""
+    error = ValueError("The feature names should match")
+    with pytest.raises(ValueError) as caught, naming_columns(np.full((2, 2), "word")):
+        raise error
+    assert caught.value is error
+    with pytest.raises(ValueError, match="inhomogeneous"):
+        skotae.VAE(1, max_iter=1).fit([[1.0, 2.0], [3.0]])

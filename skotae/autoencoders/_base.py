@@ -22,7 +22,7 @@ from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
-from skotae.training import Rows, Trainer
+from skotae.training import History, Rows, Trainer
 from skotae.training._optim import SCHEDULES
 from skotae.utils._random import borrowed_global_generator, child_seed, draw_seed, make_generator
 from skotae.utils._sklearn import (
@@ -74,7 +74,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder", "scale"}
     )
 
-    history_: dict[str, list[float]]
+    history_: History
     best_loss_: float
     _first: FirstRows
     _dtype: np.dtype
@@ -317,7 +317,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             seed=seed,
             fresh=fresh,
             **trainer_options(self._params, self._auto_batch, len(rows), seed, incremental),
-            history={name: [*values] for name, values in self.history_.items()},
+            history=self.history_.copy(),
             best_before=self.best_loss_,
             advice=self._advice,
         )
@@ -354,7 +354,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._container, self._labels = container_of(frame), column_labels(frame)
         self._optimiser_state = self._waiting = None
         self.n_iter_ = 0
-        self.history_: dict[str, list[float]] = {}
+        self.history_ = History()
         self.best_loss_ = np.inf
         self.model_ = self._build_model()
         self._initialise(X)
@@ -392,7 +392,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """The fitted attributes as if training ended here, for callbacks."""
         shadow = copy.copy(self)
         shadow.model_ = copy.deepcopy(self.model_)
-        shadow.history_ = {name: [*values] for name, values in self.history_.items()}
+        shadow.history_ = self.history_.copy()
         with ambient():
             shadow._after_fit(rows)
             shadow._look_at_codes(rows)

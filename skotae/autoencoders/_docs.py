@@ -190,7 +190,8 @@ device_ : torch.device
 HISTORY_ = """\
 history_ : dict of str to list of float
     Mean over each epoch of every term of the loss, weighted as it enters, and of
-    ``"loss"``, their sum; with `early_stopping` also ``"validation_loss"``.
+    ``"loss"``, their sum; with `early_stopping` also ``"validation_loss"``. It is a dict
+    that prints in a line.
 best_loss_ : float
     Least loss of an epoch (validation loss with `early_stopping`)."""
 

@@ -24,6 +24,7 @@ from skotae.persistence import save
 from skotae.persistence._models import with_added_parameters
 from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
+from skotae.training import History
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import InvalidParameterError, check_columns
@@ -92,6 +93,7 @@ class FittedEstimator(BaseEstimator):
     n_components_: int
     device_: torch.device
     n_iter_: int
+    history_: History
     prior_ = ModelPart("prior")
     # Parameters as they were at the fit; what pickles leave out for being as they still are.
     _params: SimpleNamespace
@@ -254,6 +256,7 @@ class FittedEstimator(BaseEstimator):
             state.update(
                 model_=on_cpu(dict(self.model_.state_dict())),
                 device_=torch.device("cpu"),
+                history_=dict(self.history_),
                 _params={name: getattr(self._params, name) for name in changed},
                 _optimiser_state=on_cpu(self._optimiser_state),
                 _skotae_version=version("skotae"),
@@ -264,6 +267,8 @@ class FittedEstimator(BaseEstimator):
         state = with_added_parameters(type(self), state)
         weights, written_by = state.pop("model_", None), state.pop("_skotae_version", None)
         super().__setstate__(state)
+        if "history_" in state:
+            self.history_ = History(state["history_"])
         if weights is None:
             return
         if written_by != version("skotae"):

@@ -1,8 +1,9 @@
 """The training engine: rows in, batches out, steps, epochs and what watches over them."""
 
 from skotae.training._batches import Rows, batch_indices
+from skotae.training._history import History
 from skotae.training._loop import Trainer
 from skotae.training._ramps import ramp
 from skotae.training.base import Step, Trainable
 
-__all__ = ["Rows", "Step", "Trainable", "Trainer", "batch_indices", "ramp"]
+__all__ = ["History", "Rows", "Step", "Trainable", "Trainer", "batch_indices", "ramp"]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skotae.training._batches import Rows, batch_indices
 from skotae.training._guard import fault_of, give_up, roll_back
+from skotae.training._history import History
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
 from skotae.training._state import Moment, TrainingState
 from skotae.training.base import Step, Trainable, total
@@ -42,7 +43,7 @@ class Trainer:
         Of the weights that the model lets decay.
     fresh : bool, default=True
         Whether the weights are new; otherwise schedules within the terms are at their end.
-    history : dict of str to list of float, optional
+    history : History, optional
         Of earlier fits; the means over an epoch of each term are added to it.
     best_before : float, default=inf
         Least loss of earlier fits.
@@ -64,7 +65,7 @@ class Trainer:
         held_out: Tensor | None = None,
         tol: float | None = None,
         n_iter_no_change: int = 10,
-        history: dict[str, list[float]] | None = None,
+        history: History | None = None,
         best_before: float = math.inf,
         advice: Mapping[str, str] | None = None,
     ):
@@ -102,7 +103,7 @@ class Trainer:
                 "noise": self._generator("noise"),
             },
             GlobalStream(child_seed(seed, "networks"), rows.device),
-            {} if history is None else history,
+            History() if history is None else history,
             n_iter_no_change,
             best_before,
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from skotae.training._history import History
 from skotae.training.base import Trainable
 from skotae.utils._random import GlobalStream
 
@@ -40,7 +41,7 @@ class TrainingState:
         One for each stream of random numbers.
     networks : GlobalStream
         What dropout and the like draw from.
-    history : dict of str to list of float
+    history : History
         Epochs of earlier fits; this run's are added to it.
     patience : int
         Epochs without improvement that are left.
@@ -61,7 +62,7 @@ class TrainingState:
         optimisers: list[torch.optim.Optimizer],
         generators: dict[str, torch.Generator],
         networks: GlobalStream,
-        history: dict[str, list[float]],
+        history: History,
         patience: int,
         best_before: float = math.inf,
     ):

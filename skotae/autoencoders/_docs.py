@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from numbers import Integral
 from typing import Any
 
 from skotae.priors import priors_with
+from skotae.utils._sklearn import Interval
 
 N_COMPONENTS = """\
 n_components : int, default=None
@@ -240,7 +242,7 @@ def shared_documentation(cls: Any) -> Any:
     """Replace ``{block}`` lines of the class docstring by the shared text.
 
     Parameters that the class does not have are left out; defaults are those of the class,
-    where it has its own.
+    where it has its own; numbers come with the range that the class accepts.
     """
     if cls.__doc__ is None:
         return cls
@@ -271,5 +273,32 @@ def shared_documentation(cls: Any) -> Any:
         if isinstance(default, (int, float, tuple, str)):
             default = rf"\g<1>{default}"
             text = re.sub(rf"^({name} : .*, default=).*$", default, text, flags=re.MULTILINE)
+        text = _with_range(text, name, cls._parameter_constraints.get(name, ()))
     cls.__doc__ = text
     return cls
+
+
+def _with_range(text: str, name: str, constraints: Any) -> str:
+    """A docstring whose type of one number has its range: ``alpha : float >= 0, default=1.0``."""
+    intervals = [each for each in constraints if isinstance(each, Interval)]
+    if not intervals:
+        return text
+    kind = "int" if intervals[0].type is Integral else "float"
+
+    def ranged(entry: re.Match[str]) -> str:
+        line = re.sub(rf"\b{kind}\b", f"{kind} {_range(intervals[0])}", entry[0], count=1)
+        if None in constraints and "None" not in line.partition(", default=")[0]:
+            line = line.replace(", default=", " or None, default=")
+        return line
+
+    return re.sub(rf"^{name} : .*$", ranged, text, flags=re.MULTILINE)
+
+
+def _range(interval: Interval) -> str:
+    left, right = interval.left, interval.right
+    closed_left, closed_right = (interval.closed in (side, "both") for side in ("left", "right"))
+    if right is None:
+        return f"{'>=' if closed_left else '>'} {left:g}"
+    if left is None:
+        return f"{'<=' if closed_right else '<'} {right:g}"
+    return f"in {'(['[closed_left]}{left:g}, {right:g}{')]'[closed_right]}"

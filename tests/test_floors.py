@@ -51,6 +51,7 @@ SHARED = {
         "_graph_clusters",
         "_snapshot",
         "_inference",
+        "_export",
         "_options",
         "_diagnosis",
         "_extremes",

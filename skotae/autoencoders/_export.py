@@ -1,0 +1,141 @@
+"""Fitted estimators as ONNX graphs, for programs without Python."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skotae.autoencoders._inference import DTYPES
+from skotae.columns import Units
+from skotae.utils._torch import TORCH_DTYPES, ambient
+from skotae.utils.base import brief
+
+# What goes in, and what comes out.
+NAMES = {"transform": ("X", "Z"), "inverse_transform": ("Z", "X")}
+
+
+class Graph(nn.Module):
+    """What is exported: codes of rows in the units of the data, or rows of codes.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In float32, for which runtimes have all functions, whatever the dtype of the rows.
+    units : InUnits
+        Of the data.
+    encodes : bool
+        Whether rows come in and codes out, or the other way round.
+    """
+
+    def __init__(self, model: Any, units: InUnits, encodes: bool):
+        super().__init__()
+        self.model = model
+        self.units = units
+        self.encodes = encodes
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.encodes:
+            return self.model.encode(self.units.standardised(rows).float()).to(rows.dtype)
+        return self.units.restored(self.model.decode(rows.float()))
+
+
+class InUnits(nn.Module):
+    """`Units` on tensors.
+
+    Parameters
+    ----------
+    units : Units
+    dtype : dtype
+        Of rows in the units of the data. Where scales are at the ends of its range, float64 is
+        computed in.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    limits: Tensor | None
+    constant: Tensor | None
+
+    def __init__(self, units: Units, dtype: np.dtype):
+        super().__init__()
+        self.dtype = TORCH_DTYPES[np.dtype(dtype)]
+        self.wide = wide = TORCH_DTYPES[units.dtype_for(dtype)]
+        self.register_buffer("mean", torch.tensor(units.mean, dtype=wide))
+        self.register_buffer("scale", torch.tensor(units.scale, dtype=wide))
+        self.register_buffer("limits", self._like_rows(units.limits))
+        self.register_buffer("constant", self._like_rows(units.constant))
+
+    def _like_rows(self, values: np.ndarray | None) -> Tensor | None:
+        return None if values is None else torch.tensor(values, dtype=self.dtype)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Rows as networks see them."""
+        if self.limits is not None:
+            x = torch.minimum(torch.maximum(x, self.limits[0]), self.limits[1])
+        return (x.to(self.wide) - self.mean) / self.scale
+
+    def restored(self, rows: Tensor) -> Tensor:
+        """The way back."""
+        rows = (rows.to(self.wide) * self.scale + self.mean).to(self.dtype)
+        if self.constant is None:
+            return rows
+        return torch.where(self.constant.isnan(), rows, self.constant)
+
+
+@contextlib.contextmanager
+def _without_word_of_torchvision() -> Iterator[None]:
+    """Torch warns, in each export, that it skips functions of a library that we do not use."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
+    """Write a fitted estimator's method to an ONNX file; see `EncodingEstimator.to_onnx`."""
+    if method not in NAMES or not hasattr(estimator, method):
+        able = [name for name in NAMES if hasattr(estimator, name)]
+        raise ValueError(
+            f"method={brief(method)}; expected one of {able}, which {type(estimator).__name__} has."
+        )
+    if dtype not in DTYPES and dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype={brief(dtype)}; expected 'float32' or 'float64'.")
+    inference = estimator._inference(np.float32)
+    if inference.seed is not None:
+        raise ValueError(
+            "The networks draw random numbers in evaluation mode, which a graph of one function "
+            "does not do; expected networks that do not."
+        )
+    try:
+        importlib.import_module("onnxscript")
+    except ImportError as error:
+        raise ImportError(
+            "to_onnx needs onnx and onnxscript: pip install 'skotae[onnx]'."
+        ) from error
+    encodes = method == "transform"
+    units = InUnits(estimator._units, np.dtype(dtype)).to(inference.device)
+    width = estimator.n_features_in_ if encodes else estimator.n_components_
+    source, target = NAMES[method]
+    # Any two rows: only their shape enters.
+    rows = torch.zeros((2, width), dtype=units.dtype, device=inference.device)
+    with ambient(), _without_word_of_torchvision():
+        torch.onnx.export(
+            Graph(inference.model, units, encodes).eval(),
+            (rows,),
+            os.fspath(path),
+            input_names=[source],
+            output_names=[target],
+            dynamic_shapes=({0: torch.export.Dim("n_samples")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )

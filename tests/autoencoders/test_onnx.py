@@ -1,0 +1,150 @@
+"""ONNX files give what the estimators give."""
+
+import inspect
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+import skotae
+from skotae.networks import MLP, ConvNet
+
+try:
+    import onnxruntime
+    import onnxscript  # noqa: F401
+except ImportError:
+    onnxruntime = None
+
+# Some seconds for each file.
+needs_onnx = pytest.mark.skipif(onnxruntime is None, reason="needs onnxscript and onnxruntime")
+NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "to_onnx")]
+RNG = np.random.default_rng(0)
+# Columns of several units, one of them constant, one far from zero, one with a value far off.
+X = RNG.normal(size=(60, 5)) * [1, 10, 100, 1e-3, 0] + [0, 5, 1e4, -3, 2]
+X[3, 0] = 1e4
+PIXELS = RNG.uniform(size=(40, 64))
+
+
+def fitted(name, rows=X, **params):
+    cls = getattr(skotae, name)
+    names = inspect.signature(cls).parameters
+    fewer = {k: v for k, v in {"n_mixtures": 3, "n_bank": 32}.items() if k in names}
+    params = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, **fewer, **params}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cls(2, **params).fit(rows)
+
+
+def check_agreement(model, rows, path):
+    """Both methods in both dtypes, for any number of rows, in units of the data's scale."""
+    for method in ("transform", "inverse_transform"):
+        if not hasattr(model, method):
+            continue
+        encodes = method == "transform"
+        for dtype in (np.float32, np.float64):
+            model.to_onnx(path, method=method, dtype=dtype)
+            session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            given = rows.astype(dtype) if encodes else model.transform(rows).astype(dtype)
+            unit = 1.0 if encodes else model.data_scale_
+            for n in (1, len(rows)):
+                (found,) = session.run(None, {"X" if encodes else "Z": given[:n]})
+                expected = getattr(model, method)(given[:n])
+                assert found.dtype == dtype and found.shape == expected.shape
+                # Beside what float32 can tell apart, of columns far from zero.
+                resolution = 4 * np.finfo(dtype).eps * np.abs(expected)
+                assert (np.abs(found - expected) <= 1e-5 * unit + resolution).all()
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("VAE", "WAEEstimator") else pytest.mark.slow)
+        for name in NAMES
+    ],
+)
+def test_estimators(name, tmp_path):
+    check_agreement(fitted(name), X, tmp_path / "model.onnx")
+
+
+@needs_onnx
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"activation": name} for name in ("tanh", "gelu", "silu", "elu", "leaky_relu")),
+        *({"prior": name} for name in ("sphere", "uniform", "dirichlet")),
+        {"encoder": MLP((8,), dropout=0.5)},
+        {"scale": "global"},
+        {"scale": "columns", "cost": "cityblock"},
+    ],
+    ids=str,
+)
+def test_options(params, tmp_path):
+    check_agreement(fitted("WAEEstimator", **params), X, tmp_path / "model.onnx")
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_images(tmp_path):
+    conv = ConvNet(image_shape=(8, 8))
+    model = fitted("WAEEstimator", PIXELS, encoder=conv, decoder=conv, cost="bernoulli")
+    check_agreement(model, PIXELS, tmp_path / "model.onnx")
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_importance_weights(tmp_path):
+    model = fitted("CoupledVAE", posterior="importance")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_agreement(model, X, tmp_path / "model.onnx")
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_scales_beyond_float32(tmp_path):
+    check_agreement(fitted("VAE", X[:, 1:3] * 1e-34), X[:, 1:3] * 1e-34, tmp_path / "model.onnx")
+
+
+class Noisy(nn.Module):
+    """Draws in evaluation mode."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+
+    def forward(self, x):
+        return nn.functional.dropout(self.linear(x), training=True)
+
+
+@pytest.mark.parametrize(
+    "name, params, options, words",
+    [
+        ("VAE", {}, {"method": "score"}, "method='score'; expected one of"),
+        (
+            "SinkhornEncoder",
+            {},
+            {"method": "inverse_transform"},
+            r"expected one of \['transform'\]",
+        ),
+        ("VAE", {}, {"dtype": "float16"}, "dtype='float16'; expected 'float32' or"),
+        ("WAEEstimator", {"encoder": Noisy}, {}, "draw random numbers"),
+    ],
+)
+def test_what_cannot_be_exported(name, params, options, words, tmp_path):
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match=words):
+        fitted(name, **params).to_onnx(path, **options)
+    assert not path.exists()
+
+
+def test_before_the_fit_and_without_the_packages(tmp_path, monkeypatch):
+    with pytest.raises(NotFittedError):
+        skotae.VAE().to_onnx(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match=r"pip install 'skotae\[onnx\]'"):
+        fitted("VAE").to_onnx(tmp_path / "model.onnx")

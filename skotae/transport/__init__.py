@@ -1,7 +1,7 @@
 """Optimal transport between point clouds, as pure functions on tensors."""
 
 from skotae.transport._debias import debias_independent, debias_paired
-from skotae.transport._exact import exact_cost
+from skotae.transport._exact import exact_cost, exact_plan
 from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
 from skotae.transport._matrix_cost import sinkhorn_cost
 from skotae.transport._mmd import squared_mmd
@@ -18,6 +18,7 @@ __all__ = [
     "debias_independent",
     "debias_paired",
     "exact_cost",
+    "exact_plan",
     "fit_gaussian",
     "gaussian_wasserstein",
     "max_sliced_wasserstein",

@@ -100,6 +100,37 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
         )
 
 
+def check_clouds_or_cost(
+    x: Tensor | None,
+    y: Tensor | None,
+    cost: Tensor | None,
+    a: Tensor | None,
+    b: Tensor | None,
+) -> tuple[int, int]:
+    """Return the number of rows and of columns of a problem.
+
+    Raises
+    ------
+    ValueError
+        Unless there are either two clouds or a cost alone, and weights of fitting lengths.
+    """
+    if cost is None:
+        if x is None:
+            raise ValueError("Either x or cost must be given, got neither.")
+        if y is None:
+            raise ValueError("x must be given with y, got x alone.")
+        check_clouds(x, y)
+        n, m = len(x), len(y)
+    else:
+        if x is not None or y is not None:
+            raise ValueError("cost must be given alone, got x or y as well.")
+        check_cost(cost)
+        n, m = cost.shape
+    check_weights("a", a, n)
+    check_weights("b", b, m)
+    return n, m
+
+
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
     if not info.converged and not math.isnan(info.marginal_violation):
         warnings.warn(

@@ -1,0 +1,4 @@
+"""The engine of unregularised transport: optimal plans as lists of their entries, and duals.
+
+``line`` sorts, ``plans`` solves assignments and linear programmes, ``ground`` has the costs.
+"""

@@ -1,4 +1,5 @@
 """The engine of unregularised transport: optimal plans as lists of their entries, and duals.
 
-``line`` sorts, ``plans`` solves assignments and linear programmes, ``ground`` has the costs.
+``line`` sorts, ``ground`` has the costs, ``plans`` solves assignments and linear programmes, and
+``slices`` projects on directions.
 """

@@ -110,6 +110,7 @@ ROOMS = {
         "relaxed",
         "debiased",
         "solutions",
+        "relaxed_solutions",
     ],
     "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],
 }

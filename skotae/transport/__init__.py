@@ -11,6 +11,10 @@ from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
 from skotae.transport._sliced import sliced_wasserstein
 from skotae.transport._unbalanced import unbalanced_sinkhorn_divergence
+from skotae.transport._unbalanced_plan import (
+    unbalanced_sinkhorn_plan,
+    unbalanced_sinkhorn_potentials,
+)
 from skotae.transport.base import SinkhornInfo
 
 __all__ = [
@@ -30,4 +34,6 @@ __all__ = [
     "sliced_wasserstein",
     "squared_mmd",
     "unbalanced_sinkhorn_divergence",
+    "unbalanced_sinkhorn_plan",
+    "unbalanced_sinkhorn_potentials",
 ]

@@ -154,6 +154,20 @@ def check_solver(
     )
 
 
+def check_rho(rho: float | tuple[float, float]) -> tuple[float, float]:
+    """The prices of mass in x and in y, or a ValueError; one of a pair may be infinite."""
+    if not isinstance(rho, (tuple, list)):
+        return (as_real("rho", rho, above=0),) * 2
+    if len(rho) != 2 or all(price == math.inf for price in rho):
+        raise ValueError(
+            f"rho must be one number, or two of which one is finite, got {brief(rho)}."
+        )
+    first, second = (
+        math.inf if price == math.inf else as_real("rho", price, above=0) for price in rho
+    )
+    return first, second
+
+
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:
     if debias not in (known := tuple(known)):
         raise ValueError(

@@ -193,6 +193,20 @@ def exact_plan(
 ) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
+@overload
+def exact_plan(
+    x: Tensor | None = ...,
+    y: Tensor | None = ...,
+    *,
+    cost: Tensor | None = ...,
+    p: float = ...,
+    metric: str = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_potentials: bool,
+) -> Tensor | tuple[Tensor, Tensor, Tensor]: ...
+
+
 def exact_plan(
     x: Tensor | None = None,
     y: Tensor | None = None,

@@ -132,6 +132,22 @@ def max_sliced_wasserstein(
 ) -> tuple[Tensor, Tensor]: ...
 
 
+@overload
+def max_sliced_wasserstein(
+    x: Tensor,
+    y: Tensor,
+    *,
+    n_starts: int = ...,
+    n_steps: int = ...,
+    p: float = ...,
+    generator: torch.Generator | None = ...,
+    directions: Tensor | None = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_direction: bool,
+) -> Tensor | tuple[Tensor, Tensor]: ...
+
+
 def max_sliced_wasserstein(
     x: Tensor,
     y: Tensor,

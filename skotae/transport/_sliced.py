@@ -46,6 +46,21 @@ def sliced_wasserstein(
 ) -> tuple[Tensor, Tensor]: ...
 
 
+@overload
+def sliced_wasserstein(
+    x: Tensor,
+    y: Tensor,
+    *,
+    n_projections: int = ...,
+    p: float = ...,
+    generator: torch.Generator | None = ...,
+    directions: Tensor | None = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_directions: bool,
+) -> Tensor | tuple[Tensor, Tensor]: ...
+
+
 def sliced_wasserstein(
     x: Tensor,
     y: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, overload
 
 from torch import Tensor
 
@@ -19,6 +20,63 @@ from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import evaluate_relaxed
 from skotae.utils.base import as_real, brief
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: Literal[True],
+) -> tuple[Tensor, SinkhornInfo]: ...
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: bool,
+) -> Tensor | tuple[Tensor, SinkhornInfo]: ...
 
 
 def unbalanced_sinkhorn_divergence(

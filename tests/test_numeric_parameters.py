@@ -125,8 +125,9 @@ class Generator:
 
 def call(module, function, **numbers):
     known = inspect.signature(function).parameters
-    arguments = {"metric": metrics.mmd, "estimator": Generator()} if module is metrics else {}
-    arguments |= ARGUMENTS[module]
+    arguments = {**ARGUMENTS[module], "metric": metrics.mmd, "estimator": Generator()}
+    if "p" in known:  # a metric is then a distance between points
+        arguments.pop("metric")
     if function is metrics.confidence_interval:
         return function(metrics.knn_accuracy, X, LABELS, Y, LABELS, random_state=0, **numbers)
     if "x" in known:  # a cost takes the place of clouds

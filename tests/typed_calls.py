@@ -21,6 +21,9 @@ def information(x: Tensor, y: Tensor, cost: Tensor, flag: bool) -> None:
     assert_type(info.n_iter, int)
     either = transport.unbalanced_sinkhorn_divergence(x, y, return_info=flag)
     assert_type(either, Tensor | tuple[Tensor, SinkhornInfo])
+    assert_type(transport.unbalanced_sinkhorn_cost(cost), Tensor)
+    _, info = transport.unbalanced_sinkhorn_cost(cost, return_info=True)
+    assert_type(info, SinkhornInfo)
 
 
 def plans(x: Tensor, y: Tensor, cost: Tensor, flag: bool) -> None:

@@ -11,6 +11,7 @@ from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
 from skotae.transport._sliced import sliced_wasserstein
 from skotae.transport._unbalanced import unbalanced_sinkhorn_divergence
+from skotae.transport._unbalanced_cost import unbalanced_sinkhorn_cost
 from skotae.transport._unbalanced_plan import (
     unbalanced_sinkhorn_plan,
     unbalanced_sinkhorn_potentials,
@@ -33,6 +34,7 @@ __all__ = [
     "sinkhorn_potentials",
     "sliced_wasserstein",
     "squared_mmd",
+    "unbalanced_sinkhorn_cost",
     "unbalanced_sinkhorn_divergence",
     "unbalanced_sinkhorn_plan",
     "unbalanced_sinkhorn_potentials",

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skotae.transport import (
     sinkhorn_plan,
     sinkhorn_potentials,
+    unbalanced_sinkhorn_cost,
     unbalanced_sinkhorn_divergence,
     unbalanced_sinkhorn_plan,
     unbalanced_sinkhorn_potentials,
@@ -232,3 +233,42 @@ def test_bad_arguments(function, change, match):
 def test_a_pair_of_prices_is_not_debiased():
     with pytest.raises(ValueError, match="needs debias='none'"):
         unbalanced_sinkhorn_divergence(*_clouds(), rho=(1.0, 2.0))
+
+
+@pytest.mark.parametrize("rho", RHOS)
+def test_the_cost_of_a_matrix_is_that_of_clouds(rho):
+    x, y = _clouds()
+    a, b = (masses.requires_grad_() for masses in _masses(12, 9))
+    cost = _cost(x, y).requires_grad_()
+    options = {"a": a, "b": b, "epsilon": 0.2, "rho": rho, **ABSOLUTE}
+    value, info = unbalanced_sinkhorn_cost(cost, **options, return_info=True)
+    expected = unbalanced_sinkhorn_divergence(x, y, debias="none", **options)
+    assert info.converged
+    torch.testing.assert_close(value, expected, rtol=1e-8, atol=0)
+    plan, *slopes = torch.autograd.grad(value, (cost, a, b), retain_graph=True)
+    torch.testing.assert_close(plan, unbalanced_sinkhorn_plan(cost=cost, **options))
+    torch.testing.assert_close(slopes, [*torch.autograd.grad(expected, (a, b))])
+
+
+@pytest.mark.parametrize("rho", [0.4, (0.4, math.inf), (math.inf, 0.4)])
+def test_the_gradient_of_a_matrix_by_finite_differences(rho):
+    generator = torch.Generator().manual_seed(0)
+    cost = torch.randn(5, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    inputs = cost, *(masses.requires_grad_() for masses in _masses(5, 4))
+    options = {"epsilon": 0.3, "rho": rho, **ABSOLUTE}
+    assert torch.autograd.gradcheck(
+        lambda cost, a, b: unbalanced_sinkhorn_cost(cost, a=a, b=b, **options), inputs, atol=1e-6
+    )
+    (gradient,) = torch.autograd.grad(
+        unbalanced_sinkhorn_cost(cost, **options), cost, create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="unbalanced_sinkhorn_cost cannot be differentiated"):
+        gradient.sum().backward()
+
+
+def test_a_matrix_of_zeros_costs_nothing():
+    cost = torch.zeros(3, 4, requires_grad=True)
+    value = unbalanced_sinkhorn_cost(cost)
+    value.backward()
+    assert value == 0
+    torch.testing.assert_close(cost.grad, torch.full((3, 4), 1 / 12))

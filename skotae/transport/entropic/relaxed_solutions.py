@@ -1,4 +1,4 @@
-"""The solution of one unbalanced problem, of two clouds or of a cost matrix."""
+"""The solution of one unbalanced problem, of two clouds or of a cost matrix, and its value."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from skotae.transport.base import SinkhornInfo, widest
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import log2_sum_exp2
 from skotae.transport.entropic.log_kernel import Matrix
@@ -82,7 +83,7 @@ def relaxed_of_clouds(
     usual = mean_cost(sides[0].whole, sides[1].whole, options.p)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, usual)
-    return _solution(Term(sides[0], sides[1], options), plan, flat)
+    return _solution(Term(sides[0], sides[1], options), flat, wants_plan=plan)
 
 
 @np.errstate(all="ignore")
@@ -101,6 +102,34 @@ def relaxed_of_cost(
     ValueError
         If a cost is not finite, or their mean is negative where `epsilon` is relative to it.
     """
+    return _solution(*_solved(cost, a, b, options), wants_plan=plan)
+
+
+@np.errstate(all="ignore")
+def evaluate_relaxed_cost(
+    inputs: dict[str, Tensor], wanted: set[str], *, options: Options
+) -> Outcome:
+    """Return the unbalanced value of a cost matrix, and its gradients: for the costs, the plan."""
+    cost = inputs["cost"]
+    term, flat = _solved(cost, inputs.get("a"), inputs.get("b"), options)
+    solution = _solution(term, flat, wants_plan="cost" in wanted)
+    unit = 0.0 if flat else 1.0
+    # The terms leave the product of masses out.
+    x, y = term.masses
+    value = unit * (term.value() + term.options.epsilon * x.total * y.total)
+    gradients = {} if solution.plan is None else {"cost": solution.plan.to(cost.dtype)}
+    slopes = zip("ab", term.mass_gradients(), (y, x), strict=True)
+    for name, slope, other in slopes:
+        if name in wanted:
+            whole = as_tensor(slope) + term.options.epsilon * other.total
+            gradients[name] = (unit * whole).to(inputs[name].dtype)
+    return Outcome(value, gradients, solution.info)
+
+
+def _solved(
+    cost: Tensor, a: Tensor | None, b: Tensor | None, options: Options
+) -> tuple[_MatrixTerm, bool]:
+    """Return the solved problem, and whether its unit, the mean cost, is zero."""
     matrix = cost.detach().to(widest(cost))
     if not math.isfinite(matrix.sum().item()):  # isfinite() of a matrix is slow
         raise ValueError("cost must be finite, got NaN or infinite values.")
@@ -114,7 +143,7 @@ def relaxed_of_cost(
         )
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, (row @ matrix.abs() @ column).item())
-    return _solution(_MatrixTerm(matrix, x, y, options), plan, flat)
+    return _MatrixTerm(matrix, x, y, options), flat
 
 
 def _given(masses: Tensor | None, points: int, like: Tensor) -> Array:
@@ -130,7 +159,7 @@ def _in_units(options: Options, mean: float, usual: float) -> Options:
     return replace(options, relative=False) if flat else options.absolute(mean, usual)
 
 
-def _solution(term: Relaxed, wants_plan: bool, flat: bool) -> Solution:
+def _solution(term: Relaxed, flat: bool, *, wants_plan: bool) -> Solution:
     x, y = (as_tensor(side.masses) for side in term.masses)
     f, g = (as_tensor(each) * term.options.bit for each in term.whole_potentials())
     plan = None

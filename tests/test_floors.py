@@ -92,6 +92,7 @@ ASSEMBLIES = {"displays._report", "metrics._report", "training._loop"}
 # Folders within a folder, with all their files from the bottom up. A file of a room imports those
 # before it and what is shared in the folder around it. Its private files are for it alone.
 ROOMS = {
+    "transport.linear": ["line", "ground", "plans", "slices"],
     "transport.entropic": [
         "arrays",
         "log_domain",
@@ -110,6 +111,7 @@ ROOMS = {
         "relaxed",
         "debiased",
         "solutions",
+        "relaxed_solutions",
     ],
     "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],
 }

@@ -126,10 +126,12 @@ class Generator:
 def call(module, function, **numbers):
     known = inspect.signature(function).parameters
     arguments = {**ARGUMENTS[module], "metric": metrics.mmd, "estimator": Generator()}
+    if "p" in known:  # a metric is then a distance between points
+        arguments.pop("metric")
     if function is metrics.confidence_interval:
         return function(metrics.knn_accuracy, X, LABELS, Y, LABELS, random_state=0, **numbers)
-    if function in (transport.sinkhorn_plan, transport.sinkhorn_potentials):
-        arguments.pop("cost")
+    if "x" in known:  # a cost takes the place of clouds
+        arguments.pop("cost", None)
     given = {name: arguments[name] for name in known if name in arguments}
     needed = {
         name: VALUES[name]

@@ -6,18 +6,18 @@ from skotae.metrics._codes import knn_accuracy, prior_gap, reconstruction_error
 from skotae.metrics._distances import (
     exact_wasserstein,
     gaussian_wasserstein,
-    max_sliced_wasserstein,
     mmd,
     sinkhorn_divergence,
-    sliced_wasserstein,
 )
 from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
 from skotae.metrics._neighbours import density_coverage, precision_recall
+from skotae.metrics._plans import exact_plan
 from skotae.metrics._report import GenerationReport, generation_report
 from skotae.metrics._score import transport_r2_score, triangle_bound
 from skotae.metrics._scorers import Scorer, get_scorer
+from skotae.metrics._sliced import max_sliced_wasserstein, sliced_wasserstein
 
 __all__ = [
     "Baselines",
@@ -28,6 +28,7 @@ __all__ = [
     "clustering_accuracy",
     "confidence_interval",
     "density_coverage",
+    "exact_plan",
     "exact_wasserstein",
     "frechet_distance",
     "gaussian_wasserstein",

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from skotae import transport
 from skotae.metrics._intervals import Estimate, Options, interval_by, mmd_interval
 from skotae.metrics.base import (
+    as_clouds,
     check_integer,
     check_pair,
     check_real,
-    check_seed,
-    check_weight,
     in_range,
     in_units,
     root,
+    weight_of,
 )
-from skotae.utils._random import make_generator
 
 
 def exact_wasserstein(
-    X: Any, Y: Any, *, p: float = 2, X_weight: Any = None, Y_weight: Any = None
+    X: Any,
+    Y: Any,
+    *,
+    p: float = 2,
+    metric: str = "minkowski",
+    X_weight: Any = None,
+    Y_weight: Any = None,
 ) -> float:
     r"""p-Wasserstein distance between two samples.
 
@@ -38,6 +42,9 @@ def exact_wasserstein(
         Sample to compare it with.
     p : float, default=2
         Exponent, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between rows, of which the `p`-th power is the cost: the `p`-norm of their
+        difference, as in the formula, or the Euclidean one. The same for ``p=2``.
     X_weight, Y_weight : array-like of shape (n,) and (m,), optional
         Non-negative weights of the rows, divided by their sum; equal by default.
 
@@ -62,9 +69,9 @@ def exact_wasserstein(
     2.0
     """
     p = check_real(p, "p")
-    x, y, unit = in_units(*_clouds(X, Y))
-    a, b = _weight(X_weight, x, "X_weight"), _weight(Y_weight, y, "Y_weight")
-    return root(transport.exact_cost(x, y, p=p, a=a, b=b), p, unit)
+    x, y, unit = in_units(*as_clouds(X, Y))
+    a, b = weight_of(X_weight, x, "X_weight"), weight_of(Y_weight, y, "Y_weight")
+    return root(transport.exact_cost(x, y, p=p, metric=metric, a=a, b=b), p, unit)
 
 
 def sinkhorn_divergence(
@@ -143,7 +150,7 @@ def sinkhorn_divergence(
     """
     max_iter = check_integer(max_iter, "max_iter")
     epsilon, p, tol = check_real(epsilon, "epsilon"), check_real(p, "p"), check_real(tol, "tol")
-    x, y = _clouds(X, Y)
+    x, y = as_clouds(X, Y)
     value = transport.sinkhorn_divergence(
         x,
         y,
@@ -152,125 +159,13 @@ def sinkhorn_divergence(
         tol=tol,
         max_iter=max_iter,
         p=p,
-        a=_weight(X_weight, x, "X_weight"),
-        b=_weight(Y_weight, y, "Y_weight"),
+        a=weight_of(X_weight, x, "X_weight"),
+        b=weight_of(Y_weight, y, "Y_weight"),
         debias=debias,
         sharp=sharp,
     )
     assert isinstance(value, Tensor)
     return in_range(value, p)
-
-
-def sliced_wasserstein(
-    X: Any, Y: Any, *, n_projections: int = 200, p: float = 2, random_state: Any = None
-) -> float:
-    r"""Sliced p-Wasserstein distance between two samples, by random directions.
-
-    .. math::
-        \mathrm{SW}_p(X, Y) = \left( \frac1L \sum_{l=1}^L W_p^p\bigl(\langle\theta_l, X\rangle,
-        \langle\theta_l, Y\rangle\bigr) \right)^{1/p}, \qquad
-        \theta_l \text{ uniform on the sphere}
-
-    Parameters
-    ----------
-    X : array-like of shape (n, d)
-        Sample. Of two data frames the columns must have the same names in the same order.
-    Y : array-like of shape (m, d)
-        Sample to compare it with.
-    n_projections : int, default=200
-        Number of directions L.
-    p : float, default=2
-        Exponent, at least 1.
-    random_state : int, RandomState instance or None, default=None
-        Draws the directions.
-
-    Returns
-    -------
-    distance : float
-        The p-th root has been taken, unlike in :func:`skotae.transport.sliced_wasserstein`. A
-        shift of length s in d dimensions has distance :math:`s / \sqrt d` for ``p = 2``.
-
-    Raises
-    ------
-    ValueError
-        If an input or option is invalid.
-
-    References
-    ----------
-    .. [1] Bonneel et al. (2015), Sliced and Radon Wasserstein barycenters of measures, eq. 7.
-
-    Examples
-    --------
-    >>> from skotae.metrics import sliced_wasserstein
-    >>> sliced_wasserstein([[0.0], [1.0]], [[4.0], [3.0]])
-    3.0
-    """
-    p, n_projections = check_real(p, "p"), check_integer(n_projections, "n_projections")
-    generator = make_generator(check_seed(random_state))
-    x, y, unit = in_units(*_clouds(X, Y))
-    value = transport.sliced_wasserstein(
-        x, y, n_projections=n_projections, p=p, generator=generator
-    )
-    return root(value, p, unit)
-
-
-def max_sliced_wasserstein(
-    X: Any,
-    Y: Any,
-    *,
-    n_starts: int = 10,
-    n_steps: int = 20,
-    p: float = 2,
-    random_state: Any = None,
-) -> float:
-    r"""Max-sliced p-Wasserstein distance: along the direction in which two samples differ most.
-
-    .. math::
-        \max_{|\theta| = 1} W_p\bigl(\langle\theta, X\rangle, \langle\theta, Y\rangle\bigr)
-
-    Parameters
-    ----------
-    X : array-like of shape (n, d)
-        Sample. Of two data frames the columns must have the same names in the same order.
-    Y : array-like of shape (m, d)
-        Sample to compare it with.
-    n_starts : int, default=10
-        Number of random directions from which to climb, beside some planned ones.
-    n_steps : int, default=20
-        Number of steps from each.
-    p : float, default=2
-        Exponent, at least 1.
-    random_state : int, RandomState instance or None, default=None
-        Draws the directions to start from.
-
-    Returns
-    -------
-    distance : float
-        A local maximum. The p-th root has been taken, unlike in
-        :func:`skotae.transport.max_sliced_wasserstein`.
-
-    Raises
-    ------
-    ValueError
-        If an input or option is invalid.
-
-    References
-    ----------
-    .. [1] Deshpande et al. (2019), Max-sliced Wasserstein distance and its use for GANs, eq. 8.
-
-    Examples
-    --------
-    >>> from skotae.metrics import max_sliced_wasserstein
-    >>> round(max_sliced_wasserstein([[0.0, 0.0], [0.0, 1.0]], [[3.0, 4.0], [3.0, 5.0]]), 6)
-    5.0
-    """
-    n_starts, n_steps = check_integer(n_starts, "n_starts"), check_integer(n_steps, "n_steps")
-    p, generator = check_real(p, "p"), make_generator(check_seed(random_state))
-    x, y, unit = in_units(*_clouds(X, Y))
-    value = transport.max_sliced_wasserstein(
-        x, y, n_starts=n_starts, n_steps=n_steps, p=p, generator=generator
-    )
-    return root(value, p, unit)
 
 
 def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any = None) -> float:
@@ -315,10 +210,10 @@ def gaussian_wasserstein(X: Any, Y: Any, *, X_weight: Any = None, Y_weight: Any 
     >>> round(gaussian_wasserstein([[0.0], [1.0]], [[3.0], [4.0]]), 6)
     3.0
     """
-    x, y, unit = in_units(*_clouds(X, Y))
+    x, y, unit = in_units(*as_clouds(X, Y))
     fits = (
-        *transport.fit_gaussian(x, _weight(X_weight, x, "X_weight")),
-        *transport.fit_gaussian(y, _weight(Y_weight, y, "Y_weight")),
+        *transport.fit_gaussian(x, weight_of(X_weight, x, "X_weight")),
+        *transport.fit_gaussian(y, weight_of(Y_weight, y, "Y_weight")),
     )
     return root(transport.gaussian_wasserstein(*fits), 2, unit)
 
@@ -365,18 +260,8 @@ def mmd(X: Any, Y: Any, *, bandwidth: float = 1.0) -> float:
     True
     """
     bandwidth = check_real(bandwidth, "bandwidth")
-    x, y = _clouds(X, Y)
+    x, y = as_clouds(X, Y)
     for name, cloud in (("X", x), ("Y", y)):
         if len(cloud) < 2:
             raise ValueError(f"{name} has 1 row; the unbiased estimate is of pairs: expected 2.")
     return float(transport.squared_mmd(x, y, bandwidth=bandwidth))
-
-
-def _clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:
-    X, Y = check_pair(X, Y)
-    return torch.tensor(X), torch.tensor(Y)  # copies: either may be read-only
-
-
-def _weight(weight: Any, cloud: Tensor, name: str) -> Tensor | None:
-    weight = check_weight(weight, cloud.numpy(), name)
-    return None if weight is None else torch.tensor(weight)

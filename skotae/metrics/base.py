@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
@@ -126,6 +127,18 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
     except ValueError as error:
         raise ValueError(f"{name} is invalid: {error}") from error
     return None if np.ptp(weight) == 0 else weight
+
+
+def as_clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:
+    """Two samples as tensors; see `check_pair`."""
+    X, Y = check_pair(X, Y)
+    return torch.tensor(X), torch.tensor(Y)  # copies: either may be read-only
+
+
+def weight_of(weight: Any, cloud: Tensor, name: str) -> Tensor | None:
+    """Weights of a cloud as a tensor; see `check_weight`."""
+    weight = check_weight(weight, cloud.numpy(), name)
+    return None if weight is None else torch.tensor(weight)
 
 
 def check_integer(value: Any, name: str) -> int:

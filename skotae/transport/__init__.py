@@ -1,15 +1,21 @@
 """Optimal transport between point clouds, as pure functions on tensors."""
 
 from skotae.transport._debias import debias_independent, debias_paired
-from skotae.transport._exact import exact_cost
+from skotae.transport._exact import exact_cost, exact_plan
 from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
 from skotae.transport._matrix_cost import sinkhorn_cost
+from skotae.transport._max_sliced import max_sliced_wasserstein
 from skotae.transport._mmd import squared_mmd
 from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
 from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
-from skotae.transport._sliced import max_sliced_wasserstein, sliced_wasserstein
+from skotae.transport._sliced import sliced_wasserstein
 from skotae.transport._unbalanced import unbalanced_sinkhorn_divergence
+from skotae.transport._unbalanced_cost import unbalanced_sinkhorn_cost
+from skotae.transport._unbalanced_plan import (
+    unbalanced_sinkhorn_plan,
+    unbalanced_sinkhorn_potentials,
+)
 from skotae.transport.base import SinkhornInfo
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "debias_independent",
     "debias_paired",
     "exact_cost",
+    "exact_plan",
     "fit_gaussian",
     "gaussian_wasserstein",
     "max_sliced_wasserstein",
@@ -27,5 +34,8 @@ __all__ = [
     "sinkhorn_potentials",
     "sliced_wasserstein",
     "squared_mmd",
+    "unbalanced_sinkhorn_cost",
     "unbalanced_sinkhorn_divergence",
+    "unbalanced_sinkhorn_plan",
+    "unbalanced_sinkhorn_potentials",
 ]

@@ -1,30 +1,22 @@
-"""Exact optimal transport: sorting, assignment and network simplex."""
+"""Exact optimal transport: its cost, its plan and its dual potentials."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, overload
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from skotae.transport.base import (
-    check_clouds,
-    check_weights,
-    cost_gradients,
-    first_order_only,
-    normalised_weights,
-    pairwise_cost,
-)
+from skotae.transport.base import check_clouds_or_cost, first_order_only, normalised_weights
+from skotae.transport.linear.ground import check_metric, cost_along
+from skotae.transport.linear.plans import of_clouds, of_cost
 from skotae.utils.base import as_real
 
-_REDUCE_FROM = 128  # points from which rough potentials pay for themselves
-_EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
-_ITERATIONS = 20
-_RELAXATION = 1.6
-_DEEPEST = -60.0  # exponents below are raised to it
+Solved = tuple[Tensor, dict[str, Tensor]]
+Problem = Callable[[dict[str, Tensor]], Solved]
 
 
 class _ExactFunction(torch.autograd.Function):
@@ -32,161 +24,88 @@ class _ExactFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float
+        ctx: Any, problem: Problem, names: tuple[str, ...], *inputs: Tensor | None
     ) -> Tensor:
-        cloud_x, cloud_y = x.detach().cpu().double(), y.detach().cpu().double()
-        solver = _sorted if x.shape[1] == 1 else _from_costs
-        value, grads = solver(cloud_x, cloud_y, a, b, p)
+        given = dict(zip(names, inputs, strict=True))
+        doubles = {name: _double(tensor) for name, tensor in given.items() if tensor is not None}
+        value, gradients = problem(doubles)
         if not math.isfinite(value.item()):
-            grads = {"x": cloud_x, "y": cloud_y, "a": cloud_x[:, 0], "b": cloud_y[:, 0]}
-            grads = {name: torch.full_like(grad, math.nan) for name, grad in grads.items()}
+            gradients = {name: torch.full_like(each, math.nan) for name, each in doubles.items()}
             value = torch.full_like(value, math.nan)
-        inputs = {"x": x, "y": y, "a": a, "b": b}
         ctx.save_for_backward(
-            *inputs.values(),
+            *inputs,
             *(
-                grads[name].to(tensor) if need and tensor is not None else None
-                for (name, tensor), need in zip(inputs.items(), ctx.needs_input_grad, strict=False)
+                gradients[name].to(tensor) if need and tensor is not None else None
+                for (name, tensor), need in zip(
+                    given.items(), ctx.needs_input_grad[2:], strict=True
+                )
             ),
         )
-        return value.to(x)
+        first = inputs[0]
+        assert first is not None
+        return value.to(first)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         # Activation checkpointing makes them anew, once: read once.
-        x, y, a, b, *saved = ctx.saved_tensors
+        half = len(saved := ctx.saved_tensors) // 2
+        inputs, saved = saved[:half], saved[half:]
         gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (*first_order_only("exact_cost", gradients, (x, y, a, b)), None)
+        return (None, None, *first_order_only("exact_cost", gradients, inputs))
 
 
-def _from_costs(
-    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return value and gradients from the matrix of costs."""
-    matching = a is None and b is None and len(x) == len(y)
-    # Shifts of whole clouds change squared costs by terms of rows and of columns alone.
-    centred = matching and p == 2
-    cost = pairwise_cost(x - x.mean(0), y - y.mean(0)) if centred else pairwise_cost(x, y, p)
-    if not math.isfinite(cost.sum().item()):  # isfinite() of a matrix is slow
-        return cost.new_full((), math.nan), {}
-    if matching:
-        order = torch.from_numpy(_assign(cost))
-        gap = x - y[order]
-        slope = gap.sign() * gap.abs().pow(p - 1) * (p / len(x))
-        grads = {"x": slope, "y": torch.empty_like(y).index_copy_(0, order, -slope)}
-        return gap.abs().pow(p).sum() / len(x), grads
-    plan, f, g = _simplex(cost, a, b)
-    grad_x, grad_y = cost_gradients(plan, x, y, p)
-    grads = {"x": grad_x, "y": grad_y, "a": _weight_gradient(f, a), "b": _weight_gradient(g, b)}
-    return (plan * cost).sum(), grads
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().double()
 
 
-def _assign(cost: Tensor) -> np.ndarray:
-    """Return the optimal permutation; writes into `cost`.
-
-    The costs less any row and column potentials have the same optimum; with nearly dual ones they
-    are nearly zero along it, and the assignment's shortest paths become short.
-    """
-    if len(cost) >= _REDUCE_FROM:
-        f, g = _rough_potentials(cost)
-        cost.sub_(f[:, None]).sub_(g)
-        cost.sub_(cost.amin(1, keepdim=True)).sub_(cost.amin(0))
-    return linear_sum_assignment(cost.numpy())[1]
-
-
-def _rough_potentials(cost: Tensor) -> tuple[Tensor, Tensor]:
-    """Return row and column potentials, from some overrelaxed Sinkhorn iterations.
-
-    How good they are decides about speed only: hence single precision, no stopping rule, and the
-    minima of rows and columns where the iterations leave its range.
-    """
-    f = cost.amin(1)
-    reduced = cost - f[:, None]
-    g = reduced.amin(0)
-    unit = _EPSILON * reduced.sub_(g).mean().item()
-    if unit <= 0:
-        return f, g
-    kernel = reduced.div_(-unit).float().clamp_min_(_DEEPEST).exp_()  # subnormals are slow
-    u, v = kernel.new_ones(1, len(f)), kernel.new_ones(1, len(g))
-    for _ in range(_ITERATIONS):
-        v = v * (u @ kernel).mul_(v).pow_(-_RELAXATION)
-        u = u * (v @ kernel.T).mul_(u).pow_(-_RELAXATION)
-    fine = math.isfinite((u.log().sum() + v.log().sum()).item())
-    return (f + unit * u[0].double().log(), g + unit * v[0].double().log()) if fine else (f, g)
-
-
-def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the optimal plan and the dual potentials of weighted or unequal clouds."""
-    import ot
-
-    row = normalised_weights(a, cost.shape[0], cost).numpy()
-    column = normalised_weights(b, cost.shape[1], cost).numpy()
-    unit = cost.mean().item() or 1.0  # the solver's tolerance is absolute
-    costs = (cost / unit).numpy()
-    plan, log = ot.emd(row, column, costs, numItermax=10_000_000, log=True)
-    f, g = (torch.from_numpy(log[name]) * unit for name in "uv")
-    # What a point without weight would cost is left open by the solver: the least there is.
-    none_x, none_y = torch.from_numpy(row == 0), torch.from_numpy(column == 0)
-    f[none_x] = (cost[none_x] - g).masked_fill_(none_y, math.inf).amin(1)
-    g[none_y] = (cost[:, none_y] - f[:, None]).amin(0)
-    return torch.from_numpy(plan), f, g
-
-
-def _sorted(
-    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return value and gradients in one dimension, where sorting is optimal.
-
-    The plan is a staircase from the first to the last pair of sorted points; every step goes to
-    the next x or the next y, by which the cost changes as the potential of that point.
-    """
-    (x, order_x), (y, order_y) = x[:, 0].sort(), y[:, 0].sort()
-    n, m = len(x), len(y)
-    levels = torch.cat(
-        (
-            normalised_weights(a, n, x)[order_x].cumsum(0)[:-1],
-            normalised_weights(b, m, y)[order_y].cumsum(0)[:-1],
-        )
-    )
-    levels, steps = levels.sort(stable=True)
-    along_x = torch.cat((steps.new_zeros(1, dtype=torch.bool), steps < n - 1))
-    i = along_x.cumsum(0)
-    j = torch.arange(n + m - 1) - i
-    mass = torch.cat((levels.new_zeros(1), levels, levels.new_ones(1))).clamp_max_(1.0).diff()
-    gap = x[i] - y[j]
-    cost = gap.abs().pow(p)
-    slope = gap.sign() * gap.abs().pow(p - 1) * (p * mass)
-    rise = cost.diff(prepend=cost.new_zeros(1))
-    f = torch.cat((cost[:1], rise[along_x])).cumsum(0)
-    g = torch.cat((cost.new_zeros(1), rise[1:][~along_x[1:]])).cumsum(0)
-    back_x, back_y = order_x.argsort(), order_y.argsort()
-    grads = {
-        "x": torch.zeros_like(x).index_add_(0, i, slope)[back_x, None],
-        "y": torch.zeros_like(y).index_add_(0, j, -slope)[back_y, None],
-        "a": _weight_gradient(f[back_x], a),
-        "b": _weight_gradient(g[back_y], b),
+def _between(inputs: dict[str, Tensor], *, p: float, metric: str) -> Solved:
+    """Return value and gradients of two clouds."""
+    x, y, a, b = (inputs.get(name) for name in ("x", "y", "a", "b"))
+    assert x is not None and y is not None
+    plan = of_clouds(x, y, a, b, p, metric, potentials=False)
+    if plan is None:
+        return x.new_full((), math.nan), {}
+    cost, slope = cost_along(x[plan.i] - y[plan.j], p, metric)
+    slope = slope * plan.mass[:, None]
+    gradients = {
+        "x": torch.zeros_like(x).index_add_(0, plan.i, slope),
+        "y": torch.zeros_like(y).index_add_(0, plan.j, -slope),
+        **_weight_gradients(inputs, {"a": plan.f, "b": plan.g}),
     }
-    return mass @ cost, grads
+    return plan.mass @ cost, gradients
 
 
-def _weight_gradient(potential: Tensor, raw: Tensor | None) -> Tensor:
-    """Return the gradient with respect to weights before their division by their sum."""
-    if raw is None:
-        return potential
-    weights = raw.detach().cpu().double()
-    total = weights.sum()
-    return (potential - potential @ weights / total) / total
+def _of_matrix(inputs: dict[str, Tensor]) -> Solved:
+    """Return value and gradients of a cost matrix."""
+    cost = inputs["cost"]
+    plan = of_cost(cost, inputs.get("a"), inputs.get("b"), potentials=False)
+    gradients = _weight_gradients(inputs, {"a": plan.f, "b": plan.g})
+    return plan.mass @ cost[plan.i, plan.j], {"cost": plan.dense(*cost.shape), **gradients}
+
+
+def _weight_gradients(
+    inputs: dict[str, Tensor], potentials: dict[str, Tensor | None]
+) -> dict[str, Tensor]:
+    """Return the gradients with respect to weights before their division by their sum."""
+    gradients = {}
+    for name, potential in potentials.items():
+        if name in inputs and potential is not None:
+            total = inputs[name].sum()
+            gradients[name] = (potential - potential @ inputs[name] / total) / total
+    return gradients
 
 
 def exact_cost(
-    x: Tensor,
-    y: Tensor,
+    x: Tensor | None = None,
+    y: Tensor | None = None,
     *,
+    cost: Tensor | None = None,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
 ) -> Tensor:
-    r"""Exact optimal-transport cost between two point clouds.
+    r"""Exact optimal-transport cost between two point clouds, or of a cost matrix.
 
     .. math::
         \min_{P 1 = a,\; P^\top 1 = b} \sum_{ij} P_{ij} C_{ij},
@@ -197,22 +116,28 @@ def exact_cost(
 
     Parameters
     ----------
-    x, y : Tensor of shape (n, d) and (m, d)
+    x, y : Tensor of shape (n, d) and (m, d), optional
         Clouds. Non-finite points give NaN.
+    cost : Tensor of shape (n, m), optional
+        Any finite costs instead of clouds, of any sign. The gradient is the plan.
     p : float, default=2
-        Power of the cost, at least 1.
+        Power of the distance between points of clouds that is their cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between points of clouds: the `p`-norm of their difference, as in the formula, or
+        the Euclidean one, so that :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), optional
         Non-negative weights, divided by their sum; uniform by default. Differentiable.
 
     Returns
     -------
     Tensor of shape ()
-        In the dtype and on the device of `x`; differentiable once.
+        In the dtype and on the device of `x` or `cost`; differentiable once. Where several plans
+        or potentials are optimal, the gradient is that of one of them.
 
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or `p` is invalid.
+        If a shape, dtype, weight or option is invalid, or an entry of `cost` is not finite.
 
     References
     ----------
@@ -228,9 +153,142 @@ def exact_cost(
     >>> value.backward()
     >>> value.item(), x.grad.tolist()
     (4.0, [[-2.0], [-2.0]])
+    >>> exact_cost(cost=torch.tensor([[1.0, 0.0], [5.0, 3.0]]))
+    tensor(2.)
     """
-    check_clouds(x, y)
+    check_clouds_or_cost(x, y, cost, a, b)
     p = as_real("p", p, least=1)
-    check_weights("a", a, len(x))
-    check_weights("b", b, len(y))
-    return _ExactFunction.apply(x, y, a, b, p)
+    check_metric(metric)
+    if cost is not None:
+        return _ExactFunction.apply(_of_matrix, ("cost", "a", "b"), cost, a, b)
+    problem = partial(_between, p=p, metric=metric)
+    return _ExactFunction.apply(problem, ("x", "y", "a", "b"), x, y, a, b)
+
+
+@overload
+def exact_plan(
+    x: Tensor | None = ...,
+    y: Tensor | None = ...,
+    *,
+    cost: Tensor | None = ...,
+    p: float = ...,
+    metric: str = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_potentials: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def exact_plan(
+    x: Tensor | None = ...,
+    y: Tensor | None = ...,
+    *,
+    cost: Tensor | None = ...,
+    p: float = ...,
+    metric: str = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_potentials: Literal[True],
+) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+@overload
+def exact_plan(
+    x: Tensor | None = ...,
+    y: Tensor | None = ...,
+    *,
+    cost: Tensor | None = ...,
+    p: float = ...,
+    metric: str = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    return_potentials: bool,
+) -> Tensor | tuple[Tensor, Tensor, Tensor]: ...
+
+
+def exact_plan(
+    x: Tensor | None = None,
+    y: Tensor | None = None,
+    *,
+    cost: Tensor | None = None,
+    p: float = 2,
+    metric: str = "minkowski",
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    return_potentials: bool = False,
+) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    r"""Optimal plan of exact transport, with its dual potentials if they are asked for.
+
+    The potentials solve the dual problem
+
+    .. math::
+        \max_{f_i + g_j \le C_{ij}} \sum_i a_i f_i + \sum_j b_j g_j,
+
+    whose value is that of :func:`exact_cost`, and :math:`f_i + g_j = C_{ij}` where
+    :math:`P_{ij} > 0` (complementary slackness).
+
+    Parameters
+    ----------
+    x, y, cost, p, metric, a, b
+        As for :func:`exact_cost`.
+    return_potentials : bool, default=False
+        Also return `f` and `g`. They come from the network simplex, which for equal sizes and
+        uniform weights is slower than the assignment.
+
+    Returns
+    -------
+    plan : Tensor of shape (n, m)
+        Without gradient, in the dtype and on the device of the input; at most ``n + m - 1`` entries
+        are not zero.
+    f, g : Tensor of shape (n,) and (m,)
+        Only if `return_potentials`. Without gradient, of equal means ``<a, f> = <b, g>``.
+
+    Raises
+    ------
+    ValueError
+        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+
+    References
+    ----------
+    .. [1] Peyre and Cuturi (2019), Computational optimal transport, section 3.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skotae.transport import exact_plan
+    >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+    >>> a = torch.tensor([2.0, 1.0])
+    >>> plan, f, g = exact_plan(x, y, a=a, return_potentials=True)
+    >>> plan
+    tensor([[0.0000, 0.3333, 0.3333],
+            [0.3333, 0.0000, 0.0000]])
+    >>> f[:, None] + g <= (x - y.T) ** 2 + 1e-6
+    tensor([[True, True, True],
+            [True, True, True]])
+    """
+    n, m = check_clouds_or_cost(x, y, cost, a, b)
+    p = as_real("p", p, least=1)
+    check_metric(metric)
+    row, column = (None if weights is None else _double(weights) for weights in (a, b))
+    if cost is not None:
+        first = cost
+        found = of_cost(_double(cost), row, column, potentials=return_potentials)
+    else:
+        assert x is not None and y is not None
+        first = x
+        solved = of_clouds(
+            _double(x), _double(y), row, column, p, metric, potentials=return_potentials
+        )
+        if solved is None:
+            raise ValueError(
+                f"x and y must be finite, with costs in the range of float64 for p={p:g}."
+            )
+        found = solved
+    plan = found.dense(n, m).to(first)
+    if not return_potentials:
+        return plan
+    f, g = found.f, found.g
+    assert f is not None and g is not None
+    shift = (normalised_weights(row, n, f) @ f - normalised_weights(column, m, g) @ g) / 2.0
+    return plan, (f - shift).to(first), (g + shift).to(first)

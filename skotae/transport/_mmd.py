@@ -1,17 +1,20 @@
-"""Maximum mean discrepancy with inverse multiquadratic kernels."""
+"""Maximum mean discrepancy with inverse multiquadratic and other kernels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from skotae.transport.base import check_clouds, first_order_only, full_precision
-from skotae.utils.base import as_real
+from skotae.utils.base import as_real, brief
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 BLOCK = 2**15
+
+Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 def squared_mmd(
@@ -21,6 +24,7 @@ def squared_mmd(
     bandwidth: float = 1.0,
     scales: tuple[float, ...] = SCALES,
     weights: Tensor | None = None,
+    kernel: str | Kernel = "multiquadric",
 ) -> Tensor:
     r"""Unbiased squared maximum mean discrepancy of two clouds.
 
@@ -33,6 +37,10 @@ def squared_mmd(
         k(x, y) = \sum_s \frac{C_s}{C_s + |x - y|^2},
         \quad C_s = 2 d \sigma^2 s .
 
+    Of the other kernels, the Gaussian one is :math:`\sum_s \exp(-|x - y|^2 / C_s)`, with the same
+    constants, and that of the energy distance is :math:`-|x - y|`, which has no bandwidth: the
+    discrepancy is :math:`2 E|x - y| - E|x - x'| - E|y - y'|` [2]_.
+
     Parameters
     ----------
     x : Tensor of shape (n, d)
@@ -43,6 +51,10 @@ def squared_mmd(
         Multipliers of the bandwidth, one kernel each.
     weights : Tensor of shape (n,), optional
         Weights of `x`, summing to one; uniform by default.
+    kernel : {"multiquadric", "gaussian", "energy"} or callable, default="multiquadric"
+        A callable takes clouds (n, d) and (m, d) and returns the values (n, m) of a symmetric
+        kernel, by operations that autograd knows. `bandwidth` and `scales` do not count for it,
+        nor for "energy".
 
     Returns
     -------
@@ -53,11 +65,13 @@ def squared_mmd(
     Raises
     ------
     ValueError
-        If a shape, dtype or `bandwidth` is invalid.
+        If a shape, dtype, `bandwidth` or `kernel` is invalid.
 
     References
     ----------
     .. [1] Tolstikhin et al. (2018), Wasserstein auto-encoders, Algorithm 2.
+    .. [2] Sejdinovic, Sriperumbudur, Gretton and Fukumizu (2013), Equivalence of distance-based
+       and RKHS-based statistics in hypothesis testing, theorem 22.
 
     Examples
     --------
@@ -66,6 +80,13 @@ def squared_mmd(
     >>> x = torch.arange(6.0).reshape(3, 2)
     >>> bool(squared_mmd(x, x + 10) > squared_mmd(x, x + 1))
     True
+
+    A kernel of one's own:
+
+    >>> def laplace(x, y):
+    ...     return torch.exp(-torch.cdist(x, y, p=1))
+    >>> round(squared_mmd(x, x + 10, kernel=laplace).item(), 3)
+    0.025
     """
     check_clouds(x, y)
     bandwidth = as_real("bandwidth", bandwidth, above=0)
@@ -74,16 +95,58 @@ def squared_mmd(
     n, m = x.shape[0], y.shape[0]
     w = x.new_full((n,), 1.0 / n) if weights is None else weights
     v = y.new_full((m,), 1.0 / m)
+    if callable(kernel) or kernel == "energy":
+        return _by_autograd(x, w, y, v, kernel if callable(kernel) else _negative_distance)
+    if kernel not in ("multiquadric", "gaussian"):
+        raise ValueError(
+            "kernel must be 'multiquadric', 'gaussian', 'energy' or a callable, got "
+            f"{brief(kernel)}."
+        )
+    gaussian = kernel == "gaussian"
     # About a common point: distances come from a matrix product.
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
-    result = -2.0 * kernel_mean(x, w, y, v, constants=constants)
+    result = -2.0 * _KernelMean.apply(x, w, y, v, constants, gaussian)
     if n > 1:
-        pairs = (1.0 - w.square().sum()).clamp_min(1e-6)
-        result = result + kernel_mean(x, w, constants=constants) / pairs
+        own = _KernelMean.apply(x, w, None, None, constants, gaussian)
+        result = result + own / _pairs(w)
     if m > 1:
-        result = result + kernel_mean(y, v, constants=constants) / (1.0 - 1.0 / m)
+        own = _KernelMean.apply(y, v, None, None, constants, gaussian)
+        result = result + own / (1.0 - 1.0 / m)
     return result
+
+
+def _pairs(w: Tensor) -> Tensor:
+    """Return the sum of the products of different weights."""
+    return (1.0 - w.square().sum()).clamp_min(1e-6)
+
+
+def _negative_distance(x: Tensor, y: Tensor) -> Tensor:
+    # Not by a matrix product: small distances would be lost to its rounding.
+    return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _by_autograd(x: Tensor, w: Tensor, y: Tensor, v: Tensor, kernel: Kernel) -> Tensor:
+    """Return the squared discrepancy of a kernel that is a function of two clouds."""
+
+    def between(first: Tensor, second: Tensor) -> Tensor:
+        values = kernel(first, second)
+        shape = (len(first), len(second))
+        if not isinstance(values, Tensor) or tuple(values.shape) != shape:
+            got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(f"kernel must return a tensor of shape {shape}, got {got}.")
+        return values
+
+    with full_precision(x.device):
+        result = -2.0 * (w @ between(x, y) @ v)
+        if len(x) > 1:
+            own = between(x, x)
+            result = result + (w @ own @ w - w.square() @ own.diagonal()) / _pairs(w)
+        if len(y) > 1:
+            own = between(y, y)
+            within = v @ own @ v - v.square() @ own.diagonal()
+            result = result + within / (1.0 - 1.0 / len(y))
+        return result
 
 
 def kernel_mean(
@@ -98,7 +161,7 @@ def kernel_mean(
 
     The clouds should lie about 0: distances come from a matrix product.
     """
-    return _KernelMean.apply(x, a, y, b, constants or _constants(x.shape[1]))
+    return _KernelMean.apply(x, a, y, b, constants or _constants(x.shape[1]), False)
 
 
 def kernel_mean_within(
@@ -139,12 +202,12 @@ class _KernelMean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def, override]
+    def forward(ctx, x, a, y, b, constants, gaussian):  # type: ignore[no-untyped-def, override]
         with full_precision(x.device):
-            return _KernelMean._value(ctx, x, a, y, b, constants)
+            return _KernelMean._value(ctx, x, a, y, b, constants, gaussian)
 
     @staticmethod
-    def _value(ctx, x, a, y, b, constants):  # type: ignore[no-untyped-def]
+    def _value(ctx, x, a, y, b, constants, gaussian):  # type: ignore[no-untyped-def]
         symmetric = y is None
         if symmetric:
             y, b = x, a
@@ -164,7 +227,7 @@ class _KernelMean(torch.autograd.Function):
             distance = torch.addmm(
                 x_square[some, None] + y_square[rest], x[some], y[rest].T, alpha=-2.0
             ).clamp_min_(0.0)
-            kernel, slope = _mixture(distance, constants, pull)
+            kernel, slope = (_gaussians if gaussian else _mixture)(distance, constants, pull)
             if symmetric:
                 kernel.fill_diagonal_(0.0)
             row_sums = kernel @ factor
@@ -196,7 +259,7 @@ class _KernelMean(torch.autograd.Function):
         n = len(saved) // 2
         gradients = [grad * part for part in saved[:n]]
         checked = first_order_only("squared_mmd", gradients, saved[n:])
-        return (*checked, *[None] * (5 - n))
+        return (*checked, *[None] * (6 - n))
 
 
 def _mixture(
@@ -212,4 +275,18 @@ def _mixture(
         kernel.add_(part, alpha=c)
         if slope is not None:
             slope.addcmul_(part, part, value=-c)
+    return kernel, slope
+
+
+def _gaussians(
+    distance: Tensor, constants: tuple[float, ...], derivative: bool
+) -> tuple[Tensor, Tensor | None]:
+    """sum_i exp(-D / C_i), and its derivative with respect to D."""
+    kernel = torch.zeros_like(distance)
+    slope = torch.zeros_like(distance) if derivative else None
+    for c in constants:
+        part = distance.div(-c).exp_()
+        kernel.add_(part)
+        if slope is not None:
+            slope.add_(part, alpha=-1.0 / c)
     return kernel, slope

@@ -7,10 +7,8 @@ from torch import Tensor
 
 from skotae.transport.base import (
     SinkhornInfo,
-    check_clouds,
-    check_cost,
+    check_clouds_or_cost,
     check_solver,
-    check_weights,
     full_precision,
     warn_unless_converged,
 )
@@ -154,20 +152,12 @@ def _solve(
     plan: bool = False,
 ) -> tuple[Solution, torch.dtype]:
     """Return the solution, and the dtype of the inputs."""
-    if cost is None:
-        if x is None:
-            raise ValueError("Either x or cost must be given, got neither.")
-        y = x if y is None else y
-        check_clouds(x, y)
-        n, m, given, other = len(x), len(y), x, y
-    else:
-        if x is not None or y is not None:
-            raise ValueError("cost must be given alone, got x or y as well.")
-        check_cost(cost)
-        (n, m), given, other = cost.shape, cost, cost
-    check_weights("a", a, n)
-    check_weights("b", b, m)
+    y = x if y is None and cost is None else y
+    check_clouds_or_cost(x, y, cost, a, b)
+    given = x if cost is None else cost
+    assert given is not None
     with full_precision(given.device):
-        if cost is None:
-            return of_clouds(given, other, a, b, options, plan=plan), given.dtype
-        return of_cost(cost, a, b, options, plan=plan), given.dtype
+        if cost is not None:
+            return of_cost(cost, a, b, options, plan=plan), given.dtype
+        assert y is not None
+        return of_clouds(given, y, a, b, options, plan=plan), given.dtype

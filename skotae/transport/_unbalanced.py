@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, overload
 
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_debias,
+    check_rho,
     check_solver,
     check_weights,
     warn_unless_converged,
@@ -17,7 +19,64 @@ from skotae.transport.base import (
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import evaluate_relaxed
-from skotae.utils.base import as_real
+from skotae.utils.base import as_real, brief
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: Literal[True],
+) -> tuple[Tensor, SinkhornInfo]: ...
+
+
+@overload
+def unbalanced_sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    rho: float | tuple[float, float] = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    max_memory: float = ...,
+    return_info: bool,
+) -> Tensor | tuple[Tensor, SinkhornInfo]: ...
 
 
 def unbalanced_sinkhorn_divergence(
@@ -25,7 +84,7 @@ def unbalanced_sinkhorn_divergence(
     y: Tensor,
     *,
     epsilon: float = 0.05,
-    rho: float = 1.0,
+    rho: float | tuple[float, float] = 1.0,
     relative: bool = True,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -61,8 +120,10 @@ def unbalanced_sinkhorn_divergence(
         Clouds, of one device. The value has the dtype of `x`. Non-finite points give NaN.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
-    rho : float, default=1.0
-        Price of mass created or destroyed, in the same units.
+    rho : float or pair of float, default=1.0
+        Price of mass created or destroyed, in the same units. Two of them are that in `x` and that
+        in `y`, for ``debias="none"``; where one is infinite its marginal is exact (semi-relaxed
+        transport).
     relative : bool, default=True
         Multiply `epsilon` and `rho` by the mean cost between `x` and `y`, over normalised weights.
         No gradient flows through it, and all terms of a debiased value share it. An outlier moves
@@ -123,7 +184,7 @@ def unbalanced_sinkhorn_divergence(
     """
     check_clouds(x, y)
     epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
-    rho = as_real("rho", rho, above=0)
+    prices = check_rho(rho)
     check_weights("a", a, len(x))
     check_weights("b", b, len(y))
     if debias == "independent":
@@ -132,6 +193,11 @@ def unbalanced_sinkhorn_divergence(
             "clouds, whose masses differ from those of the whole. Use 'paired' or 'none'."
         )
     check_debias(debias, known=("paired", "none"))
+    if debias == "paired" and prices[0] != prices[1]:
+        raise ValueError(
+            f"rho={brief(rho)} is a pair, which needs debias='none': the terms of a cloud against "
+            "itself have one price."
+        )
     max_memory = as_real("max_memory", max_memory, above=0)
     options = Options(
         epsilon,
@@ -140,7 +206,8 @@ def unbalanced_sinkhorn_divergence(
         max_iter,
         p,
         debias=debias,
-        rho=rho,
+        rho=1.0,
+        prices=prices,
         max_bytes=max_memory * 2.0**20,
     )
     problem = partial(evaluate_relaxed, options=options)

@@ -100,6 +100,37 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
         )
 
 
+def check_clouds_or_cost(
+    x: Tensor | None,
+    y: Tensor | None,
+    cost: Tensor | None,
+    a: Tensor | None,
+    b: Tensor | None,
+) -> tuple[int, int]:
+    """Return the number of rows and of columns of a problem.
+
+    Raises
+    ------
+    ValueError
+        Unless there are either two clouds or a cost alone, and weights of fitting lengths.
+    """
+    if cost is None:
+        if x is None:
+            raise ValueError("Either x or cost must be given, got neither.")
+        if y is None:
+            raise ValueError("x must be given with y, got x alone.")
+        check_clouds(x, y)
+        n, m = len(x), len(y)
+    else:
+        if x is not None or y is not None:
+            raise ValueError("cost must be given alone, got x or y as well.")
+        check_cost(cost)
+        n, m = cost.shape
+    check_weights("a", a, n)
+    check_weights("b", b, m)
+    return n, m
+
+
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
     if not info.converged and not math.isnan(info.marginal_violation):
         warnings.warn(
@@ -121,6 +152,20 @@ def check_solver(
         as_whole("max_iter", max_iter),
         as_real("p", p, least=1),
     )
+
+
+def check_rho(rho: float | tuple[float, float]) -> tuple[float, float]:
+    """The prices of mass in x and in y, or a ValueError; one of a pair may be infinite."""
+    if not isinstance(rho, (tuple, list)):
+        return (as_real("rho", rho, above=0),) * 2
+    if len(rho) != 2 or all(price == math.inf for price in rho):
+        raise ValueError(
+            f"rho must be one number, or two of which one is finite, got {brief(rho)}."
+        )
+    first, second = (
+        math.inf if price == math.inf else as_real("rho", price, above=0) for price in rho
+    )
+    return first, second
 
 
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:

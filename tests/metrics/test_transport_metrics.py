@@ -22,7 +22,13 @@ ALL = [
 ]
 RANDOM = ["sliced_wasserstein", "max_sliced_wasserstein"]
 DEFAULTS = {"sliced_wasserstein": {"n_projections": 200}, "max_sliced_wasserstein": {}}
-WEIGHTED = ["exact_wasserstein", "sinkhorn_divergence", "gaussian_wasserstein"]
+WEIGHTED = [
+    "exact_wasserstein",
+    "sinkhorn_divergence",
+    "sliced_wasserstein",
+    "max_sliced_wasserstein",
+    "gaussian_wasserstein",
+]
 
 
 def _measure(name, X, Y, **params):
@@ -113,6 +119,42 @@ def test_values_are_symmetric(name):
     assert _measure(name, X, Y) == pytest.approx(_measure(name, Y, X), rel=1e-4)
 
 
+def test_a_euclidean_distance_does_not_know_the_axes():
+    X, Y = _samples()
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    value = metrics.exact_wasserstein(X, Y, p=1, metric="euclidean")
+    assert metrics.exact_wasserstein(X @ turn, Y @ turn, p=1, metric="euclidean") == (
+        pytest.approx(value)
+    )
+    assert metrics.exact_wasserstein(X, Y, p=1) > value
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_plans(scale):
+    X, Y = _samples(20, 31)
+    weight = np.r_[np.zeros(3), np.arange(1, 18)]
+    plan = metrics.exact_plan(scale * X, scale * Y, X_weight=weight)
+    assert type(plan) is np.ndarray and plan.dtype == np.float64
+    np.testing.assert_allclose(plan.sum(1), weight / weight.sum(), atol=1e-12)
+    np.testing.assert_allclose(plan.sum(0), 1 / 31, atol=1e-12)
+    cost = ((X[:, None] - Y) ** 2).sum(2)
+    distance = metrics.exact_wasserstein(X, Y, X_weight=weight)
+    assert (plan * cost).sum() == pytest.approx(distance**2)
+    pandas = pytest.importorskip("pandas")
+    for kind in (pandas.DataFrame, torch.tensor, np.ndarray.tolist):
+        again = metrics.exact_plan(kind(scale * X), kind(scale * Y), X_weight=weight)
+        np.testing.assert_array_equal(again, plan)
+
+
+def test_plans_of_equal_sizes_are_permutations():
+    X, Y = _samples()
+    for p, metric in ((1, "euclidean"), (1, "minkowski"), (2, "minkowski")):
+        plan = metrics.exact_plan(X, Y, p=p, metric=metric)
+        assert sorted((30 * plan).argmax(0)) == list(range(30)) and (plan > 0).sum() == 30
+    with pytest.raises(ValueError, match="metric must be one of"):
+        metrics.exact_plan(X, Y, metric="cosine")
+
+
 # Weights.
 
 
@@ -131,7 +173,7 @@ def test_rows_without_weight_do_not_count(name):
     assert value == pytest.approx(_measure(name, X[:20], Y[:20]), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", WEIGHTED[:2])
+@pytest.mark.parametrize("name", WEIGHTED[:4])
 def test_weights_are_repetitions(name):
     X, Y = _samples(12, 20)
     weight = np.arange(1, 13)

@@ -4,7 +4,8 @@ import ot
 import pytest
 import torch
 
-from skotae.transport import _sliced, max_sliced_wasserstein, sliced_wasserstein
+from skotae.transport import max_sliced_wasserstein, sliced_wasserstein
+from skotae.transport.linear.line import sort_rows
 
 
 def _clouds(n, m, d, seed=0):
@@ -137,7 +138,7 @@ def test_narrow_dtypes_are_sorted_alike(n, m, dtype):
 def test_sort_is_torchs(rows, dtype):
     values = torch.randn(3, rows, generator=torch.Generator().manual_seed(0), dtype=dtype)
     values[0] *= 1e-40
-    found, order = _sliced._sort(values)
+    found, order = sort_rows(values)
     assert torch.equal(found, values.sort(1)[0])
     assert torch.equal(values.gather(1, order), found)
     assert torch.equal(order.sort(1)[0], torch.arange(rows).expand(3, rows))
@@ -177,3 +178,167 @@ def test_double_backward_is_refused():
     (gradient,) = torch.autograd.grad(sliced_wasserstein(x, y), x, create_graph=True)
     with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
         gradient.sum().backward()
+
+
+def _weights(n, m, zeros=False):
+    a, b = torch.rand(n + m, generator=torch.Generator().manual_seed(4)).double().split((n, m))
+    if zeros:
+        a, b = a.clone(), b.clone()
+        a[::3], b[1::3] = 0.0, 0.0
+    return a, b
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize(("n", "m"), [(30, 30), (20, 33), (2, 5)])
+def test_weighted_values_along_given_directions_are_pots(n, m, p, zeros):
+    x, y = _clouds(n, m, 4)
+    a, b = _weights(n, m, zeros)
+    directions = _projections(4, 17, 3)
+    given = {"directions": 3 * directions, "p": p, "a": a, "b": b}
+    arrays = [each.numpy() for each in (x, y, a / a.sum(), b / b.sum())]
+    options = {"projections": directions.T.numpy(), "p": p}
+    expected = ot.sliced_wasserstein_distance(*arrays, **options)
+    value = sliced_wasserstein(x, y, **given)
+    assert value.item() == pytest.approx(expected**p, rel=1e-9)
+    expected = ot.max_sliced_wasserstein_distance(*arrays, **options)
+    value, best = max_sliced_wasserstein(x, y, **given, n_steps=0, return_direction=True)
+    assert value.item() == pytest.approx(expected**p, rel=1e-9)
+    assert (directions @ best).max().item() == pytest.approx(1)
+    assert max_sliced_wasserstein(x, y, **given) >= value
+
+
+@pytest.mark.parametrize("p", [1.5, 2])
+@pytest.mark.parametrize(("n", "m"), [(6, 6), (5, 7)])
+def test_gradient_of_weights_and_directions(n, m, p):
+    inputs = [each.requires_grad_() for each in (*_clouds(n, m, 3), *_weights(n, m))]
+    theta = _projections(3, 4, 0).requires_grad_()
+
+    def sliced(x, y, a, b, theta):
+        return sliced_wasserstein(x, y, a=a, b=b, p=p, directions=theta)
+
+    assert torch.autograd.gradcheck(sliced, (*inputs, theta))
+    # One weighted cloud only, and weights that do not require a gradient.
+    x, y, a, b = inputs
+    for some in ({"a": a}, {"b": b}, {"a": a.detach(), "b": b}):
+        names = [name for name, each in some.items() if each.requires_grad]
+        assert torch.autograd.gradcheck(
+            lambda *each, some=some, names=names: sliced_wasserstein(
+                x, y, directions=theta, p=p, **{**some, **dict(zip(names, each, strict=True))}
+            ),
+            [some[name] for name in names],
+        )
+
+
+def test_equal_weights_are_none():
+    x, y = (cloud.requires_grad_() for cloud in _clouds(12, 12, 3))
+    ones = torch.full((12,), 3.0)
+    for function in (sliced_wasserstein, max_sliced_wasserstein):
+        (plain, weighted) = (
+            torch.autograd.grad(
+                function(x, y, generator=torch.Generator().manual_seed(0), **masses), (x, y)
+            )
+            for masses in ({}, {"a": ones, "b": ones})
+        )
+        torch.testing.assert_close(weighted, plain)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_weighted_narrow_dtypes(dtype):
+    x, y = _clouds(40, 30, 3)
+    a, b = _weights(40, 30)
+    a.requires_grad_()
+    directions = _projections(3, 10, 0)
+    expected = sliced_wasserstein(x, y, a=a, b=b, directions=directions)
+    (slope,) = torch.autograd.grad(expected, a)
+    narrow = x.to(dtype).requires_grad_()
+    value = sliced_wasserstein(narrow, y.to(dtype), a=a, b=b, directions=directions)
+    gradients = torch.autograd.grad(value, (narrow, a))
+    tolerance = 1e-2 if dtype == torch.float16 else 1e-5
+    assert value.dtype == gradients[0].dtype == dtype and gradients[1].dtype == torch.float64
+    assert value.item() == pytest.approx(expected.item(), rel=tolerance)
+    torch.testing.assert_close(gradients[1], slope, rtol=10 * tolerance, atol=tolerance)
+
+
+def test_directions_are_handed_back():
+    x, y = _clouds(20, 25, 3)
+    generator = torch.Generator().manual_seed(3)
+    value, drawn = sliced_wasserstein(
+        x, y, n_projections=7, generator=generator, return_directions=True
+    )
+    torch.testing.assert_close(drawn, _projections(3, 7, 3))
+    torch.testing.assert_close(sliced_wasserstein(x, y, directions=drawn), value)
+    value, best = max_sliced_wasserstein(x, y, generator=generator, return_direction=True)
+    assert best.norm().item() == pytest.approx(1)
+    torch.testing.assert_close(sliced_wasserstein(x, y, directions=best[None]), value)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"directions": torch.ones(2)}, "directions must have shape"),
+        ({"directions": torch.ones(2, 2)}, "directions must have shape"),
+        ({"directions": torch.zeros(2, 3)}, "directions must be finite and none of them zero"),
+        ({"directions": torch.full((2, 3), torch.nan)}, "directions must be finite"),
+        ({"directions": torch.ones(2, 3, dtype=torch.int64)}, "floating-point tensor"),
+        ({"a": torch.ones(3)}, "a must be a tensor of shape"),
+        ({"b": -torch.ones(5)}, "b must be finite, non-negative"),
+    ],
+)
+@pytest.mark.parametrize("function", [sliced_wasserstein, max_sliced_wasserstein])
+def test_bad_weights_and_directions(function, change, match):
+    with pytest.raises(ValueError, match=match):
+        function(*_clouds(4, 5, 3), **change)
+
+
+def _best_of_the_plane(x, y, p, a=None, b=None):
+    """The maximum over a fine grid of directions."""
+    angle = torch.linspace(0, torch.pi, 20_001, dtype=torch.float64)
+    grid = torch.stack((angle.cos(), angle.sin()), 1)
+    options = {"directions": grid, "p": p, "a": a, "b": b, "n_steps": 0}
+    return max_sliced_wasserstein(x, y, **options).item()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("p", [1.5, 2])
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("n", "m"), [(6, 6), (5, 7)])
+def test_max_sliced_gradient_in_the_plane(n, m, seed, p, weighted):
+    """By finite differences, most of them at a kink where two orders of the points meet."""
+    x, y = _clouds(n, m, 2, seed)
+    a, b = _weights(n, m) if weighted else (None, None)
+    inputs = [each.requires_grad_() for each in (x, y, a, b) if each is not None]
+
+    def value(*inputs):
+        options = dict(zip("ab", inputs[2:], strict=False))
+        generator = torch.Generator().manual_seed(0)
+        return max_sliced_wasserstein(*inputs[:2], p=p, generator=generator, **options)
+
+    best = _best_of_the_plane(x, y, p, a, b)
+    # At a kink it rises above every grid.
+    assert best * (1 - 1e-9) <= value(*inputs).item() <= best * (1 + 1e-4)
+    slopes = torch.autograd.grad(value(*inputs), inputs)
+    for each, slope in zip(inputs, slopes, strict=True):
+        move = torch.randn(each.shape, generator=torch.Generator().manual_seed(seed)).double()
+        ends = []
+        for sign in (1, -1):
+            moved = [other + sign * 1e-6 * move if other is each else other for other in inputs]
+            ends.append(value(*moved).item())
+        found = (ends[0] - ends[1]) / 2e-6
+        assert (slope * move).sum().item() == pytest.approx(found, rel=1e-4, abs=1e-5)
+
+
+def test_max_sliced_gradient_at_a_known_kink():
+    """Two points on an axis each: along ``(cos t, sin t)`` it is ``(2 |cos t| - |sin t|)^2``.
+
+    At the maximum the projections of y are equal, and either order is optimal. Moving y changes the
+    value by an order's plan one way or the other; at equal shares of both, not at all.
+    """
+    x = torch.tensor([[2.0, 0.0], [-2.0, 0.0]], requires_grad=True)
+    y = torch.tensor([[0.0, 1.0], [0.0, -1.0]], requires_grad=True)
+    generator = torch.Generator().manual_seed(0)
+    value, best = max_sliced_wasserstein(x, y, generator=generator, return_direction=True)
+    value.backward()
+    assert value.item() == pytest.approx(4) and abs(best[0].item()) == pytest.approx(1)
+    torch.testing.assert_close(x.grad, x.detach())
+    torch.testing.assert_close(y.grad, torch.zeros(2, 2), rtol=0, atol=1e-6)

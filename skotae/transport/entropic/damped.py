@@ -40,36 +40,43 @@ class Problem:
     ----------
     kernel : Kernel
         Of one problem, with the masses of the points, none of them zero.
-    ratio : float
-        ``epsilon / rho``.
+    ratios : tuple of float
+        ``epsilon / rho`` of both sides, zero for a marginal that is exact; not both are.
     alpha, beta : array of shape (1, 1, n) and (1, 1, m)
     symmetric : bool
     """
 
-    def __init__(self, kernel: Kernel, ratio: float, alpha: Array, beta: Array, symmetric: bool):
-        self.kernel, self.ratio, self.symmetric = kernel, ratio, symmetric
+    def __init__(
+        self,
+        kernel: Kernel,
+        ratios: tuple[float, float],
+        alpha: Array,
+        beta: Array,
+        symmetric: bool,
+    ):
+        self.kernel, self.ratios, self.symmetric = kernel, ratios, symmetric
         self.alpha, self.beta = alpha, beta
-        self._theta = 1.0 / (1.0 + ratio)
         self._misses = 0  # in a row, of fast arithmetic
         kernel.absorb(None, None)
 
-    def damped(self, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+    def damped(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
         """Return ``theta * (softmin + offset - shift) - offset``, without cancellation."""
-        return self._theta * (softmin - shift) - (1.0 - self._theta) * offset
+        theta = 1.0 / (1.0 + self.ratios[side])
+        return theta * (softmin - shift) - (1.0 - theta) * offset
 
-    def kept(self, whole: Array) -> Array:
+    def kept(self, side: int, whole: Array) -> Array:
         """Return ``exp(-f / rho)``, the part of each mass that is transported."""
-        return 2.0 ** (-self.ratio * whole)
+        return 2.0 ** (-self.ratios[side] * whole)
 
     def shift(self, f: Array, g: Array) -> float:
         """Return the constant that is best added to `f` and taken from `g`."""
         tops, sums = [], []
         pairs = ((f + self.alpha, self.kernel.a), (g + self.beta, self.kernel.b))
-        for whole, masses in pairs:
+        for side, (whole, masses) in enumerate(pairs):
             low = float(whole.min())
-            tops.append(-self.ratio * low)
-            sums.append(math.log2(float((masses * self.kept(whole - low)).sum())))
-        return (tops[0] - tops[1] + sums[0] - sums[1]) / (2.0 * self.ratio)
+            tops.append(-self.ratios[side] * low)
+            sums.append(math.log2(float((masses * self.kept(side, whole - low)).sum())))
+        return (tops[0] - tops[1] + sums[0] - sums[1]) / sum(self.ratios)
 
     def step(self, g: Array) -> tuple[Array, Array]:
         """Return the `f` that is best for `g`, and the softmin of `f`, in one pass."""
@@ -77,7 +84,7 @@ class Problem:
         if found is not None:
             self._misses = 0
             return found
-        f = self.damped(self.kernel.log_rows(g), self.alpha)
+        f = self.damped(0, self.kernel.log_rows(g), self.alpha)
         softmin = self.kernel.log_columns(f)
         self._misses += 1
         if self._misses < 2:
@@ -94,7 +101,7 @@ class Problem:
         w, parts, sums = kernel.b * 2.0 ** (g - g0), [], None
         for rows, matrix in kernel.blocks():
             softmin = -log2(times(w, matrix.mT), kernel.wide)
-            f = self.damped(f0[..., rows] + softmin, self.alpha[..., rows])
+            f = self.damped(0, f0[..., rows] + softmin, self.alpha[..., rows])
             u = f - f0[..., rows]
             if not max(largest(softmin), largest(u)) <= limit:
                 return None
@@ -111,11 +118,11 @@ class Problem:
         plan *= as_tensor(kernel.a[0]).mT * as_tensor(kernel.b[0])
         asked, found = (
             as_tensor(kernel.b * part)[0, 0]
-            for part in (self.kept(g + self.beta), 2.0 ** (g - softmin))
+            for part in (self.kept(1, g + self.beta), 2.0 ** (g - softmin))
         )
         shares = plan / plan.sum(1, keepdim=True).clamp_min(tiny)
-        hessian = plan.mT @ shares * -self._theta
-        diagonal = (found + self.ratio * asked) + damping * (found + asked)
+        hessian = plan.mT @ shares / -(1.0 + self.ratios[0])
+        diagonal = (found + self.ratios[1] * asked) + damping * (found + asked)
         hessian.diagonal().add_(diagonal + tiny)
         step = torch.linalg.solve_ex(hessian, asked - found)[0] / LN2
         return g + as_array(step)
@@ -124,7 +131,8 @@ class Problem:
         """Return the problem whose epsilon is larger by ``1 / factor``."""
         kernel = self.kernel.of(self.kernel.log_kernel.rescaled(factor))
         alpha, beta = self.alpha * factor, self.beta * factor
-        return Problem(kernel, self.ratio / factor, alpha, beta, self.symmetric)
+        ratios = self.ratios[0] / factor, self.ratios[1] / factor
+        return Problem(kernel, ratios, alpha, beta, self.symmetric)
 
 
 @dataclass
@@ -152,19 +160,19 @@ def solve(problem: Problem, g: Array, *, tol: float, max_iter: int) -> Solved:
     while True:
         f, softmin = problem.step(g)
         n_iter += 1
-        residual = 2.0 ** (g - softmin) - problem.kept(g + problem.beta)
+        residual = 2.0 ** (g - softmin) - problem.kept(1, g + problem.beta)
         violation = float((kernel.b * magnitude(residual)).sum()) / unit
         if n_iter >= max_iter or not violation > tol:
             return Solved(f, g, softmin, violation, n_iter)
         if problem.symmetric:
-            g = (f + problem.damped(softmin, problem.beta)) / 2.0
+            g = (f + problem.damped(1, softmin, problem.beta)) / 2.0
             continue
         if trial is not None and violation > trial[0]:
             # Extrapolation was wrong: go on from where it began.
             g, window, trial = trial[1], [trial[1]], None
             damping *= 5.0
             continue
-        plain = problem.damped(softmin, problem.beta, problem.shift(f, g))
+        plain = problem.damped(1, softmin, problem.beta, problem.shift(f, g))
         if dense and n_iter >= _PATIENCE:
             damping = damping if trial is None else max(0.2 * damping, 1e-12)
             trial, g = (violation, plain), problem.newton(f, g, softmin, damping)

@@ -30,6 +30,8 @@ class Options:
         Whether the entropy is left out of the values.
     rho : float
         Price of mass created or destroyed, in the units of `epsilon`; infinite if there is none.
+    prices : tuple of float
+        Those in x and in y, in units of `rho`; infinite where a marginal is exact.
     max_bytes : float
         Of a kernel that is stored; a larger one is made in blocks.
     shards : Alone or Group
@@ -44,6 +46,7 @@ class Options:
     debias: str = "none"
     sharp: bool = False
     rho: float = math.inf
+    prices: tuple[float, float] = (1.0, 1.0)
     max_bytes: float = math.inf
     shards: Alone = Alone()
 
@@ -51,6 +54,11 @@ class Options:
     def goal(self) -> float:
         """Marginal violation to reach."""
         return min(self.tol, _SHARP_TOL) if self.sharp else self.tol
+
+    @property
+    def rhos(self) -> tuple[float, float]:
+        """The prices in x and in y, in the units of `epsilon`."""
+        return self.rho * self.prices[0], self.rho * self.prices[1]
 
     @property
     def bit(self) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -29,14 +31,21 @@ from skotae.transport.entropic.scaling import levels
 _LEVEL_TOL, _LEVEL_STEPS = 1e-2, 20  # of a level of epsilon, before it is halved
 
 
-class Side:
-    """A cloud, its masses, and the part of it whose masses are not zero."""
+class Masses:
+    """The masses of one side, and those that are not zero."""
 
-    def __init__(self, points: Array, masses: Array):
+    def __init__(self, masses: Array):
         self.masses, self.total = masses, float(masses.sum())
         self.full = bool((masses > 0).all())
         self.rows: slice | Array = slice(None) if self.full else masses > 0
         self.kept = masses[self.rows]
+
+
+class Side(Masses):
+    """A cloud, its masses, and the part of it whose masses are not zero."""
+
+    def __init__(self, points: Array, masses: Array):
+        super().__init__(masses)
         # About the bulk of the points: about the mean, an outlier would cost them their digits.
         found = as_tensor(points[self.rows])
         squares = (as_tensor(points) - found.median(0).values).square().sum(1)
@@ -46,13 +55,20 @@ class Side:
         self.cloud = self.whole if self.full else Cloud(points[self.rows], weights[self.rows])
 
 
-class Term:
-    """The cost between two clouds, less ``epsilon`` times the product of their masses."""
+class Relaxed(ABC):
+    """A solved problem: the cost less ``epsilon`` times the product of the masses."""
 
-    def __init__(self, x: Side, y: Side, options: Options):
-        self.x, self.y, self.options = x, y, options
-        kernel, alpha, beta, depth = _posed(x.cloud, y.cloud, x.kept, y.kept, options)
-        problem = Problem(kernel, options.epsilon / options.rho, alpha, beta, x is y)
+    def __init__(
+        self,
+        x: Masses,
+        y: Masses,
+        options: Options,
+        posed: tuple[Kernel, Array, Array, float],
+    ):
+        self.masses, self.options = (x, y), options
+        kernel, alpha, beta, depth = posed
+        ratios = options.epsilon / options.rhos[0], options.epsilon / options.rhos[1]
+        problem = Problem(kernel, ratios, alpha, beta, x is y)
         spent, g = 0, 0.0 * beta
         *easier, _ = [1.0] if x is y else levels(depth)
         for factor in easier:
@@ -68,39 +84,67 @@ class Term:
 
     def value(self) -> float:
         """Return the value of the dual problem."""
-        transported = self.x.kept @ self.problem.kept(self.solution.f + self.problem.alpha)[0, 0]
-        lost = self.x.kept @ self._lost(self._f) + self.y.kept @ self._lost(self._g)
-        return float(self.options.rho * lost - self.options.epsilon * transported)
+        (x, y), problem = self.masses, self.problem
+        transported = x.kept @ problem.kept(0, self.solution.f + problem.alpha)[0, 0]
+        dual = x.kept @ self._dual(0, self._f) + y.kept @ self._dual(1, self._g)
+        return float(dual - self.options.epsilon * transported)
 
-    def _lost(self, whole: Array) -> Array:
-        """Return ``1 - exp(-f / rho)``, without cancellation."""
-        return as_array(-torch.expm1(as_tensor(whole) * (-self.problem.ratio * LN2)))
+    def _dual(self, side: int, whole: Array) -> Array:
+        """Return ``rho (1 - exp(-f / rho))``, without cancellation; f where `rho` is infinite."""
+        if self.problem.ratios[side] == 0.0:
+            return whole * self.options.bit
+        lost = -torch.expm1(as_tensor(whole) * (-self.problem.ratios[side] * LN2))
+        return as_array(self.options.rhos[side] * lost)
+
+    def whole_potentials(self) -> tuple[Array, Array]:
+        """Return the potentials of all points, in bits; best ones where there is no mass."""
+        f = self._everywhere(0, self._f, self.solution.g, self._shift)
+        return f, self._everywhere(1, self._g, self.solution.f, -self._shift)
+
+    def _everywhere(self, side: int, whole: Array, potential: Array, shift: float) -> Array:
+        """Return the whole potential of a side at the points without mass too."""
+        if self.masses[side].full:
+            return whole
+        softmin, offset = self._softmin(side, potential)
+        return (self.problem.damped(side, softmin, offset) + offset + shift)[0, 0]
+
+    @abstractmethod
+    def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
+        """Return the softmin at all points of a side, and the part of the cost that it lacks."""
 
     def mass_gradients(self) -> tuple[Array, Array]:
-        """Return the gradients for the masses of both clouds."""
-        f = self._everywhere(self.x, self.y, self._f, self.solution.g, self._shift)
-        g = self._everywhere(self.y, self.x, self._g, self.solution.f, -self._shift)
-        scale, epsilon = self.options.rho + self.options.epsilon, self.options.epsilon
-        return scale * self._lost(f) - epsilon, scale * self._lost(g) - epsilon
+        """Return the gradients for the masses of both sides."""
+        f, g = self.whole_potentials()
+        epsilon, kept = self.options.epsilon, self.problem.kept
+        return self._dual(0, f) - epsilon * kept(0, f), self._dual(1, g) - epsilon * kept(1, g)
 
-    def _everywhere(
-        self, side: Side, other: Side, whole: Array, potential: Array, shift: float
-    ) -> Array:
-        """Return the whole potential of a side at the points without mass too."""
-        if side.full:
-            return whole
-        kernel, offset, *_ = _posed(side.whole, other.cloud, side.masses, other.kept, self.options)
-        return (self.problem.damped(kernel.log_rows(potential), offset) + offset + shift)[0, 0]
+    def plan_blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield rows, of those with mass, and the plan there between points with mass."""
+        kernel, (x, y) = self.problem.kernel, self.masses
+        kernel.absorb(self.solution.f, self.solution.g)
+        a, b = as_tensor(x.kept), as_tensor(y.kept)
+        for rows, block in kernel.blocks():
+            yield rows, a[rows, None] * as_tensor(block)[0] * b
+
+
+class Term(Relaxed):
+    """The problem of two clouds."""
+
+    def __init__(self, x: Side, y: Side, options: Options):
+        self.x, self.y = x, y
+        super().__init__(x, y, options, _posed(x.cloud, y.cloud, x.kept, y.kept, options))
+
+    def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
+        here, there = (self.x, self.y) if side == 0 else (self.y, self.x)
+        posed = _posed(here.whole, there.cloud, here.masses, there.kept, self.options)
+        return posed[0].log_rows(potential), posed[1]
 
     def point_gradients(self) -> tuple[Array, Array]:
         """Return the gradients for the points with mass: those of ``<P, C>`` at the plan."""
-        kernel, u, v = self.problem.kernel, self.x.cloud, self.y.cloud
-        kernel.absorb(self.solution.f, self.solution.g)
+        u, v = self.x.cloud, self.y.cloud
         x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
-        a, b = as_tensor(self.x.kept), as_tensor(self.y.kept)
         grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
-        for rows, block in kernel.blocks():
-            plan = a[rows, None] * as_tensor(block)[0] * b
+        for rows, plan in self.plan_blocks():
             grad_x[rows], part = cost_gradients(plan, x[rows], y, self.options.p)
             grad_y += part
         return as_array(grad_x), as_array(grad_y)

@@ -1,0 +1,216 @@
+"""Unbalanced entropic transport: the plan and the dual potentials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from skotae.transport.base import (
+    SinkhornInfo,
+    check_clouds_or_cost,
+    check_rho,
+    check_solver,
+    full_precision,
+    warn_unless_converged,
+)
+from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.relaxed_solutions import relaxed_of_clouds, relaxed_of_cost
+from skotae.transport.entropic.solutions import Solution
+from skotae.utils.base import as_real
+
+
+def unbalanced_sinkhorn_potentials(
+    x: Tensor | None = None,
+    y: Tensor | None = None,
+    *,
+    cost: Tensor | None = None,
+    epsilon: float = 0.05,
+    rho: float | tuple[float, float] = 1.0,
+    relative: bool = True,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    p: float = 2,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    max_memory: float = 256,
+) -> tuple[Tensor, Tensor, SinkhornInfo]:
+    r"""Dual potentials of unbalanced entropic transport, of two clouds or of a cost matrix.
+
+    Of the problem of :func:`unbalanced_sinkhorn_divergence`, without debiasing. The plan and its
+    marginals follow from them:
+
+    .. math::
+        P_{ij} = a_i b_j \exp\bigl((f_i + g_j - C_{ij}) / \varepsilon\bigr), \qquad
+        P 1 = a \odot e^{-f / \rho}, \qquad P^\top 1 = b \odot e^{-g / \rho}
+
+    Parameters
+    ----------
+    x, y : Tensor of shape (n, d) and (m, d), optional
+        Clouds.
+    cost : Tensor of shape (n, m), optional
+        Any finite cost instead of clouds.
+    epsilon : float, default=0.05
+        Regularisation, in units of the mean cost (`relative`) or of the cost.
+    rho : float or pair of float, default=1.0
+        Price of mass created or destroyed, in the same units. Two of them are that of the rows and
+        that of the columns; where one is infinite its marginal is exact (semi-relaxed transport).
+    relative : bool, default=True
+        Multiply `epsilon` and `rho` by the mean cost, over normalised weights, which must then not
+        be negative.
+    tol : float, default=1e-6
+        L1 distance, at which to stop, between the plan's marginals and those that the potentials
+        ask for, in units of the geometric mean of the masses.
+    max_iter : int, default=1000
+        Largest number of iterations; not reaching `tol` warns.
+    p : float, default=2
+        Power of the cost between clouds, at least 1.
+    a, b : Tensor of shape (n,) and (m,), optional
+        Masses of the points, not negative and not normalised; by default uniform, of sum one.
+    max_memory : float, default=256
+        Mebibytes, as for `unbalanced_sinkhorn_divergence`.
+
+    Returns
+    -------
+    f, g : Tensor of shape (n,) and (m,)
+        Without gradient, in the dtype of the input.
+    info : SinkhornInfo
+
+    Raises
+    ------
+    ValueError
+        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `tol` is not reached.
+
+    References
+    ----------
+    .. [1] Chizat, Peyre, Schmitzer and Vialard (2018), Scaling algorithms for unbalanced optimal
+       transport problems, Mathematics of Computation 87.
+
+    Examples
+    --------
+    A row that costs more than it is worth keeps only a part of its mass:
+
+    >>> import torch
+    >>> from skotae.transport import unbalanced_sinkhorn_potentials
+    >>> cost = torch.tensor([[0.0, 1.0], [9.0, 9.0]])
+    >>> options = {"epsilon": 0.1, "rho": 3.0, "relative": False}
+    >>> f, g, info = unbalanced_sinkhorn_potentials(cost=cost, **options)
+    >>> torch.exp(-f / 3.0).round(decimals=2), info.converged
+    (tensor([1.2600, 0.0900]), True)
+    """
+    options = _options(epsilon, rho, relative, tol, max_iter, p, max_memory)
+    solution, dtype = _solve(x, y, cost, a, b, options)
+    warn_unless_converged(solution.info, options.tol, options.max_iter)
+    return solution.f.to(dtype), solution.g.to(dtype), solution.info
+
+
+def unbalanced_sinkhorn_plan(
+    x: Tensor | None = None,
+    y: Tensor | None = None,
+    *,
+    cost: Tensor | None = None,
+    epsilon: float = 0.05,
+    rho: float | tuple[float, float] = 1.0,
+    relative: bool = True,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    p: float = 2,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+) -> Tensor:
+    r"""Plan of unbalanced entropic transport, of two clouds or of a cost matrix.
+
+    .. math::
+        \min_{P \ge 0} \langle P, C \rangle
+        + \rho\, \mathrm{KL}(P 1 \,|\, a) + \rho\, \mathrm{KL}(P^\top 1 \,|\, b)
+        + \varepsilon\, \mathrm{KL}(P \,|\, a \otimes b)
+
+    where :math:`\mathrm{KL}(p \,|\, q) = \sum p \log (p / q) - p + q`.
+
+    Parameters
+    ----------
+    x, y, cost, epsilon, rho, relative, tol, max_iter, p, a, b
+        As for `unbalanced_sinkhorn_potentials`.
+
+    Returns
+    -------
+    Tensor of shape (n, m)
+        Without gradient, in the dtype of the input.
+
+    Raises
+    ------
+    ValueError
+        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `tol` is not reached.
+
+    References
+    ----------
+    .. [1] Chizat, Peyre, Schmitzer and Vialard (2018), Scaling algorithms for unbalanced optimal
+       transport problems, Mathematics of Computation 87.
+
+    Examples
+    --------
+    The outlier keeps no mass; with exact marginals of the columns it has to:
+
+    >>> import torch
+    >>> from skotae.transport import unbalanced_sinkhorn_plan
+    >>> x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [1.0], [100.0]])
+    >>> options = {"epsilon": 0.1, "relative": False, "a": torch.ones(2), "b": torch.ones(3)}
+    >>> unbalanced_sinkhorn_plan(x, y, rho=5.0, **options).sum(0).round(decimals=1)
+    tensor([1., 1., 0.])
+    >>> exact_columns = unbalanced_sinkhorn_plan(x, y, rho=(5.0, float("inf")), **options)
+    >>> exact_columns.sum(0).round(decimals=3)
+    tensor([1., 1., 1.])
+    """
+    options = _options(epsilon, rho, relative, tol, max_iter, p)
+    solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
+    warn_unless_converged(solution.info, options.tol, options.max_iter)
+    assert solution.plan is not None
+    return solution.plan.to(dtype)
+
+
+def _options(
+    epsilon: float,
+    rho: float | tuple[float, float],
+    relative: bool,
+    tol: float,
+    max_iter: int,
+    p: float,
+    max_memory: float | None = None,
+) -> Options:
+    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    options = Options(epsilon, relative, tol, max_iter, p, rho=1.0, prices=check_rho(rho))
+    if max_memory is None:
+        return options
+    return replace(options, max_bytes=as_real("max_memory", max_memory, above=0) * 2.0**20)
+
+
+@torch.no_grad()
+def _solve(
+    x: Tensor | None,
+    y: Tensor | None,
+    cost: Tensor | None,
+    a: Tensor | None,
+    b: Tensor | None,
+    options: Options,
+    *,
+    plan: bool = False,
+) -> tuple[Solution, torch.dtype]:
+    """Return the solution, and the dtype of the inputs."""
+    check_clouds_or_cost(x, y, cost, a, b)
+    if cost is not None:
+        with full_precision(cost.device):
+            return relaxed_of_cost(cost, a, b, options, plan=plan), cost.dtype
+    assert x is not None and y is not None
+    with full_precision(x.device):
+        return relaxed_of_clouds(x, y, a, b, options, plan=plan), x.dtype

@@ -108,6 +108,7 @@ ROOMS = {
         "envelope",
         "relaxed",
         "debiased",
+        "batched",
         "solutions",
     ],
     "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],

@@ -13,10 +13,11 @@ from skotae.transport.base import (
     check_clouds,
     check_debias,
     check_solver,
-    check_weights,
+    check_weight_shape,
     parts,
     warn_unless_converged,
 )
+from skotae.transport.entropic.batched import evaluate_batch
 from skotae.transport.entropic.debiased import evaluate, evaluate_shared
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
@@ -128,17 +129,19 @@ def sinkhorn_divergence(
             [-3.]])
     """
     shards = Alone() if group is None else Group(group)
-    check_clouds(x, y, may_be_empty=not shards.alone)
+    check_clouds(x, y, may_be_empty=not shards.alone, batches=shards.alone)
+    batch = x.shape[:-2]
     epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
     if shards.alone:
-        check_weights("a", a, len(x))
-        check_weights("b", b, len(y))
+        check_weight_shape("a", a, (x.shape[-2],), tuple(x.shape[:-1]))
+        check_weight_shape("b", b, (y.shape[-2],), tuple(y.shape[:-1]))
+        a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     check_debias(debias)
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     max_memory = as_real("max_memory", max_memory, above=0)
     if sharp:
-        _check_sharp(debias, len(x), len(y), max_memory, shards)
+        _check_sharp(debias, x.shape[-2], y.shape[-2], max_memory, shards)
     options = Options(
         epsilon,
         relative,
@@ -151,7 +154,8 @@ def sinkhorn_divergence(
         shards=shards,
     )
     problem = partial(evaluate if shards.alone else evaluate_shared, options=options)
-    value, info = differentiable("sinkhorn_divergence", problem, x=x, y=y, a=a, b=b)
+    batches = partial(evaluate_batch, options=options)
+    value, info = differentiable("sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b)
     warn_unless_converged(info, tol, max_iter)
     return (value, info) if return_info else value
 

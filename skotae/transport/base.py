@@ -47,11 +47,15 @@ class SinkhornInfo:
         Largest L1 distance between a plan's marginals and the weights.
     converged : bool
         Whether `marginal_violation` is at most `tol`.
+    problems : tuple of SinkhornInfo
+        Of a batch, the figures of each of its problems, of which the others are the largest, and
+        whether all converged. Empty where there is no batch.
     """
 
     n_iter: int
     marginal_violation: float
     converged: bool
+    problems: tuple[SinkhornInfo, ...] = ()
 
 
 def check_cost(cost: Tensor) -> None:
@@ -65,21 +69,32 @@ def check_cost(cost: Tensor) -> None:
         )
 
 
-def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
-    """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space."""
+def check_clouds(
+    x: Tensor, y: Tensor, *, may_be_empty: bool = False, batches: bool = False
+) -> None:
+    """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space.
+
+    Or batches of them, of one shape (..., n, d) and (..., m, d), where these are allowed.
+    """
     for name, cloud in (("x", x), ("y", y)):
         if not isinstance(cloud, Tensor):
             raise ValueError(f"{name} must be a torch tensor, got {type(cloud).__name__}.")
-        if cloud.ndim != 2:
+        if cloud.ndim < 2 or (cloud.ndim > 2 and not batches):
             shape = tuple(cloud.shape)
-            raise ValueError(f"{name} must have shape (points, features), got {shape}.")
+            form = "(points, features)" + (" or (batch, points, features)" if batches else "")
+            raise ValueError(f"{name} must have shape {form}, got {shape}.")
         if not cloud.is_floating_point():
             raise ValueError(f"{name} must be of a floating-point dtype, got {cloud.dtype}.")
-        if cloud.shape[1] == 0 or (cloud.shape[0] == 0 and not may_be_empty):
+        if cloud.shape[-1] == 0 or (cloud.shape[-2] == 0 and not may_be_empty):
             raise ValueError(f"{name} is empty: its shape is {tuple(cloud.shape)}.")
-    if x.shape[1] != y.shape[1]:
+    if x.shape[-1] != y.shape[-1]:
         raise ValueError(
-            f"x and y must have the same number of features, got {x.shape[1]} and {y.shape[1]}."
+            f"x and y must have the same number of features, got {x.shape[-1]} and {y.shape[-1]}."
+        )
+    if x.shape[:-2] != y.shape[:-2]:
+        raise ValueError(
+            "x and y must be as many clouds, got shapes "
+            f"{tuple(x.shape)} and {tuple(y.shape)}: expand one of them."
         )
     if x.device != y.device:
         raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}.")
@@ -87,13 +102,26 @@ def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
 
 def check_weights(name: str, weights: Tensor | None, points: int) -> None:
     """Raise ValueError unless `weights` is None or `points` non-negative numbers, not all zero."""
-    if weights is None:
+    check_weight_shape(name, weights, (points,))
+    check_weight_values(name, weights)
+
+
+def check_weight_shape(name: str, weights: Tensor | None, *shapes: tuple[int, ...]) -> None:
+    """Raise ValueError unless `weights` is None or a tensor of one of the shapes."""
+    if weights is None or (isinstance(weights, Tensor) and tuple(weights.shape) in shapes):
         return
-    if not isinstance(weights, Tensor) or tuple(weights.shape) != (points,):
-        shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
-        raise ValueError(f"{name} must be a tensor of shape ({points},), got {shape}.")
+    shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+    form = " or ".join(map(str, dict.fromkeys(shapes)))
+    raise ValueError(f"{name} must be a tensor of shape {form}, got {shape}.")
+
+
+def check_weight_values(name: str, weights: Tensor | None) -> None:
+    """Raise ValueError unless `weights` is None or not negative, of positive sum along rows."""
+    if weights is None or weights.numel() == 0:
+        return
     values = weights.detach()
-    if bool((values < 0).any()) or not bool((values.sum() > 0) & values.isfinite().all()):
+    positive = (values.sum(-1) > 0).all()
+    if bool((values < 0).any()) or not bool(positive & values.isfinite().all()):
         raise ValueError(
             f"{name} must be finite, non-negative, of positive sum, got values from "
             f"{float(values.min()):g} to {float(values.max()):g}."
@@ -101,10 +129,14 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
 
 
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
-    if not info.converged and not math.isnan(info.marginal_violation):
+    solved = [one for one in info.problems or (info,) if not math.isnan(one.marginal_violation)]
+    missed = [one for one in solved if not one.converged]
+    if missed:
+        where = f" in {len(missed)} of {len(info.problems)} problems" if info.problems else ""
+        worst = max(missed, key=lambda one: one.marginal_violation)
         warnings.warn(
-            f"Sinkhorn stopped after {info.n_iter} iterations (max_iter={max_iter}) with marginal "
-            f"violation {info.marginal_violation:.1e} > tol={tol:g}. Increase `max_iter`, "
+            f"Sinkhorn stopped after {worst.n_iter} iterations (max_iter={max_iter}) with marginal "
+            f"violation {worst.marginal_violation:.1e} > tol={tol:g}{where}. Increase `max_iter`, "
             "`epsilon` or `tol`.",
             ConvergenceWarning,
             stacklevel=3,
@@ -145,10 +177,15 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
 class _FirstOrderOnly(torch.autograd.Function):
     """Identity on a gradient that refuses, by name, to be differentiated again."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, source: Tensor, name: str) -> Tensor:
-        ctx.name = name
+    def forward(name: str, gradient: Tensor, *sources: Tensor) -> Tensor:
         return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.name = inputs[0]
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -168,11 +205,10 @@ def first_order_only(
     """
     if not torch.is_grad_enabled():
         return tuple(gradients)
+    given = [source for source in sources if source is not None]
     return tuple(
-        gradient
-        if gradient is None or source is None
-        else _FirstOrderOnly.apply(gradient.detach(), source, name)
-        for gradient, source in zip(gradients, sources, strict=True)
+        None if gradient is None else _FirstOrderOnly.apply(name, gradient.detach(), *given)
+        for gradient in gradients
     )
 
 

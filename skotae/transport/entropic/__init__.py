@@ -2,6 +2,6 @@
 
 What is multiplied: ``clouds``, ``log_domain``, ``log_kernel``, ``kernel``, ``shards``. How it is
 solved, as ``options`` say: ``scaling``, ``newton``, ``solve``, ``damped``, ``sharp``. The values:
-``balanced``, ``relaxed``, ``debiased``, ``solutions``, with gradients by ``envelope``. Vectors are
-``arrays`` of NumPy or of torch.
+``balanced``, ``relaxed``, ``debiased``, ``batched``, ``solutions``, with gradients by ``envelope``.
+Vectors are ``arrays`` of NumPy or of torch.
 """

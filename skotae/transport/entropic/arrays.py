@@ -17,7 +17,7 @@ from scipy.linalg.lapack import dposv
 from torch import Tensor
 
 Array: typing.TypeAlias = np.ndarray | Tensor
-Index: typing.TypeAlias = tuple[int | slice | EllipsisType, ...]
+Index: typing.TypeAlias = tuple[int | slice | EllipsisType | list[int], ...]
 # Operators that each of the classes has, but mypy does not see in their union.
 magnitude = typing.cast(Callable[[Array], Array], abs)
 put = typing.cast(Callable[[Array, Index, Array | float], None], operator.setitem)

@@ -16,7 +16,7 @@ from skotae.transport.base import WEIGHTS, SinkhornInfo, check_weight_values, wi
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_costs
-from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, plan
+from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, plan, together
 from skotae.transport.entropic.envelope import Batch, Outcome
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import LN2
@@ -33,8 +33,8 @@ from skotae.transport.entropic.solve import (
 )
 
 _ELEMENTS = 2**19  # of the kernels of problems that are solved together
-_POINTS = 2**15  # numbers of a side of them: memory beyond is returned and asked for again
-_LARGE = 2**17  # elements of a kernel from which nothing is gained
+_POINTS = 2**16  # numbers of a side of them
+_KEPT = 2**23  # bytes that are freed and not returned
 _FIRST = 25  # iterations before problems that are done leave the others
 
 
@@ -67,13 +67,16 @@ def _solve_together(batch: Batch, options: Options) -> None:
     """Evaluate, in chunks that stay in the processor's cache, what is easy."""
     (size, n, d), m = batch.inputs["x"].shape, batch.inputs["y"].shape[1]
     elements = n * m if options.debias == "none" else max(n, m) ** 2
-    if options.p != 2 or options.sharp or elements > _LARGE:
+    if options.p != 2 or options.sharp:
         return
     dtype = kernel_dtype(batch.inputs["x"], options.goal, 1.0)
     # Up to four terms of a problem are solved at once.
     fitting = min(_ELEMENTS, int(options.max_bytes) // dtype.itemsize) // (4 * elements)
     fitting = min(fitting, _POINTS // (max(n, m) * d))
     if fitting >= 2:
+        # The allocator of GNU returns what is freed beyond twice the largest block that was freed
+        # before. Without such a block, the pages that chunks share would be asked for anew by each.
+        np.empty(_KEPT, np.uint8)
         for start in range(0, size, fitting):
             _solve_chunk(batch, slice(start, start + fitting), dtype, options)
 
@@ -98,7 +101,8 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
     if len(easy) < len(means):
         arrays = {name: array[easy] for name, array in arrays.items()}
         x, y = x.chosen(easy), y.chosen(easy)
-    rows, groups = plan(options.debias, x.points.shape[1], y.points.shape[1], 0)
+    limit = together(max(means[k] / bits[k] for k in easy))
+    rows, groups = plan(options.debias, x.points.shape[1], y.points.shape[1], limit)
     clouds = {part: part_of(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
     for cloud in {id(cloud): cloud for cloud in clouds.values()}.values():
         cloud.multiply(1 / root)

@@ -71,7 +71,7 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
         options = options.absolute(mean, mean)
         depth = mean / options.bit
         dtype = kernel_dtype(inputs["x"], options.goal, depth)
-        rows, groups = plan(options.debias, len(x.points), len(y.points), _together(depth))
+        rows, groups = plan(options.debias, len(x.points), len(y.points), together(depth))
         clouds = {part: part_of(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
         for terms in groups:
             left, right = [clouds[i] for i, _, _ in terms], [clouds[j] for _, j, _ in terms]
@@ -101,7 +101,7 @@ def evaluate_shared(inputs: dict[str, Tensor], wanted: set[str], *, options: Opt
     return replace(outcome, gradients=here)
 
 
-def _together(depth: float) -> int:
+def together(depth: float) -> int:
     """Return the size of kernel up to which different problems are solved together, or zero."""
     halvings = max(0, math.ceil(math.log2(max(depth, 1.0))))
     return _TOGETHER >> halvings if depth <= _SHALLOW else 0
@@ -109,7 +109,7 @@ def _together(depth: float) -> int:
 
 @lru_cache(maxsize=64)
 def plan(
-    debias: str, n: int, m: int, together: int
+    debias: str, n: int, m: int, limit: int
 ) -> tuple[dict[str, slice], tuple[tuple[WeightedPair, ...], ...]]:
     """Return the rows of the parts of a debiased value, and its terms in groups to solve together.
 
@@ -121,7 +121,7 @@ def plan(
     groups: dict[tuple[int, ...], list[WeightedPair]] = {}
     for k, (i, j, coefficient) in enumerate(DEBIASING[debias]):
         elements = sizes[i] * sizes[j]
-        kind = -1 if i != j or elements <= together else -2
+        kind = -1 if i != j or elements <= limit else -2
         key = (sizes[i], sizes[j], k if elements > _TURNS else kind)
         groups.setdefault(key, []).append((i, j, coefficient))
     return rows, tuple(map(tuple, groups.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal, overload
 
 from torch import Tensor
 
@@ -38,6 +39,51 @@ def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) 
             change = (potential - shares @ potential) / inputs[name].sum()
             gradients[name] = change.to(inputs[name].dtype)
     return Outcome(value.item(), gradients, solution.info)
+
+
+@overload
+def sinkhorn_cost(
+    cost: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    sharp: bool = ...,
+    return_info: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def sinkhorn_cost(
+    cost: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    sharp: bool = ...,
+    return_info: Literal[True],
+) -> tuple[Tensor, SinkhornInfo]: ...
+
+
+@overload
+def sinkhorn_cost(
+    cost: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    sharp: bool = ...,
+    return_info: bool,
+) -> Tensor | tuple[Tensor, SinkhornInfo]: ...
 
 
 def sinkhorn_cost(

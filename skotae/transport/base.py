@@ -58,13 +58,25 @@ class SinkhornInfo:
     problems: tuple[SinkhornInfo, ...] = ()
 
 
-def check_cost(cost: Tensor) -> None:
-    """Raise ValueError unless `cost` is a matrix of floating-point numbers."""
+def gathered(each: Sequence[SinkhornInfo]) -> SinkhornInfo:
+    """Return the figures of a batch from those of its problems."""
+    return SinkhornInfo(
+        max((one.n_iter for one in each), default=0),
+        largest(0.0, *(one.marginal_violation for one in each)),
+        all(one.converged for one in each),
+        tuple(each),
+    )
+
+
+def check_cost(cost: Tensor, *, batches: bool = False) -> None:
+    """Raise ValueError unless `cost` is a matrix, or a batch, of floating-point numbers."""
     if not isinstance(cost, Tensor):
         raise ValueError(f"cost must be a torch tensor, got {type(cost).__name__}.")
-    if cost.ndim != 2 or cost.numel() == 0 or not cost.is_floating_point():
+    wrong = cost.ndim < 2 or (cost.ndim > 2 and not batches) or 0 in cost.shape[-2:]
+    if wrong or not cost.is_floating_point():
+        form = "matrix, or a batch of them" if batches else "matrix"
         raise ValueError(
-            "cost must be a non-empty floating-point matrix, got shape "
+            f"cost must be a non-empty floating-point {form}, got shape "
             f"{tuple(cost.shape)} and dtype {cost.dtype}."
         )
 

@@ -11,6 +11,8 @@ from skotae.transport import (
     SinkhornInfo,
     sinkhorn_cost,
     sinkhorn_divergence,
+    sinkhorn_plan,
+    sinkhorn_potentials,
     unbalanced_sinkhorn_divergence,
 )
 
@@ -348,3 +350,32 @@ def test_compile():
     torch.testing.assert_close(torch.autograd.grad(value, leaf)[0], expected)
     single = torch.compile(lambda x: sinkhorn_divergence(x, y[1]) + 1, backend="eager")(x[1])
     torch.testing.assert_close(single, sinkhorn_divergence(x[1], y[1]) + 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_plans_and_potentials(dtype):
+    x, y, a, b = batch(size=4, n=9, m=7, dtype=dtype)
+    cost = (x[:, :, None] - y[:, None]).abs().sum(3)
+    for inputs in ({"x": x, "y": y}, {"x": x}, {"cost": cost}):
+        second = {"b": a if len(inputs) == 1 and "x" in inputs else b}
+        plans = sinkhorn_plan(**inputs, a=a, **second)
+        f, g, info = sinkhorn_potentials(**inputs, a=a, **second)
+        assert len(info.problems) == 4 and plans.dtype == f.dtype == g.dtype == dtype
+        for k in range(4):
+            one = {name: tensor[k] for name, tensor in (inputs | second).items()}
+            assert torch.equal(plans[k], sinkhorn_plan(**one, a=a[k]))
+            f_one, g_one, info_one = sinkhorn_potentials(**one, a=a[k])
+            assert torch.equal(f[k], f_one) and torch.equal(g[k], g_one)
+            assert info.problems[k] == info_one
+    shared = sinkhorn_plan(x.reshape(2, 2, 9, 3), y.reshape(2, 2, 7, 3), a=a[0])
+    assert shared.shape == (2, 2, 9, 7)
+    torch.testing.assert_close(shared[1, 0], sinkhorn_plan(x[2], y[2], a=a[0]))
+    assert sinkhorn_plan(x[:0], y[:0]).shape == (0, 9, 7)
+    with pytest.raises(ValueError, match="as many clouds"):
+        sinkhorn_plan(x, y[0])
+    with pytest.raises(ValueError, match=r"b must be a tensor of shape \(7,\) or \(4, 7\)"):
+        sinkhorn_potentials(cost=cost, b=b[:2])
+    with pytest.raises(ValueError, match="cost must be a non-empty floating-point matrix, or a"):
+        sinkhorn_plan(cost=cost[..., :0])
+    with pytest.warns(ConvergenceWarning, match="in 4 of 4 problems"):
+        sinkhorn_plan(x, y, max_iter=1, tol=1e-9)

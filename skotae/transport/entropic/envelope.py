@@ -15,7 +15,7 @@ from skotae.transport.base import (
     SinkhornInfo,
     first_order_only,
     full_precision,
-    largest,
+    gathered,
     widest,
 )
 from skotae.transport.entropic.arrays import Array, as_tensor
@@ -78,13 +78,7 @@ class Batch:
 
     def outcome(self) -> Outcome:
         """Return all as one."""
-        each = tuple(info for info in self.infos if info is not None)
-        info = SinkhornInfo(
-            max((one.n_iter for one in each), default=0),
-            largest(0.0, *(one.marginal_violation for one in each)),
-            all(one.converged for one in each),
-            each,
-        )
+        info = gathered([info for info in self.infos if info is not None])
         gradients = {
             name: gradient.reshape(*self._shape, *gradient.shape[1:])
             for name, gradient in self.gradients.items()

@@ -379,3 +379,22 @@ def test_plans_and_potentials(dtype):
         sinkhorn_plan(cost=cost[..., :0])
     with pytest.warns(ConvergenceWarning, match="in 4 of 4 problems"):
         sinkhorn_plan(x, y, max_iter=1, tol=1e-9)
+
+
+def test_cost_matrices():
+    x, y, a, b = batch(size=4, n=9, m=7)
+    cost = (x[:, :, None] - y[:, None]).abs().sum(3)
+    leaves = [tensor.clone().requires_grad_() for tensor in (cost, a, b)]
+    values, info = sinkhorn_cost(leaves[0], a=leaves[1], b=leaves[2], return_info=True)
+    gradients = torch.autograd.grad(values.sum(), leaves)
+    ones = [sinkhorn_cost(c, a=u, b=v) for c, u, v in zip(*leaves, strict=True)]
+    assert torch.equal(values, torch.stack(ones)) and len(info.problems) == 4
+    expected = torch.autograd.grad(sum(ones), leaves)
+    torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
+    shared = sinkhorn_cost(cost, a=a[1])
+    torch.testing.assert_close(shared[1], sinkhorn_cost(cost[1], a=a[1]))
+    torch.testing.assert_close(
+        torch.func.vmap(lambda c, u: sinkhorn_cost(c, a=u))(cost, a)[1], shared[1]
+    )
+    with pytest.raises(ValueError, match="a must be finite, non-negative"):
+        sinkhorn_cost(cost, a=-a)

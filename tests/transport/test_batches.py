@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from skotae.transport import (
     sinkhorn_potentials,
     unbalanced_sinkhorn_divergence,
 )
+from skotae.transport.entropic.arrays import least_mixture
 
 MODES = ["none", "paired", "independent"]
 
@@ -398,3 +400,28 @@ def test_cost_matrices():
     )
     with pytest.raises(ValueError, match="a must be finite, non-negative"):
         sinkhorn_cost(cost, a=-a)
+
+
+def test_mixtures_of_many_are_those_of_each():
+    # Residuals of problems that have converged already are rounding errors, or zeros.
+    rows = np.random.default_rng(0).normal(size=(40, 5, 12))
+    rows[3] = 0.0
+    rows[7, 1:] = rows[7, :1]
+    rows[9] *= 1e-17
+    rows[11, :, 1:] = 0.0
+    metric = np.full((40, 1, 12), 1 / 12)
+    together = least_mixture(rows, metric)
+    alone = np.concatenate([least_mixture(row[None], metric[:1]) for row in rows])
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(together.sum(2), 1.0)
+
+
+def test_many_small_problems_stay_together(monkeypatch):
+    from skotae.transport.entropic import batched
+
+    calls = []
+    scale = batched.scale
+    monkeypatch.setattr(batched, "scale", lambda *a, **k: calls.append(0) or scale(*a, **k))
+    x, y, *_ = batch(size=400, n=10, m=10, dtype=torch.float32)
+    _, info = sinkhorn_divergence(x, y, return_info=True)
+    assert info.converged and 0 < len(calls) < 10

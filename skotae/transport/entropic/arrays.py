@@ -23,7 +23,7 @@ magnitude = typing.cast(Callable[[Array], Array], abs)
 put = typing.cast(Callable[[Array, Index, Array | float], None], operator.setitem)
 
 SMALL = 2**16  # elements of a matrix that is not worth torch's threads
-_FEW = 8  # systems that are not worth torch's batches
+_FEW = 16  # systems that are not worth torch's batches
 _RIDGE, _TINY = 1e-10, 1e-60  # relative and absolute, so that zeros have a solution too
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -98,7 +98,10 @@ def least_mixture(rows: Array, metric: Array) -> Array:
     matrices = as_tensor(gram)
     diagonal = matrices.diagonal(dim1=1, dim2=2)
     diagonal += _RIDGE * diagonal[:, :1].clone() + _TINY
-    solution = torch.linalg.solve_ex(matrices, torch.ones_like(matrices[:, :, :1]))[0]
+    ones = torch.ones_like(matrices[:, :, :1])
+    factor, failed = torch.linalg.cholesky_ex(matrices)
+    # As from LAPACK: the mean, where nothing but rounding is left of the residuals.
+    solution = torch.where(failed[:, None, None] == 0, torch.cholesky_solve(ones, factor), ones)
     solution = (solution / solution.sum(1, keepdim=True)).mT
     return solution.numpy() if isinstance(gram, np.ndarray) else solution
 

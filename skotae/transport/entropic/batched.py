@@ -35,6 +35,7 @@ from skotae.transport.entropic.solve import (
 _ELEMENTS = 2**19  # of the kernels of problems that are solved together
 _POINTS = 2**16  # numbers of a side of them
 _KEPT = 2**23  # bytes that are freed and not returned
+_FEW = 16  # problems, up to which calls cost more than iterations
 _FIRST = 25  # iterations before problems that are done leave the others
 
 
@@ -101,7 +102,8 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
     if len(easy) < len(means):
         arrays = {name: array[easy] for name, array in arrays.items()}
         x, y = x.chosen(easy), y.chosen(easy)
-    limit = together(max(means[k] / bits[k] for k in easy))
+    # Terms of different kinds wait for each other where that saves more than it costs.
+    limit = together(max(means[k] / bits[k] for k in easy)) if len(easy) <= _FEW else 0
     rows, groups = plan(options.debias, x.points.shape[1], y.points.shape[1], limit)
     clouds = {part: part_of(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
     for cloud in {id(cloud): cloud for cloud in clouds.values()}.values():

@@ -98,12 +98,12 @@ def least_mixture(rows: Array, metric: Array) -> Array:
     matrices = as_tensor(gram)
     diagonal = matrices.diagonal(dim1=1, dim2=2)
     diagonal += _RIDGE * diagonal[:, :1].clone() + _TINY
-    ones = torch.ones_like(matrices[:, :, :1])
+    right = torch.ones_like(matrices[:, :, :1])
     factor, failed = torch.linalg.cholesky_ex(matrices)
     # As from LAPACK: the mean, where nothing but rounding is left of the residuals.
-    solution = torch.where(failed[:, None, None] == 0, torch.cholesky_solve(ones, factor), ones)
-    solution = (solution / solution.sum(1, keepdim=True)).mT
-    return solution.numpy() if isinstance(gram, np.ndarray) else solution
+    found = torch.where(failed[:, None, None] == 0, torch.cholesky_solve(right, factor), right)
+    found = (found / found.sum(1, keepdim=True)).mT
+    return found.numpy() if isinstance(gram, np.ndarray) else found
 
 
 def is_small(elements: int) -> bool:

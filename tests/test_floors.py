@@ -110,6 +110,7 @@ ROOMS = {
         "envelope",
         "relaxed",
         "debiased",
+        "batched",
         "solutions",
         "relaxed_solutions",
     ],

@@ -11,7 +11,8 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_cost,
     check_solver,
-    check_weights,
+    check_weight_shape,
+    check_weight_values,
     warn_unless_converged,
 )
 from skotae.transport.entropic.envelope import Outcome, differentiable
@@ -22,6 +23,8 @@ from skotae.transport.entropic.solutions import of_cost
 
 def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the value and its gradients: with respect to the costs the plan, by the envelope."""
+    for name in ("a", "b"):
+        check_weight_values(name, inputs.get(name))
     cost, wants_cost = inputs["cost"], "cost" in wanted
     weights = inputs.get("a"), inputs.get("b")
     solution = of_cost(cost, *weights, options, plan=options.sharp or wants_cost)
@@ -111,8 +114,9 @@ def sinkhorn_cost(
 
     Parameters
     ----------
-    cost : Tensor of shape (n, m)
-        Finite costs, of any sign where `relative` is False.
+    cost : Tensor of shape (n, m), or (B, n, m)
+        Finite costs, of any sign where `relative` is False. The B problems of a batch are solved
+        one by one.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     relative : bool, default=True
@@ -121,7 +125,7 @@ def sinkhorn_cost(
         L1 marginal violation at which to stop; at most 1e-8 where `sharp`.
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
-    a, b : Tensor of shape (n,) and (m,), optional
+    a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Non-negative weights, divided by their sum; uniform by default. Differentiable.
     sharp : bool, default=False
         Leave the entropy out of the value, ``<P, C>`` at the entropic plan (eq. 12 of [1]_). The
@@ -131,7 +135,7 @@ def sinkhorn_cost(
 
     Returns
     -------
-    value : Tensor of shape ()
+    value : Tensor of shape (), or (B,)
         In the dtype of `cost`.
     info : SinkhornInfo
         Only if `return_info`.
@@ -167,14 +171,16 @@ def sinkhorn_cost(
     tensor([[ 0.0900],
             [-0.1500]])
     """
-    check_cost(cost)
+    check_cost(cost, batches=True)
     epsilon, tol, max_iter, _ = check_solver(epsilon, tol, max_iter)
-    check_weights("a", a, cost.shape[0])
-    check_weights("b", b, cost.shape[1])
+    *batch, n, m = cost.shape
+    check_weight_shape("a", a, (n,), (*batch, n))
+    check_weight_shape("b", b, (m,), (*batch, m))
+    a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     options = Options(epsilon, relative, tol, max_iter, sharp=sharp)
     problem = partial(_evaluate, options=options)
-    value, info = differentiable("sinkhorn_cost", problem, cost=cost, a=a, b=b)
+    value, info = differentiable("sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b)
     warn_unless_converged(info, options.goal, max_iter)
     return (value, info) if return_info else value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -10,6 +13,7 @@ from skotae.transport.base import (
     check_clouds_or_cost,
     check_solver,
     full_precision,
+    gathered,
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
@@ -38,9 +42,10 @@ def sinkhorn_potentials(
 
     Parameters
     ----------
-    x, y : Tensor of shape (n, d) and (m, d), optional
-        Clouds; without `y`, `x` against itself.
-    cost : Tensor of shape (n, m), optional
+    x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d), optional
+        Clouds, or batches of B clouds, which are solved one by one; without `y`, `x` against
+        itself.
+    cost : Tensor of shape (n, m) or (B, n, m), optional
         Any finite cost instead of clouds.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
@@ -52,14 +57,14 @@ def sinkhorn_potentials(
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
         Power of the cost between clouds.
-    a, b : Tensor of shape (n,) and (m,), optional
+    a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Weights, divided by their sum; uniform by default.
     max_memory : float, default=256
         Mebibytes, as for `sinkhorn_divergence`.
 
     Returns
     -------
-    f, g : Tensor of shape (n,) and (m,)
+    f, g : Tensor of shape (n,) and (m,), or (B, n) and (B, m)
         Without gradient, in the dtype of the input, with rows of the plan exact and equal means
         ``<a, f> = <b, g>``.
     info : SinkhornInfo
@@ -84,9 +89,10 @@ def sinkhorn_potentials(
     max_memory = as_real("max_memory", max_memory, above=0)
     epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
     options = Options(epsilon, relative, tol, max_iter, p, max_bytes=max_memory * 2.0**20)
-    solution, dtype = _solve(x, y, cost, a, b, options)
-    warn_unless_converged(solution.info, tol, max_iter)
-    return solution.f.to(dtype), solution.g.to(dtype), solution.info
+    found = _solve(x, y, cost, a, b, options)
+    warn_unless_converged(found.info, tol, max_iter)
+    f, g = ([getattr(one, name) for one in found.solutions] for name in ("f", "g"))
+    return found.stacked(f, -2), found.stacked(g, -1), found.info
 
 
 def sinkhorn_plan(
@@ -111,7 +117,7 @@ def sinkhorn_plan(
 
     Returns
     -------
-    Tensor of shape (n, m)
+    Tensor of shape (n, m) or (B, n, m)
         Without gradient; its rows sum to `a`, its columns to `b` within `tol`.
 
     Raises
@@ -134,10 +140,30 @@ def sinkhorn_plan(
     """
     epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
     options = Options(epsilon, relative, tol, max_iter, p)
-    solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
-    warn_unless_converged(solution.info, tol, max_iter)
-    assert solution.plan is not None
-    return solution.plan.to(dtype)
+    found = _solve(x, y, cost, a, b, options, plan=True)
+    warn_unless_converged(found.info, tol, max_iter)
+    return found.stacked([one.plan for one in found.solutions if one.plan is not None], -2, -1)
+
+
+@dataclass
+class _Found:
+    """The solutions of a problem, or of a batch, of some shape (..., n, m)."""
+
+    solutions: list[Solution]
+    shape: tuple[int, ...]
+    like: Tensor
+
+    @property
+    def info(self) -> SinkhornInfo:
+        infos = [solution.info for solution in self.solutions]
+        return infos[0] if len(self.shape) == 2 else gathered(infos)
+
+    def stacked(self, parts: list[Tensor], *axes: int) -> Tensor:
+        """Return parts that have some axes of the problem, in the dtype of the inputs."""
+        shape = self.shape[:-2] + tuple(self.shape[axis] for axis in axes)
+        if not parts:
+            return self.like.new_empty(shape)
+        return torch.stack(parts).to(self.like.dtype).reshape(shape)
 
 
 @torch.no_grad()
@@ -150,14 +176,25 @@ def _solve(
     options: Options,
     *,
     plan: bool = False,
-) -> tuple[Solution, torch.dtype]:
-    """Return the solution, and the dtype of the inputs."""
+) -> _Found:
     y = x if y is None and cost is None else y
-    check_clouds_or_cost(x, y, cost, a, b)
+    shape = check_clouds_or_cost(x, y, cost, a, b, batches=True)
     given = x if cost is None else cost
-    assert given is not None
+    other = y if cost is None else cost
+    assert given is not None and other is not None
+    *batch, n, m = shape
+    weights: list[list[Tensor] | list[None]] = []
+    for given_weights, points in ((a, n), (b, m)):
+        if given_weights is None:
+            weights.append([None] * math.prod(batch))
+        else:
+            weights.append([*given_weights.expand(*batch, points).reshape(-1, points)])
+    sides = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (given, other))
     with full_precision(given.device):
-        if cost is not None:
-            return of_cost(cost, a, b, options, plan=plan), given.dtype
-        assert y is not None
-        return of_clouds(given, y, a, b, options, plan=plan), given.dtype
+        solutions = [
+            of_clouds(left, right, row, column, options, plan=plan)
+            if cost is None
+            else of_cost(left, row, column, options, plan=plan)
+            for left, right, row, column in zip(*sides, *weights, strict=True)
+        ]
+    return _Found(solutions, shape, given)

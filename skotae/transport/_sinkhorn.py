@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal, overload
 
 from torch import Tensor
 
@@ -13,15 +13,76 @@ from skotae.transport.base import (
     check_clouds,
     check_debias,
     check_solver,
-    check_weights,
+    check_weight_shape,
     parts,
     warn_unless_converged,
 )
+from skotae.transport.entropic.batched import evaluate_batch
 from skotae.transport.entropic.debiased import evaluate, evaluate_shared
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.shards import Alone, Group
 from skotae.utils.base import as_real
+
+
+@overload
+def sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    sharp: bool = ...,
+    max_memory: float = ...,
+    group: Any = ...,
+    return_info: Literal[False] = ...,
+) -> Tensor: ...
+
+
+@overload
+def sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    sharp: bool = ...,
+    max_memory: float = ...,
+    group: Any = ...,
+    return_info: Literal[True],
+) -> tuple[Tensor, SinkhornInfo]: ...
+
+
+@overload
+def sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    *,
+    epsilon: float = ...,
+    relative: bool = ...,
+    tol: float = ...,
+    max_iter: int = ...,
+    p: float = ...,
+    a: Tensor | None = ...,
+    b: Tensor | None = ...,
+    debias: str = ...,
+    sharp: bool = ...,
+    max_memory: float = ...,
+    group: Any = ...,
+    return_info: bool,
+) -> Tensor | tuple[Tensor, SinkhornInfo]: ...
 
 
 def sinkhorn_divergence(
@@ -53,21 +114,23 @@ def sinkhorn_divergence(
 
     Parameters
     ----------
-    x, y : Tensor of shape (n, d) and (m, d)
-        Clouds, of one device. The value has the dtype of `x`. Non-finite points give NaN.
+    x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d)
+        Clouds, of one device, or batches of B clouds: problem `k` is between ``x[k]`` and ``y[k]``,
+        and all is as if it were alone. The value has the dtype of `x`. Non-finite points give NaN.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     relative : bool, default=True
         Multiply `epsilon` by the mean cost between `x` and `y`. No gradient flows through it, and
-        all terms of a debiased value share it.
+        all terms of a debiased value share it; each problem of a batch has its own.
     tol : float, default=1e-3
         L1 marginal violation at which to stop. The error of the value is of its square.
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
         Power of the cost, at least 1.
-    a, b : Tensor of shape (n,) and (m,), optional
-        Non-negative weights, divided by their sum; uniform by default. Differentiable.
+    a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
+        Non-negative weights, divided by their sum; uniform by default. Differentiable. Those of
+        shape (n,) and (m,) are shared by a batch.
     debias : {"paired", "independent", "none"}, default="paired"
         "paired" is the Sinkhorn divergence on the same clouds. "independent" splits each cloud
         into its first and second half, x, x' and y, y', and returns
@@ -92,9 +155,9 @@ def sinkhorn_divergence(
 
     Returns
     -------
-    value : Tensor of shape ()
+    value : Tensor of shape (), or (B,)
     info : SinkhornInfo
-        Only if `return_info`.
+        Only if `return_info`. That of a batch has the figures of each problem in ``problems``.
 
     Raises
     ------
@@ -106,7 +169,14 @@ def sinkhorn_divergence(
     Warns
     -----
     ConvergenceWarning
-        If `tol` is not reached.
+        If `tol` is not reached, by how many problems of a batch.
+
+    Notes
+    -----
+    On one core a batch of clouds of 64 points takes a sixth (8 features) to a third (64) of the
+    time of a loop; above 256 points nothing is gained. What needs more than plain iterations goes
+    on alone: problems of a small `epsilon`, or that converge slowly, other powers than 2, and
+    `sharp`. ``torch.func.vmap`` makes a batch of its calls.
 
     References
     ----------
@@ -126,19 +196,27 @@ def sinkhorn_divergence(
     >>> x.grad.round(decimals=3)
     tensor([[-3.],
             [-3.]])
+
+    A batch of two problems:
+
+    >>> x = torch.tensor([[[0.0], [1.0]], [[0.0], [2.0]]])
+    >>> sinkhorn_divergence(x, x + 3.0, tol=1e-6).round(decimals=3)
+    tensor([9., 9.])
     """
     shards = Alone() if group is None else Group(group)
-    check_clouds(x, y, may_be_empty=not shards.alone)
+    check_clouds(x, y, may_be_empty=not shards.alone, batches=shards.alone)
+    batch = x.shape[:-2]
     epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
     if shards.alone:
-        check_weights("a", a, len(x))
-        check_weights("b", b, len(y))
+        check_weight_shape("a", a, (x.shape[-2],), tuple(x.shape[:-1]))
+        check_weight_shape("b", b, (y.shape[-2],), tuple(y.shape[:-1]))
+        a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     check_debias(debias)
     if sharp and any(w is not None and w.requires_grad for w in (a, b)):
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     max_memory = as_real("max_memory", max_memory, above=0)
     if sharp:
-        _check_sharp(debias, len(x), len(y), max_memory, shards)
+        _check_sharp(debias, x.shape[-2], y.shape[-2], max_memory, shards)
     options = Options(
         epsilon,
         relative,
@@ -151,7 +229,8 @@ def sinkhorn_divergence(
         shards=shards,
     )
     problem = partial(evaluate if shards.alone else evaluate_shared, options=options)
-    value, info = differentiable("sinkhorn_divergence", problem, x=x, y=y, a=a, b=b)
+    batches = partial(evaluate_batch, options=options)
+    value, info = differentiable("sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b)
     warn_unless_converged(info, tol, max_iter)
     return (value, info) if return_info else value
 

@@ -47,39 +47,66 @@ class SinkhornInfo:
         Largest L1 distance between a plan's marginals and the weights.
     converged : bool
         Whether `marginal_violation` is at most `tol`.
+    problems : tuple of SinkhornInfo
+        Of a batch, the figures of each of its problems, of which the others are the largest, and
+        whether all converged. Empty where there is no batch.
     """
 
     n_iter: int
     marginal_violation: float
     converged: bool
+    problems: tuple[SinkhornInfo, ...] = ()
 
 
-def check_cost(cost: Tensor) -> None:
-    """Raise ValueError unless `cost` is a matrix of floating-point numbers."""
+def gathered(each: Sequence[SinkhornInfo]) -> SinkhornInfo:
+    """Return the figures of a batch from those of its problems."""
+    return SinkhornInfo(
+        max((one.n_iter for one in each), default=0),
+        largest(0.0, *(one.marginal_violation for one in each)),
+        all(one.converged for one in each),
+        tuple(each),
+    )
+
+
+def check_cost(cost: Tensor, *, batches: bool = False) -> None:
+    """Raise ValueError unless `cost` is a matrix, or a batch, of floating-point numbers."""
     if not isinstance(cost, Tensor):
         raise ValueError(f"cost must be a torch tensor, got {type(cost).__name__}.")
-    if cost.ndim != 2 or cost.numel() == 0 or not cost.is_floating_point():
+    wrong = cost.ndim < 2 or (cost.ndim > 2 and not batches) or 0 in cost.shape[-2:]
+    if wrong or not cost.is_floating_point():
+        form = "matrix, or a batch of them" if batches else "matrix"
         raise ValueError(
-            "cost must be a non-empty floating-point matrix, got shape "
+            f"cost must be a non-empty floating-point {form}, got shape "
             f"{tuple(cost.shape)} and dtype {cost.dtype}."
         )
 
 
-def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
-    """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space."""
+def check_clouds(
+    x: Tensor, y: Tensor, *, may_be_empty: bool = False, batches: bool = False
+) -> None:
+    """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space.
+
+    Or batches of them, of one shape (..., n, d) and (..., m, d), where these are allowed.
+    """
     for name, cloud in (("x", x), ("y", y)):
         if not isinstance(cloud, Tensor):
             raise ValueError(f"{name} must be a torch tensor, got {type(cloud).__name__}.")
-        if cloud.ndim != 2:
+        if cloud.ndim < 2 or (cloud.ndim > 2 and not batches):
             shape = tuple(cloud.shape)
-            raise ValueError(f"{name} must have shape (points, features), got {shape}.")
+            form = "(points, features)" + (" or (batch, points, features)" if batches else "")
+            raise ValueError(f"{name} must have shape {form}, got {shape}.")
         if not cloud.is_floating_point():
             raise ValueError(f"{name} must be of a floating-point dtype, got {cloud.dtype}.")
-        if cloud.shape[1] == 0 or (cloud.shape[0] == 0 and not may_be_empty):
+        if cloud.shape[-1] == 0 or (cloud.shape[-2] == 0 and not may_be_empty):
             raise ValueError(f"{name} is empty: its shape is {tuple(cloud.shape)}.")
-    if x.shape[1] != y.shape[1]:
+    if x.shape[-1] != y.shape[-1]:
         raise ValueError(
-            f"x and y must have the same number of features, got {x.shape[1]} and {y.shape[1]}."
+            f"x and y must have the same number of features, got {x.shape[-1]} and {y.shape[-1]}."
+        )
+    if x.shape[:-2] != y.shape[:-2]:
+        raise ValueError(
+            "x and y must be as many clouds, got shapes "
+            f"{tuple(x.shape)} and {tuple(y.shape)}: expand one of them."
         )
     if x.device != y.device:
         raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}.")
@@ -87,13 +114,26 @@ def check_clouds(x: Tensor, y: Tensor, *, may_be_empty: bool = False) -> None:
 
 def check_weights(name: str, weights: Tensor | None, points: int) -> None:
     """Raise ValueError unless `weights` is None or `points` non-negative numbers, not all zero."""
-    if weights is None:
+    check_weight_shape(name, weights, (points,))
+    check_weight_values(name, weights)
+
+
+def check_weight_shape(name: str, weights: Tensor | None, *shapes: tuple[int, ...]) -> None:
+    """Raise ValueError unless `weights` is None or a tensor of one of the shapes."""
+    if weights is None or (isinstance(weights, Tensor) and tuple(weights.shape) in shapes):
         return
-    if not isinstance(weights, Tensor) or tuple(weights.shape) != (points,):
-        shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
-        raise ValueError(f"{name} must be a tensor of shape ({points},), got {shape}.")
+    shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
+    form = " or ".join(map(str, dict.fromkeys(shapes)))
+    raise ValueError(f"{name} must be a tensor of shape {form}, got {shape}.")
+
+
+def check_weight_values(name: str, weights: Tensor | None) -> None:
+    """Raise ValueError unless `weights` is None or not negative, of positive sum along rows."""
+    if weights is None or weights.numel() == 0:
+        return
     values = weights.detach()
-    if bool((values < 0).any()) or not bool((values.sum() > 0) & values.isfinite().all()):
+    positive = (values.sum(-1) > 0).all()
+    if bool((values < 0).any()) or not bool(positive & values.isfinite().all()):
         raise ValueError(
             f"{name} must be finite, non-negative, of positive sum, got values from "
             f"{float(values.min()):g} to {float(values.max()):g}."
@@ -106,8 +146,10 @@ def check_clouds_or_cost(
     cost: Tensor | None,
     a: Tensor | None,
     b: Tensor | None,
-) -> tuple[int, int]:
-    """Return the number of rows and of columns of a problem.
+    *,
+    batches: bool = False,
+) -> tuple[int, ...]:
+    """Return the shape (n, m) of a problem, or (..., n, m) of a batch where these are allowed.
 
     Raises
     ------
@@ -119,23 +161,29 @@ def check_clouds_or_cost(
             raise ValueError("Either x or cost must be given, got neither.")
         if y is None:
             raise ValueError("x must be given with y, got x alone.")
-        check_clouds(x, y)
-        n, m = len(x), len(y)
+        check_clouds(x, y, batches=batches)
+        shape = (*x.shape[:-1], y.shape[-2])
     else:
         if x is not None or y is not None:
             raise ValueError("cost must be given alone, got x or y as well.")
-        check_cost(cost)
-        n, m = cost.shape
-    check_weights("a", a, n)
-    check_weights("b", b, m)
-    return n, m
+        check_cost(cost, batches=batches)
+        shape = tuple(cost.shape)
+    *batch, n, m = shape
+    for name, weights, points in (("a", a, n), ("b", b, m)):
+        check_weight_shape(name, weights, (points,), (*batch, points))
+        check_weight_values(name, weights)
+    return shape
 
 
 def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
-    if not info.converged and not math.isnan(info.marginal_violation):
+    solved = [one for one in info.problems or (info,) if not math.isnan(one.marginal_violation)]
+    missed = [one for one in solved if not one.converged]
+    if missed:
+        where = f" in {len(missed)} of {len(info.problems)} problems" if info.problems else ""
+        worst = max(missed, key=lambda one: one.marginal_violation)
         warnings.warn(
-            f"Sinkhorn stopped after {info.n_iter} iterations (max_iter={max_iter}) with marginal "
-            f"violation {info.marginal_violation:.1e} > tol={tol:g}. Increase `max_iter`, "
+            f"Sinkhorn stopped after {worst.n_iter} iterations (max_iter={max_iter}) with marginal "
+            f"violation {worst.marginal_violation:.1e} > tol={tol:g}{where}. Increase `max_iter`, "
             "`epsilon` or `tol`.",
             ConvergenceWarning,
             stacklevel=3,
@@ -190,10 +238,15 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
 class _FirstOrderOnly(torch.autograd.Function):
     """Identity on a gradient that refuses, by name, to be differentiated again."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, source: Tensor, name: str) -> Tensor:
-        ctx.name = name
+    def forward(name: str, gradient: Tensor, *sources: Tensor) -> Tensor:
         return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.name = inputs[0]
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -213,11 +266,10 @@ def first_order_only(
     """
     if not torch.is_grad_enabled():
         return tuple(gradients)
+    given = [source for source in sources if source is not None]
     return tuple(
-        gradient
-        if gradient is None or source is None
-        else _FirstOrderOnly.apply(gradient.detach(), source, name)
-        for gradient, source in zip(gradients, sources, strict=True)
+        None if gradient is None else _FirstOrderOnly.apply(name, gradient.detach(), *given)
+        for gradient in gradients
     )
 
 

@@ -57,3 +57,20 @@ def test_weights_and_costs(arrays_in_torch):
     options = {"a": a, "b": b, "epsilon": 0.5, "relative": False, "tol": 1e-9}
     of_clouds = sinkhorn_divergence(x, y, debias="none", **options)
     torch.testing.assert_close(of_clouds, sinkhorn_cost(cost, **options))
+
+
+@pytest.mark.parametrize("debias", ["none", "paired", "independent"])
+def test_batches(debias, request):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 20, 3, generator=generator, dtype=torch.float64)
+    y, a = x.flip(1) * 0.7 + 0.4, 1 + torch.rand(6, 20, generator=generator, dtype=torch.float64)
+    x[4, 0, 0] = torch.nan
+    leaves = [x.requires_grad_(), a.requires_grad_()]
+    options = {"a": a, "debias": debias, "tol": 1e-9}
+    expected = sinkhorn_divergence(x, y, **options)
+    gradients = torch.autograd.grad(expected.nansum(), leaves)
+    request.getfixturevalue("arrays_in_torch")
+    values = sinkhorn_divergence(x, y, **options)
+    torch.testing.assert_close(values, expected, rtol=1e-9, atol=0, equal_nan=True)
+    for got, want in zip(torch.autograd.grad(values.nansum(), leaves), gradients, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-9, equal_nan=True)

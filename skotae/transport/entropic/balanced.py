@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from skotae.transport.base import cost_gradients, pairwise_cost
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, dot
 from skotae.transport.entropic.clouds import Cloud, cost_between
 from skotae.transport.entropic.log_kernel import SquaredDistances, between
 from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.scaling import Scaling
 from skotae.transport.entropic.sharp import sharp_sensitivity
 from skotae.transport.entropic.solve import solve
 
 Gradients = list[Array | None]  # with respect to x and y, those that are wanted
+Solver = Callable[..., Scaling]  # with the signature of `solve`
 
 
 class Problems:
@@ -24,47 +28,66 @@ class Problems:
     Parameters
     ----------
     x, y : list of Cloud
-        Problem `k` is between ``x[k]`` and ``y[k]``.
+        Problem `k` is between ``x[k]`` and ``y[k]``. Where these are batches of B clouds, so are
+        the values (B,), the potentials (B, n) and the gradients (B, n, d) of each `k`.
     dtype : torch.dtype
         Of the kernel, to begin with.
     options : Options
         With an absolute epsilon.
+    solver : callable, default=solve
     """
 
-    def __init__(self, x: list[Cloud], y: list[Cloud], dtype: torch.dtype, options: Options):
+    def __init__(
+        self,
+        x: list[Cloud],
+        y: list[Cloud],
+        dtype: torch.dtype,
+        options: Options,
+        solver: Solver = solve,
+    ):
         self.options = options
         self._pairs = list(zip(x, y, strict=True))
         self._same = [u is v for u, v in self._pairs]
+        self._batch = tuple(x[0].points.shape[:-2])
         # Centring changes the potentials only: the shift returns in values and gradients.
         self._squared = options.p == 2
         log_kernel, depth = between(x, y, dtype, options)
-        a = concatenated([u.weights[None, None] for u in x], 0)
-        b = concatenated([v.weights[None, None] for v in y], 0)
-        self.result = solve(log_kernel, a, b, options, depth=depth, symmetric=self._same)
+        _, n, m = log_kernel.shape
+        a = concatenated([u.weights.reshape(-1, 1, n) for u in x], 0)
+        b = concatenated([v.weights.reshape(-1, 1, m) for v in y], 0)
+        symmetric = [same for same in self._same for _ in range(math.prod(self._batch))]
+        self.result = solver(log_kernel, a, b, options, depth=depth, symmetric=symmetric)
 
-    def values(self) -> list[float]:
+    def apart(self, array: Array) -> Array:
+        """Return what is stacked along the first axis for each `k`, and each of its batch."""
+        return array.reshape(len(self._pairs), *self._batch, *array.shape[1:])
+
+    def values(self) -> list[Array]:
         """Return the costs: of the dual problem, or of the plan where `sharp`."""
-        result, bit = self.result, self.options.bit
+        bit = self.options.bit
         if self.options.sharp:
-            values = (self._plans * self._costs).sum((1, 2)).tolist()
+            values = [*as_array((self._plans * self._costs).sum((1, 2)))]
         else:
+            f, g = self.apart(self.result.f)[..., 0, :], self.apart(self.result.g)[..., 0, :]
             values = [
-                bit * float(u.weights @ result.f[k, 0] + v.weights @ result.g[k, 0])
+                bit * (dot(u.weights, f[k]) + dot(v.weights, g[k]))
                 for k, (u, v) in enumerate(self._pairs)
             ]
         if self._squared:
             shifts = [u.centre - v.centre for u, v in self._pairs]
-            return [value + float(s @ s) for value, s in zip(values, shifts, strict=True)]
+            return [value + dot(s, s) for value, s in zip(values, shifts, strict=True)]
         return values
 
     def potentials(self) -> list[tuple[Array, Array]]:
         """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are."""
         found, bit = [], self.options.bit
+        f_bits, g_bits = self.apart(self.result.f), self.apart(self.result.g)
         for k, (u, v) in enumerate(self._pairs):
-            f, g = self.result.f[k, 0] * bit, self.result.g[k, 0] * bit
+            f, g = f_bits[k][..., 0, :] * bit, g_bits[k][..., 0, :] * bit
             if self._squared:
-                shift = u.centre - v.centre
-                f, g = f + 2 * (u.points @ shift) + shift @ shift, g - 2 * (v.points @ shift)
+                shift = (u.centre - v.centre)[..., None]
+                f = f + 2 * (u.points @ shift)[..., 0] + (shift.mT @ shift)[..., 0]
+                g = g - 2 * (v.points @ shift)[..., 0]
             found.append((f, g))
         return found
 
@@ -94,22 +117,30 @@ class Problems:
         assert isinstance(log_kernel, SquaredDistances)
         (left, right), unit = log_kernel.clouds(), log_kernel.unit
         # Of the first problems, up to the last that is wanted.
+        each = math.prod(self._batch)
         n_x, n_y = (
-            max((k + 1 for k, w in enumerate(want) if w), default=0) for want in (want_x, want_y)
+            each * max((k + 1 for k, w in enumerate(want) if w), default=0)
+            for want in (want_x, want_y)
         )
+        rows, columns = self.apart(result.rows.mT), self.apart(result.columns.mT)
         above, below = kernel.moments(
             result.w[:n_x].mT * right[:n_x] if n_x else None,
             (kernel.a[:n_y] / result.rows[:n_y]).mT * left[:n_y] if n_y else None,
         )
         pairs: list[Gradients] = [[None, None] for _ in self._pairs]
         for k, (u, v) in enumerate(self._pairs):
-            shift = u.centre - v.centre
+            shift, here = (u.centre - v.centre)[..., None, :], slice(k * each, (k + 1) * each)
+            # In place: fresh memory costs more than what is written to it.
             if want_x[k] and above is not None:
-                mean = above[k] / (result.rows[k].T * unit)
-                pairs[k][0] = (2 * u.weights)[:, None] * (u.points + shift - mean)
+                gradient = u.points + shift
+                gradient -= above[here].reshape(u.points.shape) / (rows[k] * unit)
+                gradient *= (2 * u.weights)[..., None]
+                pairs[k][0] = gradient
             if want_y[k] and below is not None:
-                mean = below[k] / (result.columns[k].T * unit)
-                pairs[k][1] = (2 * v.weights)[:, None] * (v.points - shift - mean)
+                gradient = v.points - shift
+                gradient -= below[here].reshape(v.points.shape) / (columns[k] * unit)
+                gradient *= (2 * v.weights)[..., None]
+                pairs[k][1] = gradient
         return pairs
 
     def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor
 
 from skotae.transport.base import pairwise_cost
-from skotae.transport.entropic.arrays import Array, as_tensor, cast, filled
+from skotae.transport.entropic.arrays import Array, as_tensor, cast, dot, filled
 
 _BLOCK = 2**20  # elements of a block of costs
 # What rounding leaves of equal points, as a share of the squared distance of their means from the
@@ -21,38 +22,62 @@ class Cloud:
 
     Parameters
     ----------
-    points : array of shape (n, d)
-    weights : array of shape (n,), optional
+    points : array of shape (n, d), or (B, n, d) for a batch of clouds
+    weights : array of shape (n,) or (B, n), optional
         Divided by their sum; uniform by default.
 
     Attributes
     ----------
-    points : array of shape (n, d)
+    points : array of shape (n, d) or (B, n, d)
         Less `centre`.
-    centre : array of shape (d,)
-    weights : array of shape (n,)
-    squares : array of shape (n,)
+    centre : array of shape (d,) or (B, d)
+    weights : array of shape (n,) or (B, n)
+    squares : array of shape (n,) or (B, n)
         Squared distances from the mean.
-    spread : float
+    spread : array of shape () or (B,)
         Weighted mean of the squares.
     """
 
     def __init__(self, points: Array, weights: Array | None = None):
+        shape = tuple(points.shape[:-1])
         if weights is None:
-            self.weights = filled((len(points),), 1.0 / len(points), like=points)
-        else:
+            self.weights = filled(shape, 1.0 / shape[-1], like=points)
+        elif len(shape) == 1:
             self.weights = weights / weights.sum()
-        self.centre = self.weights @ points
-        self.points = points - self.centre
-        self.squares = (self.points * self.points).sum(1)
-        self.spread = float(self.weights @ self.squares)
+        else:
+            self.weights = weights / weights.sum(-1)[..., None]
+        if len(shape) == 1:
+            self.centre = self.weights @ points
+            self.points = points - self.centre
+        else:
+            self.centre = (self.weights[..., None, :] @ points)[..., 0, :]
+            self.points = points - self.centre[..., None, :]
+        self.squares = (self.points * self.points).sum(-1)
+        self.spread = dot(self.weights, self.squares)
         self._scaled: tuple[tuple[float, torch.dtype], Array] | None = None
 
     def scaled(self, unit: float, dtype: torch.dtype) -> Array:
-        """Return the points (n, d) in `dtype`, multiplied by `unit`; the last result is kept."""
+        """Return the points in `dtype`, multiplied by `unit`; the last result is kept."""
         if self._scaled is None or self._scaled[0] != (unit, dtype):
-            self._scaled = (unit, dtype), cast(self.points * unit, dtype)
+            points = self.points if unit == 1.0 else self.points * unit
+            self._scaled = (unit, dtype), cast(points, dtype)
         return self._scaled[1]
+
+    def chosen(self, which: list[int]) -> Cloud:
+        """Return some clouds of a batch."""
+        cloud = copy(self)
+        cloud._scaled = None
+        for name in ("points", "centre", "weights", "squares", "spread"):
+            setattr(cloud, name, getattr(self, name)[which])
+        return cloud
+
+    def multiply(self, factors: Array) -> None:
+        """Take each cloud of a batch (B, n, d) in units of its own, `factors` (B,) times it."""
+        self.points *= factors[:, None, None]
+        self.centre *= factors[:, None]
+        self.squares *= (factors * factors)[:, None]
+        self.spread *= factors * factors
+        self._scaled = None
 
 
 def cost_between(x: Cloud, y: Cloud, p: float, rows: slice = slice(None)) -> Tensor:
@@ -72,9 +97,21 @@ def mean_cost(x: Cloud, y: Cloud, p: float) -> float:
         mean = sum(float(a[rows] @ cost_between(x, y, p, rows) @ b) for rows in blocks)
         return 0.0 if mean < torch.finfo(a.dtype).tiny else mean
     shift = x.centre - y.centre
-    mean = x.spread + y.spread + float(shift @ shift)
-    far = float(x.centre @ x.centre + y.centre @ y.centre)
+    mean = float(x.spread + y.spread + shift @ shift)
+    return _told_from_zero(mean, float(x.centre @ x.centre + y.centre @ y.centre), shift)
+
+
+def mean_costs(x: Cloud, y: Cloud) -> list[float]:
+    """Return the mean squared costs of a batch of clouds, each as `mean_cost` has it."""
+    shift = x.centre - y.centre
+    means = (x.spread + y.spread + dot(shift, shift)).tolist()
+    fars = (dot(x.centre, x.centre) + dot(y.centre, y.centre)).tolist()
+    return [_told_from_zero(mean, far, shift) for mean, far in zip(means, fars, strict=True)]
+
+
+def _told_from_zero(mean: float, far: float, like: Array) -> float:
+    """Return a mean squared cost, zero where it is what rounding leaves of equal points."""
     if not math.isfinite(mean):
         return math.inf
-    tiny = torch.finfo(as_tensor(x.weights).dtype).tiny
-    return 0.0 if mean <= max(_ROUNDING[shift.dtype.itemsize] * far, tiny) else mean
+    tiny = torch.finfo(torch.float64 if like.dtype.itemsize == 8 else torch.float32).tiny
+    return 0.0 if mean <= max(_ROUNDING[like.dtype.itemsize] * far, tiny) else mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,12 +17,12 @@ from skotae.transport.base import (
     SinkhornInfo,
     WeightedPair,
     check_clouds,
-    check_weights,
+    check_weight_values,
     largest,
     parts,
     widest,
 )
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, dot
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
@@ -49,8 +50,15 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
     -------
     Outcome
         Gradients in the dtypes of the inputs.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or all of them, or of a half, are zero.
     """
     wide = widest(inputs["x"])
+    for weights in WEIGHTS.values():
+        check_weight_values(weights, inputs.get(weights))
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
     x, y = (Cloud(arrays[name], arrays.get(weights)) for name, weights in WEIGHTS.items())
     mean = mean_cost(x, y, options.p)
@@ -63,16 +71,16 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
         options = options.absolute(mean, mean)
         depth = mean / options.bit
         dtype = kernel_dtype(inputs["x"], options.goal, depth)
-        rows, groups = _plan(options.debias, len(x.points), len(y.points), _together(depth))
-        clouds = {part: _part(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
+        rows, groups = plan(options.debias, len(x.points), len(y.points), together(depth))
+        clouds = {part: part_of(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
         for terms in groups:
             left, right = [clouds[i] for i, _, _ in terms], [clouds[j] for _, j, _ in terms]
             problems = Problems(left, right, dtype, options)
             n_iter = max(n_iter, problems.result.n_iter)
             violation = largest(violation, problems.result.violation)
             for (_, _, coefficient), cost in zip(terms, problems.values(), strict=True):
-                value += coefficient * cost
-            _accumulate(gradients, problems, terms, rows, arrays)
+                value += coefficient * float(cost)
+            accumulate(gradients, problems, terms, rows, arrays)
     tensors = {
         name: as_tensor(gradient, inputs[name].dtype) for name, gradient in gradients.items()
     }
@@ -88,22 +96,20 @@ def evaluate_shared(inputs: dict[str, Tensor], wanted: set[str], *, options: Opt
     everywhere = {name: options.shards.points(tensor.detach()) for name, tensor in inputs.items()}
     whole = {name: tensor for name, (tensor, _) in everywhere.items()}
     check_clouds(whole["x"], whole["y"])
-    for name, weights in WEIGHTS.items():
-        check_weights(weights, whole.get(weights), len(whole[name]))
     outcome = evaluate(whole, wanted, options=options)
     here = {name: gradient[everywhere[name][1]] for name, gradient in outcome.gradients.items()}
     return replace(outcome, gradients=here)
 
 
-def _together(depth: float) -> int:
+def together(depth: float) -> int:
     """Return the size of kernel up to which different problems are solved together, or zero."""
     halvings = max(0, math.ceil(math.log2(max(depth, 1.0))))
     return _TOGETHER >> halvings if depth <= _SHALLOW else 0
 
 
 @lru_cache(maxsize=64)
-def _plan(
-    debias: str, n: int, m: int, together: int
+def plan(
+    debias: str, n: int, m: int, limit: int
 ) -> tuple[dict[str, slice], tuple[tuple[WeightedPair, ...], ...]]:
     """Return the rows of the parts of a debiased value, and its terms in groups to solve together.
 
@@ -115,30 +121,30 @@ def _plan(
     groups: dict[tuple[int, ...], list[WeightedPair]] = {}
     for k, (i, j, coefficient) in enumerate(DEBIASING[debias]):
         elements = sizes[i] * sizes[j]
-        kind = -1 if i != j or elements <= together else -2
+        kind = -1 if i != j or elements <= limit else -2
         key = (sizes[i], sizes[j], k if elements > _TURNS else kind)
         groups.setdefault(key, []).append((i, j, coefficient))
     return rows, tuple(map(tuple, groups.values()))
 
 
-def _part(cloud: Cloud, part: str, rows: dict[str, slice], arrays: dict[str, Array]) -> Cloud:
-    """Return the rows of a cloud that are a part, itself if it is the whole."""
+def part_of(cloud: Cloud, part: str, rows: dict[str, slice], arrays: dict[str, Array]) -> Cloud:
+    """Return the rows of a cloud, or of a batch, that are a part; itself if it is the whole."""
     some, weights = rows[part], arrays.get(WEIGHTS[part[0]])
-    if some == slice(0, len(cloud.points)):
+    if some == slice(0, cloud.points.shape[-2]):
         return cloud
-    if weights is not None and not weights[some].sum() > 0:
+    if weights is not None and not (weights[..., some].sum(-1) > 0).all():
         raise ValueError(
             f"{WEIGHTS[part[0]]} is zero on half of {part[0]}, rows {some.start} to "
             f"{some.stop - 1}, and debias='independent' compares halves: give both positive "
             "weights, or use 'paired'."
         )
-    return Cloud(arrays[part[0]][some], None if weights is None else weights[some])
+    return Cloud(arrays[part[0]][..., some, :], None if weights is None else weights[..., some])
 
 
-def _accumulate(
+def accumulate(
     gradients: dict[str, Array],
     problems: Problems,
-    terms: tuple[WeightedPair, ...],
+    terms: Sequence[WeightedPair],
     rows: dict[str, slice],
     arrays: dict[str, Array],
 ) -> None:
@@ -151,7 +157,7 @@ def _accumulate(
         for (*names, coefficient), pair in zip(terms, pairs, strict=True):
             for part, gradient in zip(names, pair, strict=True):
                 if part[0] in gradients and gradient is not None:
-                    total = gradients[part[0]][rows[part]]
+                    total = gradients[part[0]][..., rows[part], :]
                     total += coefficient * gradient
     if "a" in gradients or "b" in gradients:
         for (*names, coefficient), potentials in zip(terms, problems.potentials(), strict=True):
@@ -159,6 +165,8 @@ def _accumulate(
                 name = WEIGHTS[part[0]]
                 if name in gradients:
                     # Weights are divided by their sum, so that only differences count.
-                    weights, total = arrays[name][rows[part]], gradients[name][rows[part]]
-                    mass = weights.sum()
-                    total += coefficient * ((potential - weights @ potential / mass) / mass)
+                    weights = arrays[name][..., rows[part]]
+                    total = gradients[name][..., rows[part]]
+                    mass = weights.sum(-1)[..., None]
+                    mean = dot(weights, potential)[..., None] / mass
+                    total += coefficient * ((potential - mean) / mass)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, first_order_only, full_precision
+from skotae.transport.base import (
+    SinkhornInfo,
+    first_order_only,
+    full_precision,
+    gathered,
+    widest,
+)
+from skotae.transport.entropic.arrays import Array, as_tensor
 
 
 @dataclass
 class Outcome:
-    """A value, its gradients by input name, and how the solves ended."""
+    """A value, or those of a batch, with gradients by input name, and how the solves ended."""
 
-    value: float
+    value: float | Array
     gradients: dict[str, Tensor]
     info: SinkhornInfo
 
@@ -24,39 +33,160 @@ class Outcome:
 Problem = Callable[[dict[str, Tensor], set[str]], Outcome]
 
 
+class Batch:
+    """The outcomes of a batch of problems, as they come.
+
+    Parameters
+    ----------
+    inputs : dict of str to Tensor
+        With as many axes before those of one problem as `outer` says.
+    wanted : set of str
+    outer : int
+
+    Attributes
+    ----------
+    inputs : dict of str to Tensor
+        With one axis for all problems.
+    values : Tensor of shape (B,)
+        In the widest dtype.
+    gradients : dict of str to Tensor
+    infos : list of SinkhornInfo or None
+        None of a problem without an outcome.
+    """
+
+    def __init__(self, inputs: dict[str, Tensor], wanted: set[str], outer: int):
+        first = next(iter(inputs.values()))
+        self._shape, self.wanted = first.shape[:outer], wanted
+        size = math.prod(self._shape)
+        self.inputs = {
+            name: tensor.detach().reshape(size, *tensor.shape[outer:])
+            for name, tensor in inputs.items()
+        }
+        self.values = torch.zeros(size, dtype=widest(first), device=first.device)
+        self.gradients = {name: torch.zeros_like(self.inputs[name]) for name in wanted}
+        self.infos: list[SinkhornInfo | None] = [None] * size
+
+    def fill(self, problem: Problem) -> None:
+        """Solve, one by one, what has no outcome yet."""
+        for k, info in enumerate(self.infos):
+            if info is None:
+                given = {name: tensor[k] for name, tensor in self.inputs.items()}
+                outcome = problem(given, self.wanted)
+                self.values[k], self.infos[k] = float(outcome.value), outcome.info
+                for name in self.wanted:
+                    self.gradients[name][k] = outcome.gradients[name]
+
+    def outcome(self) -> Outcome:
+        """Return all as one."""
+        info = gathered([info for info in self.infos if info is not None])
+        gradients = {
+            name: gradient.reshape(*self._shape, *gradient.shape[1:])
+            for name, gradient in self.gradients.items()
+        }
+        return Outcome(self.values.reshape(self._shape), gradients, info)
+
+
+@dataclass
+class _Call:
+    """What is no tensor in a call: the function's name, its problem, and where its report goes."""
+
+    name: str
+    problem: Problem
+    batches: Problem | None
+    names: tuple[str, ...]
+    ndim: int  # of the first input of one problem
+    wanted: set[str]
+    report: list[SinkhornInfo]
+
+    def outcome(self, inputs: dict[str, Tensor]) -> Outcome:
+        """Solve the problem, or each of a batch."""
+        outer = inputs[self.names[0]].ndim - self.ndim
+        if not outer:
+            return self.problem(inputs, self.wanted)
+        if self.batches is not None:
+            return self.batches(inputs, self.wanted)
+        batch = Batch(inputs, self.wanted, outer)
+        batch.fill(self.problem)
+        return batch.outcome()
+
+
 class _Envelope(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        name: str,
-        problem: Problem,
-        report: list[SinkhornInfo],
-        names: tuple[str, ...],
-        first: Tensor,
-        *others: Tensor | None,
-    ) -> Tensor:
-        tensors = (first, *others)
-        inputs = zip(names, tensors, strict=True)
-        given = {key: tensor for key, tensor in inputs if tensor is not None}
-        needed = zip(names, ctx.needs_input_grad[4:], strict=True)
-        with full_precision(first.device):
-            outcome = problem(given, {key for key, need in needed if need})
-        report.append(outcome.info)
-        ctx.name = name
-        ctx.save_for_backward(*tensors, *(outcome.gradients.get(key) for key in names))
-        # Not new_full, which refuses what is beyond the range of the dtype.
-        return torch.tensor(outcome.value, dtype=first.dtype, device=first.device)
+    """The value and, beside it, the gradients that are wanted, in the order of the inputs."""
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        half = len(saved := ctx.saved_tensors) // 2
-        inputs, saved = saved[:half], saved[half:]
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (None, None, None, None, *first_order_only(ctx.name, gradients, inputs))
+    def forward(call: _Call, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        inputs = zip(call.names, tensors, strict=True)
+        given = {key: tensor for key, tensor in inputs if tensor is not None}
+        first = given[call.names[0]]
+        with full_precision(first.device):
+            outcome = call.outcome(given)
+        call.report.append(outcome.info)
+        if isinstance(outcome.value, float):
+            # Not new_full, which refuses what is beyond the range of the dtype.
+            value = torch.tensor(outcome.value, dtype=first.dtype, device=first.device)
+        else:
+            value = as_tensor(outcome.value, first.dtype)
+        return value, *(outcome.gradients[key] for key in call.names if key in call.wanted)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.call = inputs[0]
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs[1:], *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        call, saved = ctx.call, ctx.saved_tensors
+        if grad_output is None:
+            return (None,) * (1 + len(call.names))
+        inputs, found = saved[: len(call.names)], iter(saved[len(call.names) :])
+        gradients: list[Tensor | None] = []
+        for key in call.names:
+            gradient = next(found) if key in call.wanted else None
+            if gradient is not None:
+                inner = (1,) * (gradient.ndim - grad_output.ndim) if grad_output.ndim else ()
+                factor = grad_output.reshape(grad_output.shape + inner) if inner else grad_output
+                gradient = factor * gradient
+            gradients.append(gradient)
+        return (None, *first_order_only(call.name, gradients, inputs))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], call: _Call, *tensors: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        """Hand the whole batch on, as another axis in front."""
+        batched = [
+            None
+            if tensor is None
+            else tensor.expand(info.batch_size, *tensor.shape)
+            if dim is None
+            else tensor.movedim(dim, 0)
+            for tensor, dim in zip(tensors, in_dims[1:], strict=True)
+        ]
+        # Below this level of transforms gradients may be wanted that were not above it.
+        within = replace(
+            call, wanted=call.wanted | _wanted(dict(zip(call.names, batched, strict=True)))
+        )
+        value, *gradients = _Envelope.apply(within, *batched)
+        keys = [key for key in call.names if key in within.wanted]
+        kept = [g for key, g in zip(keys, gradients, strict=True) if key in call.wanted]
+        return (value, *kept), (0,) * (1 + len(kept))
+
+
+def _wanted(inputs: dict[str, Tensor | None]) -> set[str]:
+    """Return the names of the inputs that require a gradient."""
+    if not torch.is_grad_enabled():
+        return set()
+    return {key for key, tensor in inputs.items() if tensor is not None and tensor.requires_grad}
 
 
 def differentiable(
-    name: str, problem: Problem, **inputs: Tensor | None
+    name: str,
+    problem: Problem,
+    batches: Problem | None = None,
+    ndim: int | None = None,
+    **inputs: Tensor | None,
 ) -> tuple[Tensor, SinkhornInfo]:
     """Return the value of a problem, differentiable once, and how the solves ended.
 
@@ -68,9 +198,29 @@ def differentiable(
         Function of the inputs that are there, and of the names of those whose gradients are wanted,
         that returns an `Outcome`, with gradients in the dtypes of the inputs and of their own
         memory: they are kept until the backward pass.
+    batches : callable, optional
+        The same for inputs with more axes in front: given ones, or those that ``torch.func.vmap``
+        makes. Without it they are solved one by one.
+    ndim : int, optional
+        Axes of the first input of one problem; by default all that it has.
     **inputs : Tensor or None
         The first is there, and has the dtype of the value.
     """
-    report: list[SinkhornInfo] = []
-    value = _Envelope.apply(name, problem, report, tuple(inputs), *inputs.values())
-    return value, report[0]
+    if "torch._dynamo" in sys.modules:
+        # Not for torch.compile, which takes NumPy's arrays for tensors: it goes on afterwards.
+        return torch.compiler.disable(_differentiable)(name, problem, batches, ndim, inputs)
+    return _differentiable(name, problem, batches, ndim, inputs)
+
+
+def _differentiable(
+    name: str,
+    problem: Problem,
+    batches: Problem | None,
+    ndim: int | None,
+    inputs: dict[str, Tensor | None],
+) -> tuple[Tensor, SinkhornInfo]:
+    names, (first, *others) = tuple(inputs), inputs.values()
+    assert first is not None
+    call = _Call(name, problem, batches, names, ndim or first.ndim, _wanted(inputs), [])
+    value, *_ = _Envelope.apply(call, first, *others)
+    return value, call.report[0]

@@ -28,6 +28,7 @@ from skotae.transport.entropic.arrays import (
     log2,
     namespace,
     onto,
+    put,
     times,
 )
 from skotae.transport.entropic.log_domain import log2_sum_exp2
@@ -173,8 +174,7 @@ class Kernel:
         if not self._any_symmetric:
             return columns
         mean = (self.joined(rows) * columns) ** 0.5
-        for k in self._others:
-            mean[k] = columns[k]
+        put(mean, (self._others,), columns[self._others])
         return mean
 
     def smallest(self, parts: Array) -> float:

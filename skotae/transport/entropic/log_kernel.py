@@ -72,7 +72,8 @@ class SquaredDistances(LogKernel):
     Parameters
     ----------
     x, y : list of Cloud
-        Of one size each, about their means: problem `k` is between ``x[k]`` and ``y[k]``.
+        Of one size each, about their means: problem `k` is between ``x[k]`` and ``y[k]``. If these
+        are batches of B clouds, problems ``k B`` to ``k B + B - 1``.
     unit : float
         :math:`\sqrt{2 / (\varepsilon \ln 2)}`.
     dtype : torch.dtype
@@ -82,21 +83,21 @@ class SquaredDistances(LogKernel):
     def __init__(self, x: list[Cloud], y: list[Cloud], unit: float, dtype: torch.dtype):
         self.x, self.y, self.unit, self.dtype = x, y, unit, dtype
         self.device = as_tensor(x[0].points).device
-        self.shape = (len(x), len(x[0].points), len(y[0].points))
         self._left, self._half_x = self._extended(x, 1)
         self._right, self._half_y = self._extended(y, 0)
+        self.shape = (len(self._left), self._left.shape[1], self._right.shape[1])
         # The largest distance is at most the sum of the largest distances from the means.
         root_x, root_y = ((-float(half.min())) ** 0.5 for half in (self._half_x, self._half_y))
         self.floor = -((root_x + root_y) ** 2)
 
     def _extended(self, clouds: list[Cloud], ones: int) -> tuple[Array, Array]:
-        n, d = clouds[0].points.shape
-        extended = empty((len(clouds), n, d + 2), self.dtype, like=clouds[0].points)
+        *batch, n, d = clouds[0].points.shape
+        extended = empty((len(clouds), *batch, n, d + 2), self.dtype, like=clouds[0].points)
         for k, cloud in enumerate(clouds):
-            put(extended, (k, slice(None), slice(d)), cloud.scaled(self.unit, self.dtype))
+            put(extended, (k, ..., slice(d)), cloud.scaled(self.unit, self.dtype))
         put(extended, (..., d + ones), 1.0)
-        squares = concatenated([cloud.squares[None] for cloud in clouds], 0)
-        return extended, squares * (self.unit**2 / -2)
+        squares = concatenated([cloud.squares.reshape(-1, n) for cloud in clouds], 0)
+        return extended.reshape(-1, n, d + 2), squares * (self.unit**2 / -2)
 
     def block(
         self,
@@ -194,7 +195,7 @@ def between(
     """Return the log kernel of clouds, about their means if squared, and its mean exponent."""
     pairs, bit = list(zip(x, y, strict=True)), options.bit
     if options.p == 2:
-        depth = max(u.spread + v.spread for u, v in pairs) / bit
+        depth = max(float((u.spread + v.spread).max()) for u, v in pairs) / bit
         return SquaredDistances(x, y, math.sqrt(2.0 / bit), dtype), depth
     depth = max(mean_cost(u, v, options.p) for u, v in pairs) / bit
     log_kernel = PowerDistances(x, y, options.p, 1 / bit, dtype)

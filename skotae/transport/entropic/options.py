@@ -68,9 +68,12 @@ class Options:
     def absolute(self, mean: float, usual: float) -> Options:
         """Return the options in units of the cost, with its mean and what it usually is."""
         unit = mean if self.relative else 1.0
+        epsilon = self.absolute_epsilon(mean, usual)
+        return replace(self, epsilon=epsilon, rho=self.rho * unit, relative=False)
+
+    def absolute_epsilon(self, mean: float, usual: float) -> float:
+        """Return `epsilon` in units of the cost."""
         # Below 1e-12 of a usual cost float64 cannot tell the plan from an unregularised one, and
         # above 1e8 of it from the product of the weights.
-        epsilon = max(self.epsilon * unit, 1e-12 * usual)
-        if usual > 0.0:
-            epsilon = min(epsilon, 1e8 * usual)
-        return replace(self, epsilon=epsilon, rho=self.rho * unit, relative=False)
+        epsilon = max(self.epsilon * mean if self.relative else self.epsilon, 1e-12 * usual)
+        return min(epsilon, 1e8 * usual) if usual > 0.0 else epsilon

@@ -46,8 +46,10 @@ class Scaling:
         ``K w`` and ``K^T(a / rows)``; ``b / columns`` in the place of `w` makes the columns exact.
     f, g : array of shape (B, 1, n) and (B, 1, m)
         The full potentials in bits, in the widest dtype.
+    violations : array of shape (B, 1)
+        L1 distances between the plans' marginals and the prescribed ones.
     violation : float
-        Largest L1 distance between a plan's marginals and the prescribed ones.
+        The largest of them.
     n_iter : int
         Iterations spent.
     """
@@ -58,6 +60,7 @@ class Scaling:
     columns: Array
     f: Array
     g: Array
+    violations: Array
     violation: float
     n_iter: int
 
@@ -135,7 +138,7 @@ def scale(
                     return None
                 f, g = added(kernel.f, -bits_rows), added(kernel.g, bits)
                 if reach <= limit or last:
-                    return Scaling(kernel, w, rows, columns, f, g, worst, n_iter)
+                    return Scaling(kernel, w, rows, columns, f, g, violation, worst, n_iter)
                 kernel.absorb(f, g)
                 w, bits, window, trial = b, 0.0 * bits, [], None
                 continue

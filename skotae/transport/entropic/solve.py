@@ -16,12 +16,12 @@ from skotae.transport.entropic.newton import newton
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling, anneal, iterate, levels, scale
 
-_DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
-_FLAT = 1e-2  # bits below which the entropy is large beside the cost
-_HOLLOW = 64.0  # bits from which some rows are far from every column
+DEEP = 160.0  # bits of mean exponent from which epsilon is annealed, in float64
+FLAT = 1e-2  # bits below which the entropy is large beside the cost
+HOLLOW = 64.0  # bits from which some rows are far from every column
 _SINGLE_TOL = 2e-5  # marginal violation that float32 reaches
-_SINGLE_STEPS = 200  # float32 iterations before float64 takes over
-_PATIENCE = 100  # iterations before Newton steps, or as many as there are points
+SINGLE_STEPS = 200  # float32 iterations before float64 takes over
+PATIENCE = 100  # iterations before Newton steps, or as many as there are points
 _NEWTON_ORDER = 1024  # largest dense Newton system
 _NEWTON_STEPS = 100
 _LEVEL_TOL = 1e-2  # marginal violation before epsilon is halved
@@ -29,7 +29,7 @@ _LEVEL_TOL = 1e-2  # marginal violation before epsilon is halved
 
 def kernel_dtype(inputs: Tensor, tol: float, depth: float) -> torch.dtype:
     """Return the dtype in which to begin: float32 where it suffices, or else the widest."""
-    precise = inputs.dtype == torch.float64 or tol < _SINGLE_TOL or not _FLAT < depth <= _DEEP
+    precise = inputs.dtype == torch.float64 or tol < _SINGLE_TOL or not FLAT < depth <= DEEP
     return widest(inputs) if precise else torch.float32
 
 
@@ -77,11 +77,11 @@ def solve(
         return attempt is not None and (spent >= max_iter or not attempt.violation > tol)
 
     # A cloud against itself has ones on the diagonal, however deep the rest.
-    deep = depth > _DEEP and not all(kernel.symmetric)
+    deep = depth > DEEP and not all(kernel.symmetric)
     if not deep and kernel.dtype != wide:
-        if depth > _HOLLOW and not any(kernel.symmetric):
+        if depth > HOLLOW and not any(kernel.symmetric):
             f, g = kernel.log_maxima()
-        result = scaled(_SINGLE_STEPS)
+        result = scaled(SINGLE_STEPS)
         if result is not None and solved(result):
             return replace(result, n_iter=spent)
     kernel = kernel.of(kernel.log_kernel.astype(wide))
@@ -91,7 +91,7 @@ def solve(
         f, g, steps = _annealed(kernel, dense, tol=tol, depth=depth, max_iter=max_iter)
         spent += steps
     # A Newton step costs as much as some iterations, the more the larger the problem.
-    result = scaled(max(_PATIENCE, order) - spent if dense else max_iter)
+    result = scaled(max(PATIENCE, order) - spent if dense else max_iter)
     if not solved(result):
         if f is None or g is None:
             f, g, steps = anneal(kernel, depth=depth)
@@ -146,5 +146,6 @@ def _settled(kernel: Kernel, f: Array, g: Array) -> Scaling:
     """Return the scaling of given potentials, for whatever they are worth."""
     kernel.absorb(kernel.log_rows(g), g)
     rows, columns = kernel.step(kernel.b)
-    violation = float(magnitude(kernel.b * columns - kernel.b).sum(-1).max())
-    return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violation, 0)
+    violations = magnitude(kernel.b * columns - kernel.b).sum(-1)
+    worst = float(violations.max())
+    return Scaling(kernel, kernel.b, kernel.joined(rows), columns, f, g, violations, worst, 0)

@@ -23,9 +23,19 @@ magnitude = typing.cast(Callable[[Array], Array], abs)
 put = typing.cast(Callable[[Array, Index, Array | float], None], operator.setitem)
 
 SMALL = 2**16  # elements of a matrix that is not worth torch's threads
+_KEPT = 2**23  # bytes
 _FEW = 16  # systems that are not worth torch's batches
 _RIDGE, _TINY = 1e-10, 1e-60  # relative and absolute, so that zeros have a solution too
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def keep_freed() -> None:
+    """Let the C library keep for the next array what is freed, up to some 16 MiB.
+
+    That of GNU returns to the system what is freed beyond twice the largest block that was freed
+    before; pages that are asked for anew cost more than what is written to them.
+    """
+    np.empty(_KEPT, np.uint8)
 
 
 def namespace(device: torch.device) -> ModuleType:

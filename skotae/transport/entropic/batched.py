@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from skotae.transport.base import WEIGHTS, SinkhornInfo, check_weight_values, widest
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_freed
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_costs
 from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, plan, together
@@ -34,7 +34,6 @@ from skotae.transport.entropic.solve import (
 
 _ELEMENTS = 2**19  # of the kernels of problems that are solved together
 _POINTS = 2**16  # numbers of a side of them
-_KEPT = 2**23  # bytes that are freed and not returned
 _FEW = 16  # problems, up to which calls cost more than iterations
 _FIRST = 25  # iterations before problems that are done leave the others
 
@@ -75,9 +74,7 @@ def _solve_together(batch: Batch, options: Options) -> None:
     fitting = min(_ELEMENTS, int(options.max_bytes) // dtype.itemsize) // (4 * elements)
     fitting = min(fitting, _POINTS // (max(n, m) * d))
     if fitting >= 2:
-        # The allocator of GNU returns what is freed beyond twice the largest block that was freed
-        # before. Without such a block, the pages that chunks share would be asked for anew by each.
-        np.empty(_KEPT, np.uint8)
+        keep_freed()
         for start in range(0, size, fitting):
             _solve_chunk(batch, slice(start, start + fitting), dtype, options)
 

@@ -22,7 +22,7 @@ from skotae.transport.base import (
     parts,
     widest,
 )
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, dot
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, dot, keep_freed
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
@@ -59,6 +59,7 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
     wide = widest(inputs["x"])
     for weights in WEIGHTS.values():
         check_weight_values(weights, inputs.get(weights))
+    keep_freed()
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
     x, y = (Cloud(arrays[name], arrays.get(weights)) for name, weights in WEIGHTS.items())
     mean = mean_cost(x, y, options.p)

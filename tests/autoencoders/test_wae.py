@@ -98,10 +98,10 @@ def test_linear_networks_find_the_subspace():
     model = WAEEstimator(
         2,
         lam=0.0,
-        encoder=MLP(()),
-        decoder=MLP(()),
+        encoder=MLP((), start="random"),
+        decoder=MLP((), start="random"),
         learning_rate_init=0.02,
-        max_iter=150,
+        max_iter=40,
         random_state=0,
     ).fit(data)
     error = np.square(data - model.reconstruct(data)).sum(axis=1).mean()

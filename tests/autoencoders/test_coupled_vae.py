@@ -362,6 +362,18 @@ def test_stored_potentials_come_to_rest():
     torch.testing.assert_close(quarter, torch.lerp(first, half, 0.5))
 
 
+def test_few_rows_far_off_do_not_take_the_draws_of_the_others():
+    """One row of a hundred is sixty standard deviations away."""
+    data = np.random.RandomState(0).normal(size=(400, 6))
+    data[:4] = 60 + 0.1 * data[:4]
+    params = {"n_components": 3, "batch_size": 100, "n_bank": 256, "max_iter": 200}
+    model = small(hidden_layer_sizes=(32,), scale="global", **params).fit(data)
+    samples = model.sample(2000, random_state=0)
+    where = samples.mean(axis=1)
+    assert np.mean((where > 4) & (where < 56)) < 0.03
+    assert samples[where <= 4].std(axis=0).mean() == pytest.approx(1.0, abs=0.2)
+
+
 def test_posteriors_average_to_the_prior():
     """Of training rows: more closely than with the potentials of training."""
     data = load_digits().data[:300] / 16

@@ -32,6 +32,10 @@ from skotae.utils._random import make_generator
 SMALLEST_SCALE = 0.02
 # Moves of the table, with `plan_decay`, before they grow smaller.
 N_HALVING = 1000
+# With an encoder, the farthest that a mini-batch moves a potential. Rows that no draw decodes near
+# ask for thousands at once, which Sinkhorn takes back by one or two in an iteration: meanwhile
+# draws are theirs that should not be. The anchor keeps the decoder with such rows.
+MOST_NATS = 30.0
 # Effective draws of a mini-batch from which on they give a row's posterior mean.
 ENOUGH_DRAWS = 6
 
@@ -297,6 +301,7 @@ class CoupledModel(AutoencoderModel):
                 n_steps=self.params.n_dual_steps,
                 unit=self._table_unit(epsilon),
                 n_halving=N_HALVING if self.params.plan_decay > 0 else None,
+                most=MOST_NATS if self.amortised else None,
             )
         return u, c_transform(u, cost, epsilon)
 

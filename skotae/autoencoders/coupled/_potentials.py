@@ -63,6 +63,7 @@ class DualTable(nn.Module):
         n_steps: int,
         unit: float,
         n_halving: int | None = None,
+        most: float | None = None,
     ) -> Tensor:
         """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
 
@@ -83,6 +84,9 @@ class DualTable(nn.Module):
         n_halving : int or None
             Number of moves in which stored potentials go half of the way; after t moves they go
             that over t of half the way, and so come to rest. None is always half.
+        most : float or None
+            The way, over epsilon, that is looked at, at the most. A constant is free: the typical
+            row then stays where it is, else the mean.
 
         Returns
         -------
@@ -101,12 +105,14 @@ class DualTable(nn.Module):
         for _ in range(n_steps):
             g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
             f = -(g + log_b + log_kernel).logsumexp(1)
-        f = f - f.mean() + start.mean()
+        f = f - (f.mean() - start.mean() if most is None else (f - start).median())
         if rows is None or self.values is None:
             return f
         self._n_moves += 1
         share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
         # A loss that is not finite is rolled back; so must these be.
+        if most is not None:
+            f = torch.minimum(torch.maximum(f, start - most), start + most)
         moved = torch.where(f.isfinite(), torch.lerp(start, f, share), start)
         self.values[rows] = moved * unit
         return moved

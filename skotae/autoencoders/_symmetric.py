@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -16,7 +17,11 @@ from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, begin_codes
 from skotae.autoencoders._pseudo_inputs import PseudoInputEstimator
 from skotae.training import Step
+from skotae.transport.base import widest
 from skotae.utils._sklearn import Interval, StrOptions
+
+# Standard deviations, beyond which all rows lie in one direction.
+FARTHEST = 1e15
 
 
 class SymmetricModel(AutoencoderModel):
@@ -28,15 +33,28 @@ class SymmetricModel(AutoencoderModel):
         self.conditional_prior = PseudoInputPrior(
             torch.zeros(shape), plan.encoder_network(2 * self.n_components)
         )
+        # Where the data's own zero is, in standardised units; made anew from the measured numbers.
+        measured = plan.measured
+        zero = np.divide(measured.data_mean_, measured.data_scale_).clip(-FARTHEST, FARTHEST)
+        offset = torch.from_numpy(np.broadcast_to(zero, plan.n_features).astype(np.float32))
+        self.register_buffer("offset", offset, persistent=False)
+
+    def _nearest_inputs(self, batch: Tensor, z: Tensor) -> Tensor:
+        """Index of the pseudo-input that is nearest to each row."""
+        inputs, metric = self.conditional_prior.pseudo_inputs, self.params.metric
+        if self.params.search == "latent":
+            return _nearest(z, self.encoder(inputs), metric)
+        if metric == "cosine":
+            # The angle is seen from the data's zero, not from their mean.
+            wide = widest(batch)
+            batch, inputs = (part.to(wide) + self.offset for part in (batch, inputs))
+        return _nearest(batch, inputs, metric)
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         params, prior = self.params, self.conditional_prior
         z = self.encoder(batch)
         with torch.no_grad():
-            if params.search == "data":
-                nearest = _nearest(batch, prior.pseudo_inputs, params.metric)
-            else:
-                nearest = _nearest(z, self.encoder(prior.pseudo_inputs), params.metric)
+            nearest = self._nearest_inputs(batch, z)
         z_prior = prior.sample(nearest, step.prior_generator)
         latent = (z - z_prior).abs() if params.p == 1 else (z - z_prior).square()
         terms = {"latent": params.alpha * latent.sum(1).mean()}
@@ -80,7 +98,8 @@ class SymmetricWAE(PseudoInputEstimator):
         Weight :math:`\alpha` of the latent loss.
     {n_pseudo_inputs}
     metric : {"l2", "cosine"}, default="l2"
-        How the nearest pseudo-input is found.
+        How the nearest pseudo-input is found: by the distance, or by the angle at the zero of the
+        data, or of the codes. Where columns have scales of their own, rows are divided by these.
     search : {"data", "latent"}, default="data"
         Where it is looked for: among the pseudo-inputs, or among their codes.
     {init}

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
+from sklearn.metrics.pairwise import cosine_similarity
 
 from skotae import SymmetricWAE
 from skotae.networks import MLP
@@ -39,6 +41,21 @@ def test_options(metric, search, init, p):
     model = small(metric=metric, search=search, init=init, p=p, n_pseudo_inputs=5).fit(X)
     assert model.pseudo_inputs_.shape == (5, 6)
     assert np.isfinite(model.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("scale", ["global", "columns"])
+def test_angles_are_those_of_the_data(scale):
+    """Seen from zero, not from the mean of the rows."""
+    digits = load_digits().data
+    model = small(metric="cosine", scale=scale, n_pseudo_inputs=60).fit(digits)
+    rows = torch.from_numpy(model._units.standardised(digits)).float()
+    found = model.model_._nearest_inputs(rows, model.model_.encode(rows))
+    unit = model.data_scale_
+    angles = cosine_similarity(digits / unit, model.pseudo_inputs_ / unit)
+    assert np.mean(angles.argmax(axis=1) == found.numpy()) > 0.999
+    centre = digits.mean(axis=0)
+    of_centred = cosine_similarity((digits - centre) / unit, (model.pseudo_inputs_ - centre) / unit)
+    assert np.mean(of_centred.argmax(axis=1) == found.numpy()) < 0.9
 
 
 @pytest.mark.parametrize("init", ["k-means++", "random"])

@@ -27,6 +27,8 @@ FARTHEST = 1e15
 class SymmetricModel(AutoencoderModel):
     """Codes, and draws from the conditional prior of the nearest pseudo-input."""
 
+    offset: Tensor
+
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         shape = plan.measured.n_pseudo_inputs_, plan.n_features
@@ -41,7 +43,8 @@ class SymmetricModel(AutoencoderModel):
 
     def _nearest_inputs(self, batch: Tensor, z: Tensor) -> Tensor:
         """Index of the pseudo-input that is nearest to each row."""
-        inputs, metric = self.conditional_prior.pseudo_inputs, self.params.metric
+        metric = self.params.metric
+        inputs: Tensor = self.conditional_prior.pseudo_inputs
         if self.params.search == "latent":
             return _nearest(z, self.encoder(inputs), metric)
         if metric == "cosine":

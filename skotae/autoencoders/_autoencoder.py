@@ -26,6 +26,7 @@ from skotae.utils._sklearn import (
     index_of,
 )
 from skotae.utils._torch import TORCH_DTYPES, as_rows
+from skotae.utils.base import as_real
 
 
 class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
@@ -148,7 +149,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         index = index_of(X)
         return self._frame(self._reconstruct(self._check(X)), index=index)
 
-    def interpolate(self, X1, X2, n_steps=10):
+    def interpolate(self, X1, X2, n_steps=10, *, extrapolate=0.0):
         """Decoded paths between the codes of two sets of rows.
 
         The path is the prior's: straight in general, a great circle on the sphere.
@@ -159,25 +160,43 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             Ends of the paths.
         n_steps : int, default=10
             Number of points on each path, both ends included.
+        extrapolate : float >= 0, default=0.0
+            How far paths go on beyond each end, as a share of the way between them: with 0.5 the
+            rows are a quarter of the path from its ends. Only where the prior's support has no
+            edge.
 
         Returns
         -------
         paths : ndarray of shape (n_samples, n_steps, n_features)
+
+        Raises
+        ------
+        ValueError
+            If shapes differ, or paths would leave the support of the prior.
         """
         X1, X2 = self._check(X1), self._check(X2)
         if X1.shape != X2.shape:
             raise ValueError(
                 f"X1 has shape {X1.shape} and X2 has shape {X2.shape}; expected equal shapes."
             )
+        extrapolate = as_real("extrapolate", extrapolate, least=0)
+        if extrapolate > 0 and self.prior_.support not in ("space", "sphere"):
+            raise ValueError(
+                f"extrapolate={extrapolate:g} would leave the support of prior={self.prior_!r}; "
+                "expected 0."
+            )
         start, stop = (self._inference(part.dtype).codes(part) for part in (X1, X2))
-        return self._paths(start, stop, n_steps)
+        return self._paths(start, stop, n_steps, extrapolate)
 
-    def _paths(self, z1: np.ndarray, z2: np.ndarray, n_steps: int) -> np.ndarray:
+    def _paths(
+        self, z1: np.ndarray, z2: np.ndarray, n_steps: int, beyond: float = 0.0
+    ) -> np.ndarray:
         """Decoded paths between codes of shape (n, d), of shape (n, n_steps, n_features)."""
         n_steps = check_count("n_steps", n_steps, 2)
         check_room("n_steps", n_steps, len(z1), n_steps, self.n_features_in_, dtype=z1.dtype)
         ends = torch.from_numpy(z1), torch.from_numpy(z2)
-        path = [self.prior_.interpolate(*ends, float(t)) for t in np.linspace(0, 1, n_steps)]
+        places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
+        path = [self.prior_.interpolate(*ends, t) for t in places]
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
         return self._inference(Z.dtype).decoded(Z).reshape(len(z1), n_steps, -1)
 

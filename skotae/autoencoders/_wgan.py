@@ -35,15 +35,27 @@ class WGANModel(GeneratingModel):
         super().make_networks(plan)
         self.critic = plan.network("critic", plan.n_features, 1)
 
+    def _clip(self, step: Step) -> None:
+        """Let the critic's weights be within their bounds, before they are used."""
+        bound = self.params.weight_clip
+        if bound is not None and step.training:
+            with torch.no_grad():
+                for weight in self.critic.parameters():
+                    weight.clamp_(-bound, bound)
+
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        self._clip(step)
         samples = self.decoder(self.prior_draws(batch, step.prior_generator))
         # The generator has no part in the first mean, which makes the term a distance.
         return {"wasserstein": self.critic(batch).mean() - self.critic(samples).mean()}
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
+        self._clip(step)
         with torch.no_grad():
             samples = self.decoder(self.prior_draws(batch, step.prior_generator))
         gap = self.critic(samples).mean() - self.critic(batch).mean()
+        if self.params.weight_clip is not None:
+            return {"adversary": gap}
         excess = (self.slope(batch, samples, step.generator) - 1.0).square().mean()
         return {"adversary": gap, "adversary_slope": self.params.gradient_penalty * excess}
 
@@ -81,6 +93,10 @@ class WGAN(GeneratingEstimator):
         more.
     gradient_penalty : float, default=10.0
         Weight :math:`\lambda` of the gradient penalty.
+    weight_clip : float, default=None
+        Bound c of the critic's weights, each of which is set back to [-c, c] after every step, in
+        the place of the penalty (Algorithm 1 of [1]_, with 0.01). The slope of the critic is then
+        unknown, small as a rule: the history is not in the units of a distance.
     n_critic : int, default=5
         Steps of the critic for each step of the generator.
     critic : network, default=None
@@ -123,7 +139,7 @@ class WGAN(GeneratingEstimator):
     References
     ----------
     .. [1] Arjovsky, Chintala and Bottou (2017), Wasserstein generative adversarial
-       networks, ICML, eq. 2 and 3.
+       networks, ICML, eq. 2 and 3, Algorithm 1.
     .. [2] Gulrajani, Ahmed, Arjovsky, Dumoulin and Courville (2017), Improved training of
        Wasserstein GANs, NeurIPS, eq. 3 and Algorithm 1.
     .. [3] Bousquet, Gelly, Tolstikhin, Simon-Gabriel and Schoelkopf (2017), From optimal
@@ -143,6 +159,7 @@ class WGAN(GeneratingEstimator):
         **GeneratingEstimator._parameter_constraints,
         "prior": "no_validation",
         "gradient_penalty": [Interval(Real, 0, None, closed="neither")],
+        "weight_clip": [None, Interval(Real, 0, None, closed="neither")],
         "n_critic": [Interval(Integral, 1, None, closed="left")],
         "critic": "no_validation",
     }
@@ -161,6 +178,7 @@ class WGAN(GeneratingEstimator):
         n_components: int | None = None,
         *,
         gradient_penalty: float = 10.0,
+        weight_clip: float | None = None,
         n_critic: int = 5,
         critic: Any = None,
         prior: Any = None,
@@ -181,6 +199,7 @@ class WGAN(GeneratingEstimator):
     ):
         self.n_components = n_components
         self.gradient_penalty = gradient_penalty
+        self.weight_clip = weight_clip
         self.n_critic = n_critic
         self.critic = critic
         self.prior = prior

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,31 @@ from torch.nn.functional import softplus
 from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks import MLP
 from skotae.utils._random import make_generator
-from skotae.utils.base import as_real
+from skotae.utils.base import as_real, brief
+
+LOG2 = math.log(2.0)
+
+Terms = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor] | None]
+
+
+def _exp(exponent: Tensor) -> Tensor:
+    """e to the power, of no more than single precision holds."""
+    return exponent.clamp(-MOST, MOST).exp()
+
+
+# Of the discriminator's D = log p - log q: what its values at codes and at draws come to.
+MOST = 60.0
+LOSSES: dict[str, Terms] = {
+    "non-saturating": (lambda d: softplus(-d), None),
+    "jensen-shannon": (lambda d: LOG2 - softplus(d), lambda d: LOG2 - softplus(-d)),
+    "kl": (lambda d: 1.0 - d, lambda d: -_exp(-d)),
+    "reverse-kl": (lambda d: 1.0 - _exp(d), lambda d: d),
+    "hellinger": (lambda d: 1.0 - _exp(0.5 * d), lambda d: 1.0 - _exp(-0.5 * d)),
+}
 
 
 class AdversarialDivergence(BaseDivergence):
-    r"""Non-saturating adversarial loss on codes (WAE-GAN, adversarial autoencoder).
+    r"""Adversarial loss on codes (WAE-GAN, adversarial autoencoder).
 
     A discriminator :math:`D` is trained beside the autoencoder,
 
@@ -33,6 +54,14 @@ class AdversarialDivergence(BaseDivergence):
     The best discriminator is :math:`\log p_Z(z) - \log q_Z(z)`. With `log_density` the
     first part is put in, and the network learns the second alone.
 
+    Other penalties estimate a divergence :math:`\int p_Z f(q_Z / p_Z)` by the ratio
+    :math:`r = e^{-D}` that the discriminator gives,
+
+    .. math:: \mathbb E_z f'(r(z)) - \mathbb E_{y \sim P_Z} f^*(f'(r(y))),
+
+    the variational form of an f-divergence, whose gradient is right where the discriminator is
+    the best one. Their value is 0 where codes and prior cannot be told apart.
+
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(128, 128)
@@ -44,6 +73,12 @@ class AdversarialDivergence(BaseDivergence):
         Whether the logarithm of the prior's density is added to what the discriminator's
         network gives. The prior needs a density on the whole space, and of one mode: its
         logarithm keeps codes from crossing between modes that are far apart.
+    loss : str, default="non-saturating"
+        What codes descend: ``"non-saturating"``, the penalty above, whose gradient is large where
+        codes are far from the prior; or the divergence ``"jensen-shannon"`` (twice it, the
+        saturating loss of eq. 4 of [2]_ plus log 4), ``"kl"`` of codes from the prior,
+        ``"reverse-kl"``, or ``"hellinger"`` (squared,
+        :math:`\int (\sqrt{q_Z} - \sqrt{p_Z})^2`).
 
     References
     ----------
@@ -52,6 +87,7 @@ class AdversarialDivergence(BaseDivergence):
        VEGAN cookbook, section 4.
     .. [3] Mescheder, Nowozin and Geiger (2017), Adversarial variational Bayes, ICML, whose
        discriminator is given the known density in the same way.
+    .. [4] Nowozin, Cseke and Tomioka (2016), f-GAN, NeurIPS, eq. 4 and table 2.
 
     Examples
     --------
@@ -68,10 +104,12 @@ class AdversarialDivergence(BaseDivergence):
         hidden_layer_sizes: tuple[int, ...] = (128, 128),
         gradient_penalty: float = 0.1,
         log_density: bool = False,
+        loss: str = "non-saturating",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.gradient_penalty = gradient_penalty
         self.log_density = log_density
+        self.loss = loss
 
     @property
     def prior_required(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -103,6 +141,11 @@ class _Discriminator(nn.Module):
         self.gradient_penalty = as_real(
             "gradient_penalty", spec.gradient_penalty, least=0, of=type(spec).__name__
         )
+        if spec.loss not in LOSSES:
+            raise ValueError(
+                f"loss={brief(spec.loss)} of {type(spec).__name__} is not known; expected one of "
+                f"{', '.join(map(repr, LOSSES))}."
+            )
         self.spec = spec
         self.prior = prior
         if prior is not None:
@@ -130,7 +173,9 @@ class _Discriminator(nn.Module):
         weights: Tensor | None = None,
     ) -> Tensor:
         refuse_weights(self.spec, weights)
-        return softplus(-self.logits(z)).mean()
+        of_codes, of_draws = LOSSES[self.spec.loss]
+        loss = of_codes(self.logits(z)).mean()
+        return loss if of_draws is None else loss + of_draws(self.logits(prior_draws)).mean()
 
     def adversary_loss(self, z: Tensor, prior_draws: Tensor) -> Tensor:
         """What the discriminator minimises; no gradient reaches the codes."""

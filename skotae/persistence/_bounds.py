@@ -27,7 +27,7 @@ FREE = frozenset(
     gradient_penalty high lam low max_iter means min_scale n_bank_steps n_critic
     n_discriminator n_dual_steps n_iter_no_change n_projections p penalty_batch_size radius
     random_state scale scales seed separation sigma sinkhorn_tol temperature tol variance verbose
-    weights
+    weight_clip weights
     """.split()
 )
 # Fitted numbers that models are built from.

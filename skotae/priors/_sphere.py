@@ -78,7 +78,7 @@ class SpherePrior(BasePrior):
         z1, z2 : Tensor of shape (..., d)
             Ends of the path.
         t : float or Tensor
-            Position in [0, 1]; a tensor broadcasts with the codes, as (n, 1) does.
+            Position, 0 at `z1` and 1 at `z2`; a tensor broadcasts with the codes, as (n, 1) does.
 
         Returns
         -------

@@ -99,7 +99,7 @@ class BasePrior(BaseEstimator):
         z1, z2 : Tensor of shape (..., d)
             Ends of the path.
         t : float or Tensor
-            Position in [0, 1]; a tensor broadcasts with the codes, as (n, 1) does.
+            Position, 0 at `z1` and 1 at `z2`; a tensor broadcasts with the codes, as (n, 1) does.
 
         Returns
         -------

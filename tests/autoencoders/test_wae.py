@@ -291,3 +291,19 @@ def test_geodesic():
     paths = model.interpolate(X[:2], X[2:4], 3)
     np.testing.assert_allclose(paths[:, 1], model.inverse_transform(middle), rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(middle, axis=1), 1.0)
+
+
+@pytest.mark.parametrize("prior", ["normal", "sphere"])
+def test_paths_go_on_beyond_their_ends(prior):
+    model = small(prior=prior, clip=False).fit(X)
+    paths = model.interpolate(X[:2], X[2:4], 5, extrapolate=0.5)
+    np.testing.assert_allclose(paths[:, [1, 3]], model.interpolate(X[:2], X[2:4], 2), rtol=1e-5)
+    Z = torch.from_numpy(model.transform(X[:4]))
+    ahead = model.prior_.interpolate(Z[:2], Z[2:], 1.5).numpy()
+    np.testing.assert_allclose(paths[:, 4], model.inverse_transform(ahead), rtol=1e-5)
+
+
+def test_paths_stay_on_a_simplex():
+    model = small(prior="dirichlet").fit(X)
+    with pytest.raises(ValueError, match="extrapolate=0.5 would leave the support of prior=Diri"):
+        model.interpolate(X[:2], X[2:4], extrapolate=0.5)

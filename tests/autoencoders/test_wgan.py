@@ -164,3 +164,22 @@ def test_there_is_no_encoder(name):
 @pytest.mark.parametrize("name", ["tol", "early_stopping", "validation_fraction", "cost"])
 def test_there_is_nothing_to_stop_by(name):
     assert name not in small().get_params()
+
+
+def test_weights_of_the_critic_stay_within_their_bound():
+    """In the place of the penalty, also where training goes on."""
+    model = small(weight_clip=0.02, warm_start=True, gradient_penalty=1e9).fit(X)
+    assert {"wasserstein", "loss"} <= set(model.history_)
+    assert "adversary_slope" not in model.history_
+    for _ in range(2):
+        largest = max(float(weight.abs().max()) for weight in model.critic_.parameters())
+        assert largest == pytest.approx(0.02)
+        model.fit(X)
+
+
+def test_clipped_critic_tells_which_way_to_go():
+    rows = np.random.RandomState(0).normal(size=(256, 2)) + 5.0
+    params = {"weight_clip": 0.1, "learning_rate_init": 0.003, "scale": "global"}
+    model = small(hidden_layer_sizes=(32,), max_iter=60, **params).fit(rows)
+    np.testing.assert_allclose(model.sample(2000, random_state=0).mean(axis=0), 5.0, atol=0.5)
+    assert model.wasserstein(rows, random_state=0) < 1.0

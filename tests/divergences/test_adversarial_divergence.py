@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from skotae import WAEEstimator
 from skotae.divergences import AdversarialDivergence
 from skotae.priors import NormalPrior
+from skotae.testing import gaussian_in_subspace
 
 
 def _draws(n=256, seed=0):
@@ -17,10 +20,10 @@ def number(tensor):
     return tensor.detach().item()
 
 
-def _discriminator(**options):
+def _discriminator(d=2, **options):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return AdversarialDivergence((32,), **options).build(NormalPrior(), 2)
+        return AdversarialDivergence((32,), **options).build(NormalPrior(), d)
 
 
 def _trained(shift, n_steps=150, **options):
@@ -104,3 +107,63 @@ def test_weights_are_refused():
 def test_there_is_no_value_without_a_training_run():
     with pytest.raises(ValueError, match="AdversarialDivergence has no value on its own.*build"):
         AdversarialDivergence()(_draws(), _draws(seed=1))
+
+
+class LogRatio(torch.nn.Module):
+    """log p - log q of N(0, 1) and N(1, 1)."""
+
+    def forward(self, z):
+        return 0.5 - z
+
+
+# Of N(1, 1) from N(0, 1): the divergence, and how it grows with the mean of the first.
+KNOWN = {
+    "kl": (0.5, 1.0),
+    "reverse-kl": (0.5, 1.0),
+    "hellinger": (2 - 2 * math.exp(-1 / 8), 0.5 * math.exp(-1 / 8)),
+}
+
+
+@pytest.mark.parametrize("loss", KNOWN)
+def test_divergences_of_two_gaussians(loss):
+    """With the best discriminator: the value and, although it stays fixed, the gradient."""
+    discriminator = _discriminator(1, loss=loss)
+    discriminator.net = LogRatio()
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(2, 400_000, 1, generator=generator, dtype=torch.float64)
+    z = (z + 1.0).requires_grad_()
+    value = discriminator(z, y)
+    value.backward()
+    expected, slope = KNOWN[loss]
+    assert number(value) == pytest.approx(expected, abs=0.03)
+    assert z.grad.sum().item() == pytest.approx(slope, abs=0.03)
+
+
+@pytest.mark.parametrize("loss", ["jensen-shannon", *KNOWN])
+def test_divergences_are_zero_where_nothing_is_told_apart(loss):
+    discriminator = _discriminator(loss=loss)
+    torch.nn.init.zeros_(discriminator.net[-1].weight)
+    torch.nn.init.zeros_(discriminator.net[-1].bias)
+    assert number(discriminator(_draws(), _draws(seed=1))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_jensen_shannon_of_what_has_nothing_in_common_is_twice_log_2():
+    discriminator = _discriminator(1, loss="jensen-shannon")
+    discriminator.net = torch.nn.Identity()
+    far = torch.full((5, 1), 80.0)
+    assert number(discriminator(-far, far)) == pytest.approx(2 * math.log(2))
+
+
+@pytest.mark.parametrize("loss", ["jensen-shannon", *KNOWN])
+def test_codes_follow_the_prior_by_each_loss(loss):
+    data, _ = gaussian_in_subspace(400, 4, 2, random_state=0)
+    penalty = AdversarialDivergence((32,), loss=loss)
+    model = WAEEstimator(
+        2, penalty=penalty, lam=0.3, prior="normal", hidden_layer_sizes=(32,), random_state=0
+    ).fit(0.2 * data)
+    np.testing.assert_allclose(model.transform(0.2 * data).std(axis=0), 1.0, atol=0.25)
+
+
+def test_an_unknown_loss():
+    with pytest.raises(ValueError, match="loss='wasserstein' of Adversarial.*'non-saturating', 'j"):
+        _discriminator(loss="wasserstein")

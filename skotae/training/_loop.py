@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from skotae.training._batches import Rows, batch_indices
 from skotae.training._guard import fault_of, give_up, roll_back
 from skotae.training._history import History
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
-from skotae.training._state import Moment, TrainingState
+from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
 
@@ -128,7 +127,7 @@ class Trainer:
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
         for optimiser, saved in zip(self.state.optimisers, state, strict=True):
             # A copy: steps change its tensors in place.
-            optimiser.load_state_dict(copy.deepcopy(saved))
+            optimiser.load_state_dict(copied(saved))
         self.state.keep()
 
     # --- before the first step ---------------------------------------------------------

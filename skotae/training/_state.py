@@ -30,6 +30,20 @@ class Moment:
     patience: int
 
 
+def copied(state: Any) -> Any:
+    """A copy of what a `state_dict` gives: that of `copy.deepcopy`, several times faster."""
+    if type(state) in (torch.Tensor, torch.nn.Parameter):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        # With the attributes that torch keeps beside the values.
+        new = copy.copy(state)
+        new.update((name, copied(value)) for name, value in state.items())
+        return new
+    if type(state) is list:
+        return [copied(value) for value in state]
+    return copy.deepcopy(state)
+
+
 class TrainingState:
     """A run as it stands: model, optimisers, generators, history, and the last good moments.
 
@@ -99,7 +113,7 @@ class TrainingState:
         return Moment(
             self.epoch,
             self.weights(),
-            [copy.deepcopy(optimiser.state_dict()) for optimiser in self.optimisers],
+            [copied(optimiser.state_dict()) for optimiser in self.optimisers],
             self.best_loss,
             self.best_weights,
             self.patience,
@@ -107,7 +121,7 @@ class TrainingState:
 
     def weights(self) -> dict[str, Any]:
         """A copy of all that the model holds."""
-        return copy.deepcopy(self.model.state_dict())
+        return copied(self.model.state_dict())
 
     def commit(self, terms: Mapping[str, float]) -> None:
         """The end of a good epoch: what it found counts from the last line of this on."""
@@ -125,7 +139,7 @@ class TrainingState:
         """Weights and optimisers as they were; what has been counted stays counted."""
         self.model.load_state(moment.weights)
         for optimiser, kept in zip(self.optimisers, moment.optimisers, strict=True):
-            optimiser.load_state_dict(copy.deepcopy(kept))
+            optimiser.load_state_dict(copied(kept))
 
     def go_back(self, moment: Moment | None = None) -> None:
         """All as it was at a moment, the last good one if none is given."""

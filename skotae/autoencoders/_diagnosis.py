@@ -122,7 +122,7 @@ def unused_components(estimator: Any, rows: np.ndarray) -> str | None:
         return None
     return (
         f"{k - len(used)} of {k} components are no row's most probable one. Choose a smaller "
-        f"n_mixtures={estimator.n_mixtures!r}, or another random_state."
+        f"n_mixtures={estimator.n_mixtures_}, or another random_state."
     )
 
 

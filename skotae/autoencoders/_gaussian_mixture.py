@@ -165,8 +165,9 @@ class GMWAE(MixtureAutoencoder):
     Parameters
     ----------
     {n_components}
-    n_mixtures : int, default=10
-        Number K of components.
+    n_mixtures : int, default=None
+        Number K of components. None stands for 10, or for one to each 20 rows where that is fewer,
+        and at least 2.
     lam : float, default=0.2
         Weight :math:`\lambda` of the maximum mean discrepancy, beside a cost in units of
         `cost_scale`. The paper's 10 stands beside 0.05 times the squared error summed over
@@ -255,7 +256,7 @@ class GMWAE(MixtureAutoencoder):
         self,
         n_components: int | None = None,
         *,
-        n_mixtures: int = 10,
+        n_mixtures: int | None = None,
         lam: float = 0.2,
         discrepancy: str = "joint",
         separation: float = 4.0,

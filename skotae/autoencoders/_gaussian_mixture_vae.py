@@ -67,8 +67,9 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
     Parameters
     ----------
     {n_components}
-    n_mixtures : int, default=10
-        Number K of components.
+    n_mixtures : int, default=None
+        Number K of components. None stands for 10, or for one to each 20 rows where that is fewer,
+        and at least 2.
     beta : float, default=1.0
         Weight :math:`\beta` of the two divergences.
     separation : float, default=4.0
@@ -114,7 +115,7 @@ class GMVAE(MixtureAutoencoder, VariationalAutoencoder):
         self,
         n_components: int | None = None,
         *,
-        n_mixtures: int = 10,
+        n_mixtures: int | None = None,
         beta: float = 1.0,
         separation: float = 4.0,
         moments: Any = "shared",

@@ -102,12 +102,16 @@ class MixtureModel(AutoencoderModel):
         return self.decoder.cost.from_raw(x[:, None, :], raw)
 
 
+# Components where none are asked for, and rows for each of them.
+USUAL, ROWS_EACH = 10, 20
+
+
 class MixtureAutoencoder(BaseAutoencoder):
     """Base of the estimators whose model is a `MixtureModel`."""
 
     _parameter_constraints: dict[str, Any] = {
         **BaseAutoencoder._parameter_constraints,
-        "n_mixtures": [Interval(Integral, 1, None, closed="left")],
+        "n_mixtures": [None, Interval(Integral, 1, None, closed="left")],
         "separation": [Interval(Real, 0, None, closed="neither")],
         "moments": "no_validation",
     }
@@ -119,12 +123,13 @@ class MixtureAutoencoder(BaseAutoencoder):
     model_: MixtureModel
 
     def _resolve_prior(self) -> GaussianMixturePrior:
-        params = self._params
-        return GaussianMixturePrior(n_mixtures=params.n_mixtures, separation=params.separation)
+        return GaussianMixturePrior(self.n_mixtures_, separation=self._params.separation)
 
     def _measure(self, X: np.ndarray) -> None:
         super()._measure(X)
         k = self._params.n_mixtures
+        if k is None:
+            k = min(USUAL, max(2, len(X) // ROWS_EACH), len(X))
         if k > len(X):
             raise ValueError(
                 f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."

@@ -45,6 +45,16 @@ def test_predict(model, dtype):
     np.testing.assert_array_equal(labels, proba.argmax(axis=1))
 
 
+@pytest.mark.parametrize("n, expected", [(5, 2), (48, 2), (100, 5), (400, 10)])
+@pytest.mark.parametrize("cls", CLASSES)
+def test_number_of_components_by_default(cls, n, expected):
+    """That of a fit stays what it is while training goes on."""
+    model = small(cls, n_mixtures=None, warm_start=True, max_iter=1).fit(make_data(n))
+    assert model.n_mixtures_ == expected
+    model.partial_fit(make_data(240))
+    assert model.n_mixtures_ == expected == model.predict_proba(X).shape[1]
+
+
 def test_labels(model):
     np.testing.assert_array_equal(model.labels_, model.predict(X))
     again = small(type(model), max_iter=10)

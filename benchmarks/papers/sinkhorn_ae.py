@@ -93,7 +93,7 @@ ROWS: dict[str, Spec] = {
         {"penalty": ExactDivergence(debias="none"), "lam": SPHERE_WEIGHT, **SPHERE},
         (8.69, 12.0, 0.23),
     ),
-    "SinkhornAE as in the paper, sphere": (
+    "SinkhornAE, sharp penalty, sphere": (
         "SinkhornAE",
         {"beta": SPHERE_WEIGHT, "epsilon": 0.1, **PAPER, **SPHERE},
         (8.59, 12.5, 0.25),
@@ -115,7 +115,7 @@ ROWS: dict[str, Spec] = {
         {"penalty": ExactDivergence(debias="none"), "lam": NORMAL_TRANSPORT_WEIGHT},
         (11.84, 16.8, 5.79),
     ),
-    "SinkhornAE as in the paper, normal": (
+    "SinkhornAE, sharp penalty, normal": (
         "SinkhornAE",
         {"beta": NORMAL_TRANSPORT_WEIGHT, "epsilon": 10.0, **PAPER},
         (12.81, 17.2, 5.34),

@@ -122,10 +122,10 @@ class GaussianModule(CostModule):
         """Standard deviation of a feature; their geometric mean, if they differ."""
         return self.log_scale.clamp_min(self.least).mean().exp()
 
-    def set_scale(self, scale: float) -> None:
-        """Fix the standard deviation of every feature."""
+    def set_scale(self, scale: float | Tensor) -> None:
+        """Fix the standard deviation of every feature, or of each where they have their own."""
         with torch.no_grad():
-            self.log_scale.fill_(math.log(scale))
+            self.log_scale.copy_(torch.as_tensor(scale, dtype=self.log_scale.dtype).log())
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         log_scale = self.log_scale.clamp_min(self.least)

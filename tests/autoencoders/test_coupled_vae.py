@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+import skotae
 from skotae import CoupledVAE
 from skotae.autoencoders.coupled._potentials import DualTable
 from skotae.costs import GaussianCost
@@ -115,6 +116,25 @@ def test_given_variance():
 def test_learned_scale_has_the_units_of_the_data():
     scales = [small(max_iter=5).fit(factor * X).scale_ for factor in (1.0, 1000.0)]
     assert scales[1] / scales[0] == pytest.approx(1000.0, rel=0.05)
+
+
+def test_each_feature_has_its_own_scale(tmp_path):
+    """In the units of the data: the noise of each column, about a curve they share."""
+    rng = np.random.RandomState(0)
+    noise = np.array([0.1, 0.8, 0.3])
+    data = rng.normal(size=(800, 1)) * [1.0, -1.0, 1.0] + noise * rng.normal(size=(800, 3))
+    params = {"n_components": 1, "max_iter": 150, "hidden_layer_sizes": (32,), "n_bank": 512}
+    params |= {"learning_rate_init": 0.003, "scale": "global", "clip": False}
+    model = small(**params, cost=GaussianCost(per_feature=True)).fit(data)
+    assert model.scale_.shape == (3,)
+    np.testing.assert_allclose(model.scale_[1:], noise[1:], rtol=0.15)
+    assert model.scale_[0] < 0.3
+    noisy, clean = (model.sample(20_000, noise=on, random_state=0) for on in (True, False))
+    np.testing.assert_allclose((noisy - clean).std(axis=0), model.scale_, rtol=0.05)
+    path, kept = tmp_path / "model.safetensors", model.scale_
+    model.save(path)
+    np.testing.assert_allclose(model.partial_fit(data).scale_, kept, rtol=0.1)
+    np.testing.assert_array_equal(skotae.load(path).partial_fit(data).scale_, model.scale_)
 
 
 @pytest.mark.parametrize(

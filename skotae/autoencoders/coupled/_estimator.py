@@ -86,7 +86,8 @@ class CoupledVAE(BaseAutoencoder):
         The negative log-likelihood: ``"gaussian"``, ``"bernoulli"`` or an instance from
         :mod:`skotae.costs`. The standard deviation of ``"gaussian"`` is lowered during
         training until it meets the residual; with
-        ``GaussianCost(variance=...)`` it is lowered to the given one.
+        ``GaussianCost(variance=...)`` it is lowered to the given one, and with
+        ``GaussianCost(per_feature=True)`` that of each feature until it meets its own residual.
     {scale}
     {networks}
     {clip}
@@ -98,7 +99,7 @@ class CoupledVAE(BaseAutoencoder):
     {attributes}
     scale_ : float or ndarray of shape (n_features,)
         Standard deviation of the Gaussian likelihood, in the units of the data; of each column
-        where columns have scales of their own.
+        where columns have scales of their own, or the likelihood has one for each feature.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
     average_ : torch.nn.Module
@@ -239,7 +240,8 @@ class CoupledVAE(BaseAutoencoder):
         super()._after_fit(rows)
         self.model_.fill_bank(rows, self._seed)
         if self.model_.gaussian:
-            self.scale_ = float(self.decoder_.cost.scale) * self.data_scale_
+            scale = self.decoder_.cost.log_scale.detach().double().exp().cpu().numpy()
+            self.scale_ = scale[()] * self.data_scale_
 
     def effective_sample_size(self, X):
         r"""Effective number of bank draws behind the posterior of each row.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -76,14 +77,15 @@ class CoupledModel(AutoencoderModel):
         self.table = DualTable()
         self.principal = PrincipalDraws()
         self.bank = PosteriorBank()
-        # Running mean of the residual variance per feature under the plan.
-        self._residual = 1.0
+        # Running mean of the residual variance under the plan: one, or of each feature.
+        self._residual = [1.0]
         likelihood = self.decoder.cost
         self.gaussian: bool = likelihood.sets_scale
         self.learned = self.gaussian and likelihood.spec.variance == "learned"
         self.final_scale = SMALLEST_SCALE
         if self.gaussian:
             likelihood.log_scale.requires_grad_(False)
+            self._residual = [1.0] * likelihood.log_scale.numel()
             if not self.learned:
                 variance = likelihood.spec.variance
                 self.final_scale = math.sqrt(variance) / plan.measured.data_scale_
@@ -97,11 +99,12 @@ class CoupledModel(AutoencoderModel):
     def begin_codes(self, x: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
         return self.encode(x)
 
-    def get_extra_state(self) -> dict[str, float]:
+    def get_extra_state(self) -> dict[str, list[float]]:
         return {"residual": self._residual}
 
-    def set_extra_state(self, state: dict[str, float]) -> None:
-        self._residual = state["residual"]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        residual = state["residual"]  # A number in files of the first versions.
+        self._residual = [*residual] if isinstance(residual, list) else [residual]
 
     @property
     def n_inner(self) -> int:  # type: ignore[override]
@@ -142,8 +145,11 @@ class CoupledModel(AutoencoderModel):
         cooling = self.cooling
         if not self.gaussian:
             return self.params.epsilon * cooling.heat(progress)
-        residual = self._residual if self.learned else None
-        self.decoder.cost.set_scale(cooling.scale(progress, residual))
+        likelihood = self.decoder.cost
+        # Each feature is lowered until it meets its own residual.
+        residuals = self._residual if self.learned else [None]
+        scales = torch.tensor([cooling.scale(progress, residual) for residual in residuals])
+        likelihood.set_scale(scales.reshape(likelihood.log_scale.shape))
         return self.params.epsilon
 
     # --- codes -------------------------------------------------------------------------
@@ -249,7 +255,7 @@ class CoupledModel(AutoencoderModel):
         code = self.encoder(batch)
         raw = self.decoder.net(code)
         cost = self.decoder.cost.from_raw(batch, raw).mean()
-        unit = self.hot / (2.0 * self._residual) if self.gaussian else self.hot
+        unit = self.hot / (2.0 * fmean(self._residual)) if self.gaussian else self.hot
         with torch.no_grad():
             plan = torch.eye(len(batch), device=batch.device) / len(batch)
             self._track_residual(batch, self.decoder.cost.decode(raw), plan, step)
@@ -310,12 +316,13 @@ class CoupledModel(AutoencoderModel):
         return epsilon * float(self.decoder.cost.scale) ** 2 if self.gaussian else epsilon
 
     def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
-        """Running mean of the residual variance per feature under the plan."""
+        """Running mean of the residual variance under the plan, of all features or of each."""
         if not (self.gaussian and self.learned and step.training):
             return
-        residual = plan_residual(x, y, plan).item()
-        if math.isfinite(residual):
-            self._residual += 0.1 * (max(1e-6, residual) - self._residual)
+        found = plan_residual(x, y, plan, by_feature=self.decoder.cost.spec.per_feature).tolist()
+        if all(map(math.isfinite, found)):
+            pairs = zip(self._residual, found, strict=True)
+            self._residual = [old + 0.1 * (max(1e-6, new) - old) for old, new in pairs]
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         """Minus the dual value, as a function of the potential networks."""

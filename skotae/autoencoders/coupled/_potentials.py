@@ -118,11 +118,17 @@ class DualTable(nn.Module):
         return moved
 
 
-def plan_residual(x: Tensor, y: Tensor, plan: Tensor) -> Tensor:
-    """Mean square per feature of the differences of rows x and y, coupled by a plan (n, m)."""
+def plan_residual(x: Tensor, y: Tensor, plan: Tensor, by_feature: bool = False) -> Tensor:
+    """Mean square per feature of the differences of rows x and y, coupled by a plan (n, m).
+
+    Of shape (1,), or with `by_feature` that of each.
+    """
     plan = plan / plan.sum()
-    square = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
-    return (square - 2.0 * ((plan.T @ x) * y).sum()) / x.shape[1]
+    if by_feature:
+        square = plan.sum(1) @ x.square() + plan.sum(0) @ y.square()
+        return square - 2.0 * ((plan.T @ x) * y).sum(0)
+    total = x.square().sum(1) @ plan.sum(1) + y.square().sum(1) @ plan.sum(0)
+    return ((total - 2.0 * ((plan.T @ x) * y).sum()) / x.shape[1])[None]
 
 
 def log_shares(decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:

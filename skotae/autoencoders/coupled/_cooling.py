@@ -10,10 +10,12 @@ from skotae.training import ramp
 # Shares of the training: a plain autoencoder first, then cooling until here.
 WARM_SHARE = 0.3
 COOLED_SHARE = 0.7
-# A decoder that starts from principal components has its shape already. It would lose it at
-# the scale that others start from, and needs less time to cool.
+# A decoder that starts from principal components has its shape already. It would lose it at the
+# scale that others start from, and needs less time to cool.
 PRINCIPAL_SHARES = (0.02, 0.4)
 PRINCIPAL_SCALE = 0.4
+# A random isometry, which is small, grows at the full scale first.
+ISOMETRY_SHARES = (0.1, 0.4)
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Cooling:
     amortised : bool
         Whether there is an encoder. The decoder has then taken shape before the first plan;
         without, it takes shape while the plan is cooled.
-    principal : bool
-        Whether the decoder starts from principal components.
+    start : {"random", "isometry", "principal"}
+        What the decoder starts from.
     n_features : int
     hot : float
         What a row costs about the mean, in nats: the temperature at which the plan is spread
@@ -36,7 +38,7 @@ class Cooling:
     """
 
     amortised: bool
-    principal: bool
+    start: str
     n_features: int
     hot: float
     final_scale: float
@@ -46,11 +48,12 @@ class Cooling:
         """Shares of the training between which the plan is cooled."""
         if self.amortised:
             return WARM_SHARE, COOLED_SHARE
-        return PRINCIPAL_SHARES if self.principal else (0.0, COOLED_SHARE)
+        shares = {"principal": PRINCIPAL_SHARES, "isometry": ISOMETRY_SHARES}
+        return shares.get(self.start, (0.0, COOLED_SHARE))
 
     @property
-    def _start(self) -> float:
-        return PRINCIPAL_SCALE if self.principal else 1.0
+    def _heat(self) -> float:
+        return PRINCIPAL_SCALE if self.start == "principal" else 1.0
 
     def cooled(self, progress: float) -> float:
         """How far the plan has been cooled, from 0 to 1."""
@@ -59,13 +62,13 @@ class Cooling:
 
     def heat(self, progress: float) -> float:
         """What epsilon is multiplied by, for a cost without a scale."""
-        start = 1.0 if self.amortised else max(1.0, self._start**2 * self.hot)
+        start = 1.0 if self.amortised else max(1.0, self._heat**2 * self.hot)
         return start ** (1.0 - self.cooled(progress))
 
     def scale(self, progress: float, residual: float | None = None) -> float:
         """Of a Gaussian likelihood; with the variance of the residual, one that is learned."""
         cooled = self.cooled(progress)
-        start = 1.0 if self.amortised else self._start * 0.5 * math.sqrt(self.n_features)
+        start = 1.0 if self.amortised else self._heat * 0.5 * math.sqrt(self.n_features)
         start = max(start, self.final_scale)
         scale = start * (self.final_scale / start) ** cooled
         if residual is None:

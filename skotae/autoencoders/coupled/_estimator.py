@@ -15,6 +15,7 @@ from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._inference import Inference
 from skotae.autoencoders.coupled._model import CoupledModel
 from skotae.training import Rows
+from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 FEW_EFFECTIVE_DRAWS = 10
@@ -61,9 +62,12 @@ class CoupledVAE(BaseAutoencoder):
         plan is computed with, so that it is steady, also for small mini-batches; from the
         thousandth step on, those of the table of potentials grow ever smaller. 0 is the
         decoder itself, as in the paper: of few rows the decoder then often loses modes.
-    init : {"random", "principal"}, default="random"
-        What the decoder starts from: random weights, or the data's principal components,
-        fitted in the first 2 % of the training; not with an amortised posterior or atoms.
+    init : {"isometry", "principal", "random"}, default="isometry"
+        What the decoder is fitted to in the first 2 % of the training: a random isometry of the
+        prior into the space of the data (but for one scale), or the map to its principal
+        components. ``"random"`` is no such start, as in the paper; nor is there one with an
+        amortised posterior or atoms. The transport is the same for every rearrangement of the
+        prior's draws, so that a decoder keeps the folds that it starts with.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of
         draws from the prior, or by an encoder trained beside the decoder to predict it. Where
@@ -85,7 +89,8 @@ class CoupledVAE(BaseAutoencoder):
     cost : str or cost, default="gaussian"
         The negative log-likelihood: ``"gaussian"``, ``"bernoulli"`` or an instance from
         :mod:`skotae.costs`. The standard deviation of ``"gaussian"`` is lowered during
-        training until it meets the residual; with
+        training until it meets the residual (without an encoder, that of the draws within three
+        times the median's distance); with
         ``GaussianCost(variance=...)`` it is lowered to the given one, and with
         ``GaussianCost(per_feature=True)`` that of each feature until it meets its own residual.
     {scale}
@@ -130,7 +135,7 @@ class CoupledVAE(BaseAutoencoder):
         "dual": [StrOptions({"semi", "full"})],
         "n_dual_steps": [Interval(Integral, 1, None, closed="left")],
         "plan_decay": [Interval(Real, 0, 1, closed="left")],
-        "init": [StrOptions({"random", "principal"})],
+        "init": [StrOptions({"isometry", "principal", "random"})],
         "posterior": [StrOptions({"auto", "importance", "amortised"})],
         "anchor": [Interval(Real, 0, None, closed="left")],
         "n_bank": [Interval(Integral, 2, None, closed="left")],
@@ -138,7 +143,7 @@ class CoupledVAE(BaseAutoencoder):
     }
 
     # The plan of a mini-batch is the coarser the fewer rows it has.
-    _auto_batch = (4, 64, 512)
+    _auto_batch = (4, 64, 256)
     _advice = {"transport": "Lower learning_rate_init, or raise epsilon."}
     _model_class = CoupledModel
     _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "_hot")
@@ -158,7 +163,7 @@ class CoupledVAE(BaseAutoencoder):
         dual: str = "semi",
         n_dual_steps: int = 3,
         plan_decay: float = 0.99,
-        init: str = "random",
+        init: str = "isometry",
         posterior: str = "auto",
         anchor: float = 1.0,
         n_bank: int = 4096,
@@ -232,9 +237,13 @@ class CoupledVAE(BaseAutoencoder):
 
     def _initialise(self, X: np.ndarray) -> None:
         super()._initialise(X)
-        if self.model_.starts_from_components:
-            bounded = not self.cost_.standardise
-            self.model_.principal.find(self._first.rows, self.n_components_, bounded)
+        if self.model_.starts_linear:
+            some, bounded = self._first.rows, not self.cost_.standardise
+            if self._params.init == "principal":
+                self.model_.linear.find_components(some, self.n_components_, bounded)
+            else:
+                rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
+                self.model_.linear.find_isometry(some, self.n_components_, bounded, rng)
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)

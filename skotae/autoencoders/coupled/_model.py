@@ -20,7 +20,7 @@ from skotae.autoencoders.coupled._cooling import Cooling
 from skotae.autoencoders.coupled._potentials import (
     DualNetworks,
     DualTable,
-    PrincipalDraws,
+    LinearStart,
     full_dual,
     log_shares,
     plan_residual,
@@ -37,6 +37,10 @@ N_HALVING = 1000
 # ask for thousands at once, which Sinkhorn takes back by one or two in an iteration: meanwhile
 # draws are theirs that should not be. The anchor keeps the decoder with such rows.
 MOST_NATS = 30.0
+# Without one, residuals up to so many times the median tell the scale of the likelihood. Draws that
+# are decoded to between two modes, to neither of which they belong, are many times farther off, and
+# would keep it too wide for what is within a mode.
+MOST_RESIDUAL = 9.0
 # Effective draws of a mini-batch from which on they give a row's posterior mean.
 ENOUGH_DRAWS = 6
 
@@ -75,7 +79,7 @@ class CoupledModel(AutoencoderModel):
             self.dual = DualNetworks(plan.network("potential_u", plan.n_features, 1), v_net)
             self.inner = ("dual",)
         self.table = DualTable()
-        self.principal = PrincipalDraws()
+        self.linear = LinearStart()
         self.bank = PosteriorBank()
         # Running mean of the residual variance under the plan: one, or of each feature.
         self._residual = [1.0]
@@ -125,16 +129,16 @@ class CoupledModel(AutoencoderModel):
         return self.prior.support == "atoms"
 
     @property
-    def starts_from_components(self) -> bool:
-        """Whether the decoder is fitted to the data's principal components first."""
-        return self.params.init == "principal" and not (self.amortised or self.discrete)
+    def starts_linear(self) -> bool:
+        """Whether the decoder is fitted to a linear map first."""
+        return self.params.init != "random" and not (self.amortised or self.discrete)
 
     @property
     def cooling(self) -> Cooling:
         """Epsilon and scale over the training, as it is this time."""
         return Cooling(
             amortised=self.amortised,
-            principal=self.principal.centre is not None,
+            start="random" if self.linear.centre is None else self.params.init,
             n_features=self.n_features,
             hot=self.hot,
             final_scale=self.final_scale,
@@ -199,8 +203,8 @@ class CoupledModel(AutoencoderModel):
             move = get_ema_multi_avg_fn(params.plan_decay)
             move([*self.average.parameters()], [*decoder.net.parameters()], None)
         if step.progress < self.cooling.shares[0]:
-            if self.principal.centre is not None:
-                return self._principal_objective(z)
+            if self.linear.centre is not None:
+                return self._linear_objective(z)
             return self._warm_objective(batch, z, step)
         raw = decoder.net(z)
         cost = decoder.cost.pairwise_from_raw(batch, raw)
@@ -266,10 +270,10 @@ class CoupledModel(AutoencoderModel):
         }
         return self._steadied(terms)
 
-    def _principal_objective(self, z: Tensor) -> Mapping[str, Tensor]:
-        """Cost of decoding draws to the Gaussian with the data's principal components."""
-        assert self.principal.centre is not None
-        cost = self.decoder.cost.from_raw(self.principal(z), self.decoder.net(z)).mean()
+    def _linear_objective(self, z: Tensor) -> Mapping[str, Tensor]:
+        """Cost of decoding draws to where the linear map has them."""
+        assert self.linear.centre is not None
+        cost = self.decoder.cost.from_raw(self.linear(z), self.decoder.net(z)).mean()
         return self._steadied({"transport": cost})
 
     def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
@@ -319,7 +323,9 @@ class CoupledModel(AutoencoderModel):
         """Running mean of the residual variance under the plan, of all features or of each."""
         if not (self.gaussian and self.learned and step.training):
             return
-        found = plan_residual(x, y, plan, by_feature=self.decoder.cost.spec.per_feature).tolist()
+        by_feature = self.decoder.cost.spec.per_feature
+        most = None if self.amortised else MOST_RESIDUAL
+        found = plan_residual(x, y, plan, by_feature, most).tolist()
         if all(map(math.isfinite, found)):
             pairs = zip(self._residual, found, strict=True)
             self._residual = [old + 0.1 * (max(1e-6, new) - old) for old, new in pairs]
@@ -365,4 +371,4 @@ class CoupledModel(AutoencoderModel):
             v = c_transform(u, cost, epsilon)
         self.bank.fill(z, raw, v / epsilon + log_b)
         self.table.clear()
-        self.principal.clear()
+        self.linear.clear()

@@ -9,6 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+# Spread of a random isometry over that of the rows. The transport makes a small map grow along the
+# directions in which the rows are spread; one of full size would have to turn to them.
+SMALL = 0.3
+
 
 class DualNetworks(nn.Module):
     """The dual potentials as networks, in units of epsilon."""
@@ -118,11 +122,19 @@ class DualTable(nn.Module):
         return moved
 
 
-def plan_residual(x: Tensor, y: Tensor, plan: Tensor, by_feature: bool = False) -> Tensor:
+def plan_residual(
+    x: Tensor, y: Tensor, plan: Tensor, by_feature: bool = False, most: float | None = None
+) -> Tensor:
     """Mean square per feature of the differences of rows x and y, coupled by a plan (n, m).
 
-    Of shape (1,), or with `by_feature` that of each.
+    Of shape (1,), or with `by_feature` that of each. With `most`, those y are left out for which
+    it is more than so many times that of the median y.
     """
+    if most is not None:
+        mass = plan.sum(0).clamp_min(1e-30)
+        near = (plan.T @ x.square().sum(1) - 2.0 * ((plan.T @ x) * y).sum(1)) / mass
+        square = near + y.square().sum(1)
+        plan = plan * (square <= most * square.median())
     plan = plan / plan.sum()
     if by_feature:
         square = plan.sum(1) @ x.square() + plan.sum(0) @ y.square()
@@ -139,11 +151,12 @@ def log_shares(decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float)
     return ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
 
 
-class PrincipalDraws(nn.Module):
-    """From prior draws to the Gaussian of the first principal components of rows.
+class LinearStart(nn.Module):
+    """A linear map from prior draws to where rows are, which a decoder is fitted to first.
 
-    For normal draws and Gaussian rows of as many features it is the optimal transport. It is
-    there while a fit starts from it.
+    Either a random isometry, but for one scale, or the one to the Gaussian of the first principal
+    components: for normal draws and Gaussian rows of as many features that is the optimal
+    transport. It is there while a fit starts from it.
     """
 
     centre: Tensor | None
@@ -165,11 +178,24 @@ class PrincipalDraws(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self._bounds = state["bounds"]
 
-    def find(self, X: np.ndarray, n_components: int, bounded: bool) -> None:
+    def find_isometry(
+        self, X: np.ndarray, n_components: int, bounded: bool, rng: np.random.RandomState
+    ) -> None:
+        """Random directions, small; `bounded` as in `find_components`."""
+        centre, n_features = X.mean(axis=0), X.shape[1]
+        normal = rng.normal(size=(n_features, min(n_components, n_features)))
+        directions = np.linalg.qr(normal)[0].T
+        spread = math.sqrt(np.square(X - centre).sum(axis=1).mean() / n_features)
+        self._keep(X, centre, SMALL * spread * directions, bounded)
+
+    def find_components(self, X: np.ndarray, n_components: int, bounded: bool) -> None:
         """The components of rows; with `bounded`, no draw is beyond the rows' values."""
         centre = X.mean(axis=0)
         _, sizes, directions = np.linalg.svd(X - centre, full_matrices=False)
         scaled = directions[:n_components] * (sizes[:n_components, None] / math.sqrt(len(X)))
+        self._keep(X, centre, scaled, bounded)
+
+    def _keep(self, X: np.ndarray, centre: np.ndarray, scaled: np.ndarray, bounded: bool) -> None:
         self._bounds = [float(X.min()), float(X.max())] if bounded else None
         self.centre, self.scaled = (
             torch.tensor(part, dtype=torch.float32) for part in (centre, scaled)

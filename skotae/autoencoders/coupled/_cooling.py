@@ -35,6 +35,8 @@ class Cooling:
         over everything.
     final_scale : float
         Standard deviation of a Gaussian likelihood at the end, in standardised units.
+    cools : bool
+        Whether the plan is cooled, or is from the first step on what it is at the end.
     """
 
     amortised: bool
@@ -42,6 +44,7 @@ class Cooling:
     n_features: int
     hot: float
     final_scale: float
+    cools: bool = True
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -58,7 +61,7 @@ class Cooling:
     def cooled(self, progress: float) -> float:
         """How far the plan has been cooled, from 0 to 1."""
         first, last = self.shares
-        return ramp(progress, last, first)
+        return ramp(progress, last, first) if self.cools else 1.0
 
     def heat(self, progress: float) -> float:
         """What epsilon is multiplied by, for a cost without a scale."""

@@ -57,6 +57,19 @@ class CoupledVAE(BaseAutoencoder):
         ``potential="network"``.
     n_dual_steps : int, default=3
         Steps on the potentials for each step on the decoder.
+    dual_rate : float or None, default=None
+        With a number the table of potentials climbs the gradient of the semi-dual, as in the paper:
+        a step moves :math:`u_i / \epsilon` by that times what the mini-batch's plan lacks of the
+        mass of row i, as a share of it.
+    n_draws : int or None, default=None
+        Number of draws from the prior in a step; None is as many as there are rows in it.
+    marginal_weight : float or None, default=None
+        Weight :math:`\varsigma` of :math:`D_{{KL}}(q(z) \| p(z))`, with which the aggregate
+        posterior may miss the prior (eq. 14 and 15 of [1]_). With :math:`\epsilon = 1 - \alpha`
+        and :math:`\varsigma = \alpha + \lambda - 1` it is the objective of an InfoVAE whose
+        posterior has any shape. None is infinite: they are the same.
+    cooling : bool, default=True
+        Whether the plan is cooled while the decoder takes shape; in the paper it is not.
     plan_decay : float, default=0.99
         Decay per step of a moving average of the decoder's weights, ``average_``, that the
         plan is computed with, so that it is steady, also for small mini-batches; from the
@@ -134,6 +147,10 @@ class CoupledVAE(BaseAutoencoder):
         "potential": [StrOptions({"table", "network"})],
         "dual": [StrOptions({"semi", "full"})],
         "n_dual_steps": [Interval(Integral, 1, None, closed="left")],
+        "dual_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "n_draws": [Interval(Integral, 1, None, closed="left"), None],
+        "marginal_weight": [Interval(Real, 0, None, closed="neither"), None],
+        "cooling": ["boolean"],
         "plan_decay": [Interval(Real, 0, 1, closed="left")],
         "init": [StrOptions({"isometry", "principal", "random"})],
         "posterior": [StrOptions({"auto", "importance", "amortised"})],
@@ -162,6 +179,10 @@ class CoupledVAE(BaseAutoencoder):
         potential: str = "table",
         dual: str = "semi",
         n_dual_steps: int = 3,
+        dual_rate: float | None = None,
+        n_draws: int | None = None,
+        marginal_weight: float | None = None,
+        cooling: bool = True,
         plan_decay: float = 0.99,
         init: str = "isometry",
         posterior: str = "auto",
@@ -197,6 +218,10 @@ class CoupledVAE(BaseAutoencoder):
         self.potential = potential
         self.dual = dual
         self.n_dual_steps = n_dual_steps
+        self.dual_rate = dual_rate
+        self.n_draws = n_draws
+        self.marginal_weight = marginal_weight
+        self.cooling = cooling
         self.plan_decay = plan_decay
         self.init = init
         self.posterior = posterior

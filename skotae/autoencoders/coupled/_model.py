@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import Encoder
 from skotae.autoencoders._principal import PrincipalMap
-from skotae.autoencoders.coupled._bank import PosteriorBank, balanced_potentials
+from skotae.autoencoders.coupled._bank import PosteriorBank, bank_potentials
 from skotae.autoencoders.coupled._cooling import Cooling
 from skotae.autoencoders.coupled._potentials import (
     DualNetworks,
@@ -23,6 +23,7 @@ from skotae.autoencoders.coupled._potentials import (
     LinearStart,
     full_dual,
     log_shares,
+    marginal_value,
     plan_residual,
 )
 from skotae.divergences import MMD
@@ -54,6 +55,16 @@ class CoupledModel(AutoencoderModel):
             raise ValueError(
                 "dual='full' learns v(z) for any z; expected potential='network' with it, got "
                 f"potential={params.potential!r}."
+            )
+        if params.dual == "full" and params.marginal_weight is not None:
+            raise ValueError(
+                f"marginal_weight={params.marginal_weight!r} needs the potential of the draws that "
+                "follows from that of the rows; expected dual='semi' with it, got dual='full'."
+            )
+        if params.potential == "network" and params.dual_rate is not None:
+            raise ValueError(
+                f"dual_rate={params.dual_rate!r} is that of the table of potentials; expected "
+                "potential='table' with it, or dual_rate=None, got potential='network'."
             )
         if params.encoder is not None and not self.amortised:
             raise ValueError(
@@ -142,6 +153,7 @@ class CoupledModel(AutoencoderModel):
             n_features=self.n_features,
             hot=self.hot,
             final_scale=self.final_scale,
+            cools=self.params.cooling,
         )
 
     def temper(self, progress: float) -> float:
@@ -192,7 +204,8 @@ class CoupledModel(AutoencoderModel):
         """Codes for a batch, and the logarithms of their weights (sum of weights: 1)."""
         if self.discrete:
             return self.prior.weighted_atoms(x.device, x.dtype)
-        z = self.prior_draws(x, generator)
+        n_draws = self.params.n_draws or len(x)
+        z = self.prior.sample(n_draws, self.n_components, generator, dtype=x.dtype)
         return z, z.new_full((len(z),), -math.log(len(z)))
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
@@ -220,9 +233,11 @@ class CoupledModel(AutoencoderModel):
                 plan = log_plan.softmax(1) / len(batch)
             elif params.dual == "semi":
                 plan = log_plan.softmax(0) * log_b.exp()
+                if params.marginal_weight is not None:
+                    plan = plan * (v / -params.marginal_weight).exp()
             else:
                 plan = log_plan.clamp_max(0.0).exp()
-            dual_value = u.mean() + (log_b.exp() * v).sum()
+            dual_value = u.mean() + marginal_value(v, log_b.exp(), params.marginal_weight)
             self._track_residual(batch, decoder.cost.decode(raw), plan, step)
         moved = (plan * cost).sum()
         terms = {"transport": moved + (dual_value - moved).detach()}
@@ -266,7 +281,7 @@ class CoupledModel(AutoencoderModel):
         terms = {
             "transport": cost.new_zeros(()),
             "reconstruction": cost,
-            "posterior": unit * self.warm_penalty(code, z),
+            "posterior": unit * self.warm_penalty(code[: len(z)], z[: len(code)]),
         }
         return self._steadied(terms)
 
@@ -289,7 +304,7 @@ class CoupledModel(AutoencoderModel):
     def _mode_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
         """-log q(z|x) at each row's code, up to a constant; teaches the encoder alone."""
         # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
-        loss = -log_shares(self.decoder, x, code, u, epsilon)
+        loss = -log_shares(self.decoder, x, code, u, epsilon, self.damping(epsilon))
         if hasattr(self.prior, "log_prob"):
             loss = loss - self.prior.log_prob(code)
         return loss
@@ -312,8 +327,15 @@ class CoupledModel(AutoencoderModel):
                 unit=self._table_unit(epsilon),
                 n_halving=N_HALVING if self.params.plan_decay > 0 else None,
                 most=MOST_NATS if self.amortised else None,
+                damping=self.damping(epsilon),
+                rate=self.params.dual_rate,
             )
-        return u, c_transform(u, cost, epsilon)
+        return u, self.damping(epsilon) * c_transform(u, cost, epsilon)
+
+    def damping(self, epsilon: float) -> float:
+        """Share of its c-transform that the potential of a draw is, where q(z) may miss p(z)."""
+        weight = self.params.marginal_weight
+        return 1.0 if weight is None else weight / (weight + epsilon)
 
     def _table_unit(self, epsilon: float) -> float:
         """What stored potentials are multiplied by, to outlast a change of scale."""
@@ -341,7 +363,10 @@ class CoupledModel(AutoencoderModel):
         if self.params.dual == "full":
             value = full_dual(u, self.dual.v(z, epsilon), cost, log_b, epsilon, step.n_rows)
         else:
-            value = u.mean() + (log_b.exp() * c_transform(u, cost, epsilon)).sum()
+            weight = self.params.marginal_weight
+            total = None if weight is None else weight + epsilon
+            v = c_transform(u, cost, epsilon)
+            value = u.mean() + marginal_value(v, log_b.exp(), total)
         return {"dual": -value / self.hot}
 
     @torch.no_grad()
@@ -361,14 +386,15 @@ class CoupledModel(AutoencoderModel):
         if params.dual == "full":
             v = self.dual.v(z, epsilon)
         elif params.potential == "network":
-            v = c_transform(self.dual.u(x, epsilon), cost, epsilon)
+            v = self.damping(epsilon) * c_transform(self.dual.u(x, epsilon), cost, epsilon)
         elif params.n_bank_steps > 0:
-            v = balanced_potentials(cost, log_b.exp(), epsilon, params.n_bank_steps)
+            weight = params.marginal_weight
+            v = bank_potentials(cost, log_b.exp(), epsilon, params.n_bank_steps, weight)
         else:
             table = self.table.values
             u = x.new_zeros(len(x)) if table is None else table[some]
             u = u.to(cost) * (epsilon / self._table_unit(epsilon))
-            v = c_transform(u, cost, epsilon)
+            v = self.damping(epsilon) * c_transform(u, cost, epsilon)
         self.bank.fill(z, raw, v / epsilon + log_b)
         self.table.clear()
         self.linear.clear()

@@ -68,8 +68,12 @@ class DualTable(nn.Module):
         unit: float,
         n_halving: int | None = None,
         most: float | None = None,
+        damping: float = 1.0,
+        rate: float | None = None,
     ) -> Tensor:
         """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
+
+        Or with a `rate` gradient ascent on the semi-dual, all of whose way is stored.
 
         Parameters
         ----------
@@ -91,6 +95,10 @@ class DualTable(nn.Module):
         most : float or None
             The way, over epsilon, that is looked at, at the most. A constant is free: the typical
             row then stays where it is, else the mean.
+        damping : float
+            What potentials of draws are multiplied by: below 1 where their marginal is relaxed.
+        rate : float or None
+            Of the ascent: what a row that no draw reaches climbs in a step.
 
         Returns
         -------
@@ -107,13 +115,16 @@ class DualTable(nn.Module):
             start = self.values[rows] / unit
         f = start
         for _ in range(n_steps):
-            g = -(f[:, None] + log_kernel - log_n).logsumexp(0)
-            f = -(g + log_b + log_kernel).logsumexp(1)
-        f = f - (f.mean() - start.mean() if most is None else (f - start).median())
+            g = -damping * (f[:, None] + log_kernel - log_n).logsumexp(0)
+            mass = (g + log_b + log_kernel).logsumexp(1)
+            f = -mass if rate is None else f + rate * (1.0 - (f + mass).exp())
+        if damping == 1.0:
+            f = f - (f.mean() - start.mean() if most is None else (f - start).median())
         if rows is None or self.values is None:
             return f
         self._n_moves += 1
         share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
+        share = share if rate is None else 1.0
         # A loss that is not finite is rolled back; so must these be.
         if most is not None:
             f = torch.minimum(torch.maximum(f, start - most), start + most)
@@ -143,12 +154,26 @@ def plan_residual(
     return ((total - 2.0 * ((plan.T @ x) * y).sum()) / x.shape[1])[None]
 
 
-def log_shares(decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
-    """Log share of each row among the rows that reach its code; slopes are those of codes."""
+def log_shares(
+    decoder: Any, x: Tensor, code: Tensor, u: Tensor, epsilon: float, damping: float
+) -> Tensor:
+    """log q(z|x) / p(z) of each row at its code, up to a constant; slopes are those of codes.
+
+    With `damping` 1 it is the log share of the row among the rows that reach its code.
+    """
     frozen = {name: weight.detach() for name, weight in decoder.net.named_parameters()}
     raw = torch.func.functional_call(decoder.net, frozen, (code,))
-    cost = decoder.cost.pairwise_from_raw(x, raw)
-    return ((u[:, None] - cost) / epsilon).log_softmax(0).diagonal()
+    likely = (u[:, None] - decoder.cost.pairwise_from_raw(x, raw)) / epsilon
+    if damping == 1.0:
+        return likely.log_softmax(0).diagonal()
+    return likely.diagonal() - damping * likely.logsumexp(0)
+
+
+def marginal_value(v: Tensor, b: Tensor, weight: float | None) -> Tensor:
+    r"""What the draws add to the dual value: :math:`\langle b, v \rangle`, or of eq. 14 its
+    conjugate :math:`-\varsigma \langle b, e^{-v / \varsigma} - 1 \rangle`.
+    """
+    return (b * v).sum() if weight is None else -weight * (b * torch.expm1(v / -weight)).sum()
 
 
 class LinearStart(nn.Module):

@@ -146,7 +146,8 @@ class Trainer:
 
         def step(training: bool) -> Step:
             generator = self._generator("validation")
-            return Step(generator, index, len(self.rows), training=training)
+            # In evaluation mode as at the end, where what begins later has begun.
+            return Step(generator, index, len(self.rows), 1.0 - training, training=training)
 
         self.model.train()
         stream = GlobalStream(child_seed(self.seed, "validation"), self.rows.device)

@@ -62,8 +62,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # batch_size="auto" is a power of two near n / share, between the other two.
-    _auto_batch = (8, 32, 256)
     # max_iter="auto", for few rows.
     _auto_epochs = 50
     _auto_steps = 1  # that these are at least
@@ -316,7 +314,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             rows=rows,
             seed=seed,
             fresh=fresh,
-            **trainer_options(self._params, self._auto_batch, len(rows), seed, incremental),
+            **trainer_options(self._params, self._batch_rule, len(rows), seed, incremental),
             history=self.history_.copy(),
             best_before=self.best_loss_,
             advice=self._advice,

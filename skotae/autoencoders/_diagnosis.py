@@ -166,7 +166,7 @@ def diagnose(
         return
     if (message := still_falling(estimator, losses)) is not None:
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
-    n_batches = len(X) / rows_in_a_batch(estimator.batch_size, estimator._auto_batch, len(X))
+    n_batches = len(X) / rows_in_a_batch(estimator.batch_size, estimator._batch_rule, len(X))
     trained = estimator.n_iter_ * n_batches >= LEAST_STEPS
     for check in (*CHECKS, *(LATER_CHECKS if trained else ())):
         if (message := check(estimator, rows)) is not None:

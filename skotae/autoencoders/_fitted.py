@@ -106,6 +106,14 @@ class FittedEstimator(BaseEstimator):
     _draws: tuple[bool, bool] = (True, False)
     _optimiser_state: list[dict[str, Any]] | None
 
+    # batch_size="auto" is a power of two near n / share, between the other two.
+    _auto_batch = (8, 32, 256)
+
+    @property
+    def _batch_rule(self) -> tuple[int, int, int]:
+        """The rule of batch_size="auto" for the model that there is."""
+        return self._auto_batch
+
     def _check_values(self, X: np.ndarray) -> None:
         """Raise a ValueError for values that the model is not defined for."""
 

@@ -39,7 +39,7 @@ def epochs(estimator: Any, n: int) -> int:
     """
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
-    n_batches = -(-n // rows_in_a_batch(estimator.batch_size, estimator._auto_batch, n))
+    n_batches = -(-n // rows_in_a_batch(estimator.batch_size, estimator._batch_rule, n))
     usual = round(estimator._auto_epochs * min(1.0, (FEW_ROWS / n) ** 0.5))
     return max(1, usual, -(-estimator._auto_steps // n_batches))
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from skotae import CoupledVAE
+from skotae.autoencoders.coupled._model import CoupledModel
 from skotae.autoencoders.coupled._potentials import plan_residual
 
 
@@ -37,3 +38,19 @@ def test_residual_leaves_out_draws_that_are_far_off():
     torch.testing.assert_close(found, expected, rtol=0.1, atol=0.0)
     one = plan_residual(x, far, plan, most=9.0)
     torch.testing.assert_close(one, found.mean()[None])
+
+
+@pytest.mark.parametrize("posterior, rows", [("importance", 256), ("amortised", 512)])
+def test_size_of_mini_batches(posterior, rows):
+    data = np.random.RandomState(0).normal(size=(2048, 2))
+    params = {"hidden_layer_sizes": (4,), "n_bank": 16, "max_iter": 1, "random_state": 0}
+    model, sizes = CoupledVAE(2, posterior=posterior, **params), []
+    terms = CoupledModel.terms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            CoupledModel,
+            "terms",
+            lambda self, x, step: sizes.append(len(x)) or terms(self, x, step),
+        )
+        model.fit(data)
+    assert set(sizes) == {rows}

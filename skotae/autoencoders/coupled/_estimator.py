@@ -86,7 +86,8 @@ class CoupledVAE(BaseAutoencoder):
         draws from the prior, or by an encoder trained beside the decoder to predict it. Where
         fewer than six effective draws of a mini-batch fall under a row's posterior, they do
         not tell its mean, and the encoder learns its mode. ``"auto"`` is importance in one or
-        two dimensions and for discrete priors, unless `encoder` is given.
+        two dimensions and for discrete priors, unless `encoder` is given; mini-batches then have
+        256 rows at most with ``batch_size="auto"``.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are
@@ -160,7 +161,7 @@ class CoupledVAE(BaseAutoencoder):
     }
 
     # The plan of a mini-batch is the coarser the fewer rows it has.
-    _auto_batch = (4, 64, 256)
+    _auto_batch = (4, 64, 512)
     _advice = {"transport": "Lower learning_rate_init, or raise epsilon."}
     _model_class = CoupledModel
     _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "_hot")
@@ -250,6 +251,12 @@ class CoupledVAE(BaseAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _batch_rule(self) -> tuple[int, int, int]:
+        # A decoder alone sharpens by steps, of which smaller batches have more; an encoder's target
+        # is the better the more draws there are.
+        return self._auto_batch if self.model_.amortised else (*self._auto_batch[:2], 256)
 
     def _measure(self, X: np.ndarray) -> None:
         super()._measure(X)

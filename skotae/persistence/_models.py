@@ -22,7 +22,10 @@ from skotae.utils._torch import resolve_device
 NOT_SAVED = ("_metadata_request", "_skl_callbacks")
 CONFIGURATION = ("_sklearn_output_config",)
 # Parameters that earlier versions did not have, and the value that does what they did.
-ADDED = {"scale": "global", "weight_decay": 0.0}
+ADDED = {
+    **{"scale": "global", "weight_decay": 0.0},
+    **{"dual_rate": None, "n_draws": None, "marginal_weight": None, "cooling": True},
+}
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:

@@ -272,10 +272,10 @@ class CoupledVAE(BaseAutoencoder):
         if self.model_.starts_linear:
             some, bounded = self._first.rows, not self.cost_.standardise
             if self._params.init == "principal":
-                self.model_.linear.find_components(some, self.n_components_, bounded)
+                self.model_.principal.find_components(some, self.n_components_, bounded)
             else:
                 rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
-                self.model_.linear.find_isometry(some, self.n_components_, bounded, rng)
+                self.model_.principal.find_isometry(some, self.n_components_, bounded, rng)
 
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)

@@ -90,7 +90,7 @@ class CoupledModel(AutoencoderModel):
             self.dual = DualNetworks(plan.network("potential_u", plan.n_features, 1), v_net)
             self.inner = ("dual",)
         self.table = DualTable()
-        self.linear = LinearStart()
+        self.principal = LinearStart()  # Its name in files of when there was no other.
         self.bank = PosteriorBank()
         # Running mean of the residual variance under the plan: one, or of each feature.
         self._residual = [1.0]
@@ -149,7 +149,7 @@ class CoupledModel(AutoencoderModel):
         """Epsilon and scale over the training, as it is this time."""
         return Cooling(
             amortised=self.amortised,
-            start="random" if self.linear.centre is None else self.params.init,
+            start="random" if self.principal.centre is None else self.params.init,
             n_features=self.n_features,
             hot=self.hot,
             final_scale=self.final_scale,
@@ -216,7 +216,7 @@ class CoupledModel(AutoencoderModel):
             move = get_ema_multi_avg_fn(params.plan_decay)
             move([*self.average.parameters()], [*decoder.net.parameters()], None)
         if step.progress < self.cooling.shares[0]:
-            if self.linear.centre is not None:
+            if self.principal.centre is not None:
                 return self._linear_objective(z)
             return self._warm_objective(batch, z, step)
         raw = decoder.net(z)
@@ -287,8 +287,8 @@ class CoupledModel(AutoencoderModel):
 
     def _linear_objective(self, z: Tensor) -> Mapping[str, Tensor]:
         """Cost of decoding draws to where the linear map has them."""
-        assert self.linear.centre is not None
-        cost = self.decoder.cost.from_raw(self.linear(z), self.decoder.net(z)).mean()
+        assert self.principal.centre is not None
+        cost = self.decoder.cost.from_raw(self.principal(z), self.decoder.net(z)).mean()
         return self._steadied({"transport": cost})
 
     def _steadied(self, terms: dict[str, Tensor]) -> Mapping[str, Tensor]:
@@ -397,4 +397,4 @@ class CoupledModel(AutoencoderModel):
             v = self.damping(epsilon) * c_transform(u, cost, epsilon)
         self.bank.fill(z, raw, v / epsilon + log_b)
         self.table.clear()
-        self.linear.clear()
+        self.principal.clear()

@@ -263,8 +263,10 @@ class Trainer:
                     roll_back(state, fault, self.advice)
                     terms = self._validated(self._epoch(everything, n_epochs))
                 self.model.eval()
-                self._watch(terms["loss" if self.held_out is None else "validation_loss"])
-                state.commit(terms)
+                # No longer needed, and as large as the weights that are copied now.
+                self.model.zero_grad(set_to_none=True)
+                watched = terms["loss" if self.held_out is None else "validation_loss"]
+                state.commit(terms, best=self._watch(watched) and self.held_out is not None)
                 if state.epoch == n_epochs:
                     self._sound = state.good
                 if verbose:
@@ -284,13 +286,13 @@ class Trainer:
         epoch has not told yet, and if `accept`, which may build upon them, returns True.
         """
         state = self.state
+        self.model.zero_grad(set_to_none=True)
         for moment in (state.good, state.before):
             state.go_back(moment)
             if moment.epoch == 0:
                 return False
             if state.best_weights is not None:
                 self.model.load_state(state.best_weights)
-            self.model.zero_grad(set_to_none=True)
             sound = moment is self._sound and state.best_weights is None
             if (sound or self._not_finite() is None) and accept():
                 return True
@@ -300,15 +302,15 @@ class Trainer:
         """Raise the error that names a term and what to change."""
         give_up(term, self.state.epoch, self.advice)
 
-    def _watch(self, loss: float) -> None:
-        """Patience with a loss that no longer falls, and the best weights on held-out rows."""
+    def _watch(self, loss: float) -> bool:
+        """Patience with a loss that no longer falls; whether it is the least so far."""
         state = self.state
         improved = loss < state.best_loss - (self.tol or 0.0)
         state.patience = self.n_iter_no_change if improved else state.patience - 1
-        if loss < state.best_loss:
-            state.best_loss = loss
-            if self.held_out is not None:
-                state.best_weights = state.weights()
+        if not loss < state.best_loss:
+            return False
+        state.best_loss = loss
+        return True
 
     def _epoch(self, rows: Tensor, n_epochs: int) -> dict[str, float]:
         """One pass over `rows`; the mean of every term, read from the device once."""

@@ -100,7 +100,8 @@ def distance_to_neighbours(X: np.ndarray, units: Units, n_neighbours: int = N_NE
     k = min(n_neighbours, len(X) - 1) + 1
 
     def standardised(rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(units.standardised(rows.astype(np.float64)).astype(np.float32))
+        rows = units.standardised(rows.astype(np.float64, order="C"))
+        return torch.from_numpy(rows.astype(np.float32))
 
     queries = standardised(X[:: -(-len(X) // N_QUERIES)])
     nearest = queries.new_empty(len(queries), 0)

@@ -122,7 +122,8 @@ class Inference:
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
         """X as the model takes it: a copy, standardised if it holds rows."""
-        X = self.units.standardised(X) if rows else np.array(X, order="C")
+        # In one order, so that codes do not depend on that of X.
+        X = self.units.standardised(np.ascontiguousarray(X)) if rows else np.array(X, order="C")
         return torch.from_numpy(X).to(self.device, next(self.model.parameters()).dtype)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:

@@ -18,6 +18,7 @@ from skotae.training._optim import make_optimiser, schedule_factor, set_learning
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
+from skotae.utils._threads import limited, work_of
 
 __all__ = ["Step", "Trainer"]
 
@@ -79,6 +80,7 @@ class Trainer:
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.advice = advice or {}
+        self.work = work_of(model, rows.X.shape[1]) * min(batch_size, len(rows))
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError(
                 "No network has a weight that requires a gradient, so that there is nothing to "
@@ -132,6 +134,7 @@ class Trainer:
 
     # --- before the first step ---------------------------------------------------------
 
+    @limited
     def rehearse(self) -> None:
         """Take a step and look at it, then undo it: what cannot be trained fails before training.
 
@@ -235,6 +238,7 @@ class Trainer:
 
     # --- epochs ------------------------------------------------------------------------
 
+    @limited
     def run(
         self,
         n_epochs: int,
@@ -278,6 +282,7 @@ class Trainer:
                 stop = epoch_done()
             stop = stop or (state.patience <= 0 and watches)
 
+    @limited
     def finish(self, accept: Callable[[], bool] = lambda: True) -> bool:
         """Leave the model as it is best, in evaluation mode; whether an epoch counts.
 

@@ -34,6 +34,7 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
+    "utils": ["base", "_threads"],
     "columns": ["_units"],
     "metrics": [
         "base",

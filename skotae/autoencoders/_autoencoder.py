@@ -72,7 +72,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
                 half = self.data_scale_ ** (self.cost_.degree / 2)
                 unit = unit / half / half
             return unit
-        some = X[:: max(1, len(X) // 4096)].astype(np.float64)
+        some = X[:: max(1, len(X) // 4096)].astype(np.float64, order="C")
         some = self._units.standardised(some)
         return self.cost_.unit(some, some.mean(axis=0))
 
@@ -127,7 +127,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         check_is_fitted(self)
         X = as_rows(X)
         with naming_columns(X):
-            Z = check_array(X, dtype=DTYPES, order="C", input_name="X")
+            Z = check_array(X, dtype=DTYPES, input_name="X")
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"X has {Z.shape[1]} columns; expected codes with n_components={self.n_components_}"
@@ -239,7 +239,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         X = self._check(X)
         start, parts = 0, []
         for costs in self._row_costs(self._inference(X.dtype), X, reconstruction_only):
-            parts.append(self._scores(costs, X[start : start + len(costs)]))
+            rows = np.ascontiguousarray(X[start : start + len(costs)])
+            parts.append(self._scores(costs, rows))
             start += len(costs)
         return np.concatenate(parts)
 

@@ -110,7 +110,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _first_rows(self, X: np.ndarray) -> np.ndarray:
         """Some rows in the units of the networks, in float64."""
-        return self._units.standardised(some_rows(X).astype(np.float64))
+        return self._units.standardised(some_rows(X).astype(np.float64, order="C"))
 
     def _after_fit(self, rows: Rows) -> None:
         """Fitted attributes that need the final weights."""
@@ -192,7 +192,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             with ambient(gradients=True):
                 frame, goes_on = X, incremental and not fresh
                 # Networks, and divergences, learn from two rows at the least.
-                X = self._validated(X, reset=fresh, ensure_min_samples=1 if goes_on else 2)
+                least = 1 if goes_on else 2
+                X = self._validated(X, reset=fresh, gathered=True, ensure_min_samples=least)
                 if fresh:
                     self._start(X, frame)
                 rows = X

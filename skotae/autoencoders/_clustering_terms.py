@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from skotae.columns import Units
+from skotae.utils._threads import threads_for
 
 N_NEIGHBOURS = 10
 # Rows whose neighbours are looked for, among all; and rows that are looked at at once.
@@ -100,12 +101,15 @@ def distance_to_neighbours(X: np.ndarray, units: Units, n_neighbours: int = N_NE
     k = min(n_neighbours, len(X) - 1) + 1
 
     def standardised(rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(units.standardised(rows.astype(np.float64)).astype(np.float32))
+        rows = units.standardised(rows.astype(np.float64, order="C"))
+        return torch.from_numpy(rows.astype(np.float32))
 
     queries = standardised(X[:: -(-len(X) // N_QUERIES)])
     nearest = queries.new_empty(len(queries), 0)
     for start in range(0, len(X), CHUNK):
-        gaps = torch.cdist(queries, standardised(X[start : start + CHUNK]))
+        some = standardised(X[start : start + CHUNK])
+        with threads_for(2.0 * queries.numel() * len(some)):
+            gaps = torch.cdist(queries, some)
         nearest = torch.cat([nearest, gaps], dim=1)
         nearest = nearest.topk(min(k, nearest.shape[1]), largest=False).values
     return float(nearest[:, -1].median())

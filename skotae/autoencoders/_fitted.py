@@ -25,6 +25,7 @@ from skotae.persistence._models import with_added_parameters
 from skotae.priors import PRIORS, NormalPrior, PrincipalPrior
 from skotae.priors.base import BasePrior
 from skotae.training import History
+from skotae.utils._blocks import is_mapped
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import InvalidParameterError, check_columns
@@ -150,12 +151,17 @@ class FittedEstimator(BaseEstimator):
         self._check_values(X)
         return X
 
-    def _validated(self, X: Any, **options: Any) -> np.ndarray:
-        """Rows as an array that is only read."""
+    def _validated(self, X: Any, *, gathered: bool = False, **options: Any) -> np.ndarray:
+        """Rows as an array that is only read, in any order.
+
+        Those that are `gathered` again and again are in C order, but for memory maps: there may
+        be no room for a copy of these.
+        """
         check_columns(X)
         X = as_rows(X)
         with naming_columns(X):
-            return validate_data(self, X, dtype=DTYPES, order="C", **options)
+            X = validate_data(self, X, dtype=DTYPES, **options)
+        return np.ascontiguousarray(X) if gathered and not is_mapped(X) else X
 
     @property
     def _units(self) -> Units:

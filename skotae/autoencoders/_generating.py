@@ -162,7 +162,7 @@ class GeneratingEstimator(NetworkEstimator):
         samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
         near, size = self._units.standardised(samples), rows_at_once(X.shape[1])
         for start in range(0, len(X), size):
-            rows = self._units.standardised(X[start : start + size])
+            rows = self._units.standardised(np.ascontiguousarray(X[start : start + size]))
             yield samples[pairwise_distances_argmin(rows, near)]
 
     @ambient()

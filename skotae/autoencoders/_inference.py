@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skotae.columns import CHUNK, Units, rows_at_once
 from skotae.utils._random import GlobalStream, make_generator
+from skotae.utils._threads import threads_for, work_of
 from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
 from skotae.utils.base import as_whole
 
@@ -108,9 +109,11 @@ class Inference:
         if size is None:
             size = rows_at_once(max(X.shape[1], len(self.units.mean)), CHUNK)
         stream = None if self.seed is None else GlobalStream(self.seed, self.device)
+        work = work_of(self.model, len(self.units.mean)) * min(size, len(X))
         for start in range(0, len(X), size):
             # Nothing of ours stays set while the caller has its turn.
-            with ambient(), contextlib.nullcontext() if stream is None else stream.borrowed():
+            drawing = contextlib.nullcontext() if stream is None else stream.borrowed()
+            with ambient(), threads_for(work), drawing:
                 part = function(self.tensor(X[start : start + size], rows)).detach().cpu()
                 values = part.to(TORCH_DTYPES[self.dtype]).numpy()
                 del part
@@ -122,7 +125,8 @@ class Inference:
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
         """X as the model takes it: a copy, standardised if it holds rows."""
-        X = self.units.standardised(X) if rows else np.array(X, order="C")
+        # In one order, so that codes do not depend on that of X.
+        X = self.units.standardised(np.ascontiguousarray(X)) if rows else np.array(X, order="C")
         return torch.from_numpy(X).to(self.device, next(self.model.parameters()).dtype)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:

@@ -241,12 +241,12 @@ class SinkhornEncoder(EncodingEstimator):
         kept = np.flatnonzero(weight)
         if len(kept) == 0:
             raise ValueError("sample_weight is zero for every row; expected a positive weight.")
-        Z = self._inference(X.dtype).codes(X[kept]).astype(np.float64)
         rng = np.random.RandomState(self._seed)
-        chosen = rng.permutation(len(Z))[:MAX_ROWS]
+        chosen = kept[rng.permutation(len(kept))[:MAX_ROWS]]
+        Z = self._inference(X.dtype).codes(X[chosen]).astype(np.float64)
         generator = make_generator(self._seed)
-        draws = self.model_.draw_codes(n_samples_for(len(Z)), generator, torch.float64).numpy()
-        gap = debiased_gap(Z[chosen], weight[kept][chosen], draws, rng)
+        draws = self.model_.draw_codes(n_samples_for(len(kept)), generator, torch.float64).numpy()
+        gap = debiased_gap(Z, weight[chosen], draws, rng)
         total = np.square(draws - draws.mean(axis=0)).sum(axis=1).mean()
         return explained(np.maximum(0.0, gap), total)
 

@@ -169,7 +169,7 @@ def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.nda
     size = max(1, min(CHUNK, BLOCK // X.shape[1]))
     for start in range(0, len(X), size):
         rows = X[start : start + size]
-        yield (rows if columns is None else rows[:, columns]).astype(np.float64)
+        yield (rows if columns is None else rows[:, columns]).astype(np.float64, order="C")
 
 
 def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

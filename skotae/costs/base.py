@@ -182,9 +182,12 @@ def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
     """Raise a ValueError, in the name of the cost, at a value outside of [low, high]."""
     if X.min() >= low and X.max() <= high:
         return
-    outside = (X < low) | (X > high)
+    # Column by column: nothing as large as X is made for the sake of a message.
+    outside = (X.min(axis=0) < low) | (X.max(axis=0) > high)
     if outside.any():
-        row, column = np.argwhere(outside)[0]
+        column = int(np.flatnonzero(outside)[0])
+        values = X[:, column]
+        row = int(np.flatnonzero((values < low) | (values > high))[0])
         raise ValueError(
             f"{who} expects values in [{low:g}, {high:g}]; got {X[row, column]} in column "
             f"{column} of X (row {row}). Scale X, or choose another cost."

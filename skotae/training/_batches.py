@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from skotae.columns import Units
+from skotae.utils._blocks import is_mapped
 
 
 class Rows:
     """Mini-batches of standardised rows in float32 on a device.
 
-    On the CPU a batch is gathered from `X` itself, which may be a read-only memory map:
-    `X` is never copied as a whole and never written. On another device `X` is moved once
-    and batches are gathered there.
+    On the CPU a batch is gathered from `X` itself, which may be a read-only memory map in any
+    order: `X` is never copied as a whole and never written. On another device `X` is moved once
+    and batches are gathered there, unless it is a memory map.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class Rows:
         self._mean = units.mean.astype(dtype)
         self._factor = np.asarray(1.0 / units.scale, dtype)
         self._resident: Tensor | None = None
-        if device.type != "cpu" and not isinstance(X, np.memmap):
+        if device.type != "cpu" and not is_mapped(X):
             self._resident = torch.from_numpy(self._standardise(X)).to(device)
 
     def __len__(self) -> int:
@@ -52,7 +53,9 @@ class Rows:
     def __getitem__(self, rows: Tensor) -> Tensor:
         if self._resident is not None:
             return self._resident.index_select(0, rows.to(self.device))
-        batch = self.X.take(rows.numpy(), axis=0)
+        # The faster of the two copies X as a whole where it is in another order.
+        index = rows.numpy()
+        batch = self.X.take(index, axis=0) if self.X.flags.c_contiguous else self.X[index]
         if self._wide:
             return torch.from_numpy(self._standardise(batch)).to(self.device)
         # A float32 batch is a fresh copy already: standardise it in place.

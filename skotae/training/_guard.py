@@ -25,6 +25,11 @@ def fault_of(terms: Mapping[str, float], model: nn.Module) -> str | None:
     bad = [name for name, value in terms.items() if not math.isfinite(value)]
     if bad:
         return bad[0]
+    # A sum is not finite where a weight is not: one pass, and one look at the device.
+    sums = [p.detach().sum() for p in model.parameters()]
+    if bool(torch.stack(sums).isfinite().all()):
+        return None
+    # That of finite ones may be beyond the range.
     finite = all(torch.isfinite(p).all() for p in model.parameters())
     return None if finite else "loss"
 

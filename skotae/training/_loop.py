@@ -18,6 +18,7 @@ from skotae.training._optim import make_optimiser, schedule_factor, set_learning
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
+from skotae.utils._threads import limited, work_of
 
 __all__ = ["Step", "Trainer"]
 
@@ -79,6 +80,7 @@ class Trainer:
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.advice = advice or {}
+        self.work = work_of(model, rows.X.shape[1]) * min(batch_size, len(rows))
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError(
                 "No network has a weight that requires a gradient, so that there is nothing to "
@@ -132,6 +134,7 @@ class Trainer:
 
     # --- before the first step ---------------------------------------------------------
 
+    @limited
     def rehearse(self) -> None:
         """Take a step and look at it, then undo it: what cannot be trained fails before training.
 
@@ -236,6 +239,7 @@ class Trainer:
 
     # --- epochs ------------------------------------------------------------------------
 
+    @limited
     def run(
         self,
         n_epochs: int,
@@ -264,8 +268,10 @@ class Trainer:
                     roll_back(state, fault, self.advice)
                     terms = self._validated(self._epoch(everything, n_epochs))
                 self.model.eval()
-                self._watch(terms["loss" if self.held_out is None else "validation_loss"])
-                state.commit(terms)
+                # No longer needed, and as large as the weights that are copied now.
+                self.model.zero_grad(set_to_none=True)
+                watched = terms["loss" if self.held_out is None else "validation_loss"]
+                state.commit(terms, best=self._watch(watched) and self.held_out is not None)
                 if state.epoch == n_epochs:
                     self._sound = state.good
                 if verbose:
@@ -277,6 +283,7 @@ class Trainer:
                 stop = epoch_done()
             stop = stop or (state.patience <= 0 and watches)
 
+    @limited
     def finish(self, accept: Callable[[], bool] = lambda: True) -> bool:
         """Leave the model as it is best, in evaluation mode; whether an epoch counts.
 
@@ -285,13 +292,13 @@ class Trainer:
         epoch has not told yet, and if `accept`, which may build upon them, returns True.
         """
         state = self.state
+        self.model.zero_grad(set_to_none=True)
         for moment in (state.good, state.before):
             state.go_back(moment)
             if moment.epoch == 0:
                 return False
             if state.best_weights is not None:
                 self.model.load_state(state.best_weights)
-            self.model.zero_grad(set_to_none=True)
             sound = moment is self._sound and state.best_weights is None
             if (sound or self._not_finite() is None) and accept():
                 return True
@@ -301,15 +308,15 @@ class Trainer:
         """Raise the error that names a term and what to change."""
         give_up(term, self.state.epoch, self.advice)
 
-    def _watch(self, loss: float) -> None:
-        """Patience with a loss that no longer falls, and the best weights on held-out rows."""
+    def _watch(self, loss: float) -> bool:
+        """Patience with a loss that no longer falls; whether it is the least so far."""
         state = self.state
         improved = loss < state.best_loss - (self.tol or 0.0)
         state.patience = self.n_iter_no_change if improved else state.patience - 1
-        if loss < state.best_loss:
-            state.best_loss = loss
-            if self.held_out is not None:
-                state.best_weights = state.weights()
+        if not loss < state.best_loss:
+            return False
+        state.best_loss = loss
+        return True
 
     def _epoch(self, rows: Tensor, n_epochs: int) -> dict[str, float]:
         """One pass over `rows`; the mean of every term, read from the device once."""

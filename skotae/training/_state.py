@@ -107,12 +107,12 @@ class TrainingState:
 
     def keep(self) -> None:
         """The moment to go back to is now, and none is before it."""
-        self.good = self.before = self._now()
+        self.good = self.before = self._now(self.weights())
 
-    def _now(self) -> Moment:
+    def _now(self, weights: dict[str, Any]) -> Moment:
         return Moment(
             self.epoch,
-            self.weights(),
+            weights,
             [copied(optimiser.state_dict()) for optimiser in self.optimisers],
             self.best_loss,
             self.best_weights,
@@ -123,8 +123,11 @@ class TrainingState:
         """A copy of all that the model holds."""
         return copied(self.model.state_dict())
 
-    def commit(self, terms: Mapping[str, float]) -> None:
-        """The end of a good epoch: what it found counts from the last line of this on."""
+    def commit(self, terms: Mapping[str, float], best: bool = False) -> None:
+        """The end of a good epoch: what it found counts from the last line of this on.
+
+        Its weights may be the `best` so far, of which there is no other copy then.
+        """
         length = self.n_before + self.epoch
         for name in {**self.history, **terms}:
             # A term that earlier epochs did not have, or that this one has not, is no number
@@ -133,12 +136,19 @@ class TrainingState:
             values.append(terms.get(name, math.nan))
         self.epoch += 1
         self.n_rollbacks = 0
-        self.before, self.good = self.good, self._now()
+        # The moment before that is let go first: there are never three of them.
+        self.before = self.good
+        weights = self.weights()
+        if best:
+            self.best_weights = weights
+        self.good = self._now(weights)
 
     def rewind(self, moment: Moment) -> None:
         """Weights and optimisers as they were; what has been counted stays counted."""
         self.model.load_state(moment.weights)
         for optimiser, kept in zip(self.optimisers, moment.optimisers, strict=True):
+            # What is there goes before it is replaced: there is room for one.
+            optimiser.state.clear()
             optimiser.load_state_dict(copied(kept))
 
     def go_back(self, moment: Moment | None = None) -> None:

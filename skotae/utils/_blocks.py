@@ -1,11 +1,21 @@
-"""Rows that are made when they are asked for, some at a time."""
+"""Rows that are not in memory as a whole: of a file, or made when they are asked for."""
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+
+def is_mapped(X: Any) -> bool:
+    """Whether an array is a memory map of a file, or a view of one."""
+    while X is not None:
+        if isinstance(X, mmap.mmap):
+            return True
+        X = getattr(X, "base", None)
+    return False
 
 
 class LazyRows:
@@ -36,5 +46,6 @@ class LazyRows:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        some = self._X[rows if self._index is None else self._index[rows]]
+        # In one order, whatever that of X is: so are the sums over them.
+        some = np.ascontiguousarray(self._X[rows if self._index is None else self._index[rows]])
         return some if self._function is None else self._function(some)

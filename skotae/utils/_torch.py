@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skotae.utils._threads import threads_for
 from skotae.utils.base import brief, shortened
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -108,7 +109,8 @@ if hasattr(os, "register_at_fork"):
 def ambient(gradients: bool = False) -> Iterator[None]:
     """Torch as our own code takes it to be, whatever the caller has set; put back at the end.
 
-    Gradients on or off, no inference mode, no autocast, float32 and the CPU as defaults.
+    Gradients on or off, no inference mode, no autocast, float32 and the CPU as defaults, and
+    one thread, where no work is known to be worth more.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_plain_dtype())
@@ -120,6 +122,7 @@ def ambient(gradients: bool = False) -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
+        stack.enter_context(threads_for(0.0))
         yield
 
 

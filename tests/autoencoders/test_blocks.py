@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import skotae
-from skotae.autoencoders import _inference
+from skotae.autoencoders import _inference, _sinkhorn_encoder
 from skotae.columns import Units, _units, rows_at_once
 from skotae.metrics import transport_r2_score
 from skotae.metrics._score import n_samples_for
 from skotae.training import Rows
+from skotae.utils._blocks import is_mapped
 
 N, D = 50_000, 50
 
@@ -21,11 +22,16 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(_units, "VALUES", 256 * D)
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float32 C", "float64 C", "float32 F"])
 def X(request, tmp_path):
-    rows = np.random.default_rng(0).random((N, D)).astype(request.param)
-    rows.tofile(tmp_path / "rows.bin")
-    return np.memmap(tmp_path / "rows.bin", dtype=request.param, mode="r", shape=(N, D))
+    dtype, order = request.param.split()
+    rows = np.random.default_rng(0).random((N, D)).astype(dtype)
+    return _mapped(rows, tmp_path / "rows.bin", order)
+
+
+def _mapped(rows, path, order):
+    rows.ravel(order).tofile(path)
+    return np.memmap(path, dtype=rows.dtype, mode="r", shape=rows.shape, order=order)
 
 
 def _fitted(X, name="VAE", **parameters):
@@ -56,6 +62,55 @@ CALLS = {
 def test_needs_its_result_and_a_block(X, name):
     model = _fitted(X)
     assert _extra(lambda rows: CALLS[name](model, rows), X) < 0.15
+
+
+@pytest.mark.parametrize("name", ["VAE", "GMVAE"])
+def test_fit_needs_a_batch(X, name):
+    def fit(rows):
+        parameters = {"hidden_layer_sizes": (4,), "max_iter": 1, "batch_size": 2500}
+        getattr(skotae, name)(n_components=2, random_state=0, **parameters).fit(rows)
+
+    # A part of the rows is looked at as a whole: what is left is what grows, some numbers for
+    # each row.
+    assert _extra(fit, X) - _extra(fit, X[: N // 2]) / 2 < 0.25
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - {"inverse_transform"}))
+def test_order_of_a_memory_map_makes_no_difference(tmp_path, name):
+    rows = np.random.default_rng(0).random((3000, D))
+    one, other = (_mapped(rows, tmp_path / f"{order}.bin", order) for order in "CF")
+    model, twin = _fitted(one), _fitted(other)
+    expected = CALLS[name](model, one)
+    np.testing.assert_array_equal(CALLS[name](model, other), expected)
+    np.testing.assert_array_equal(CALLS[name](model, rows[:, ::-1][:, ::-1]), expected)
+    np.testing.assert_allclose(CALLS[name](twin, other), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_score_of_an_encoder_takes_the_rows_that_it_compares(X, monkeypatch):
+    model, seen = _fitted(X, "SinkhornEncoder"), []
+    model.encoder_.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    monkeypatch.setattr(_sinkhorn_encoder, "MAX_ROWS", 100)
+    weight = (np.arange(N) % 3).astype(float)
+    for given in (None, weight):
+        seen.clear()
+        assert np.isfinite(model.score(X, sample_weight=given)) and sum(seen) == 100
+
+
+def test_what_a_cost_refuses_is_named_without_a_copy(X):
+    model = _fitted(X, cost="bernoulli")
+    rows = np.array(X)
+    rows[7, 3] = 2.0
+
+    def refused(rows):
+        with pytest.raises(ValueError, match=r"got 2.0 in column 3 of X \(row 7\)"):
+            model.transform(rows)
+
+    assert _extra(refused, rows) < 0.1
+
+
+def test_what_is_a_memory_map(X):
+    assert is_mapped(X) and is_mapped(np.asarray(X)[::2].T)
+    assert not is_mapped(np.array(X[:2])) and not is_mapped(X[[1, 2]])
 
 
 def test_networks_see_a_block_at_a_time(X):

@@ -32,6 +32,8 @@ SINKHORN_CONSTRAINTS: Mapping[str, Any] = {
     "sharp": ["boolean"],
     "p": [Interval(Real, 1, None, closed="left")],
     "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
+    "latent_cost": [StrOptions({"geodesic"}), callable, None],
+    "sinkhorn_iter": [Interval(Integral, 1, None, closed="left"), None],
 }
 
 
@@ -45,6 +47,8 @@ def sinkhorn_of(params: SimpleNamespace, root: bool = False) -> SinkhornDivergen
         sharp=params.sharp,
         root=root,
         tol=params.sinkhorn_tol,
+        cost=params.latent_cost,
+        n_iter=params.sinkhorn_iter,
     )
 
 

@@ -166,13 +166,19 @@ OPEN_TOO = {
     "WAE-GAN": ("lam", "learning_rate", "learning_rate_init"),
     "WAE-MMD": ("lam", "learning_rate", "learning_rate_init"),
 }
-NETWORKS = "The paper's networks are those of the VampPrior, with gated convolutions."
+NETWORKS = "The networks are of the VampPrior's kind, with gated convolutions; sizes are ours."
+TOLSTIKHIN = (
+    "The networks are of the kind of Tolstikhin et al. (2018), whose settings the paper takes; "
+    "sizes are ours."
+)
 DIFFERS = {
-    "WAE-GAN": "The paper's networks and settings are those of Tolstikhin et al. (2018).",
-    "WAE-MMD": "The paper's networks and settings are those of Tolstikhin et al. (2018).",
-    "VampPrior": NETWORKS + " Its codes have two levels; here they have one.",
-    "MIM": NETWORKS + " Its codes have two levels; here they have one.",
+    "WAE-GAN": TOLSTIKHIN,
+    "WAE-MMD": TOLSTIKHIN,
+    "VampPrior": NETWORKS + " The paper's codes have two levels; here they have one.",
+    "MIM": NETWORKS + " The paper's codes have two levels; here they have one.",
 }
+GATED: dict[str, Any] = {"channels": (32, 64), "gated": True, "batch_norm": False, "hidden": 300}
+DCGAN: dict[str, Any] = {"channels": (64, 128), "hidden": None, "weight_scale": 0.02}
 
 
 def noisy(X: np.ndarray) -> np.ndarray:
@@ -266,6 +272,9 @@ def tables(data: Data, quick: bool = False) -> list[Table]:
 
     def recipe(system: str, d: int) -> Row:
         cls_name, params, same = RECIPES[system]
+        form = DCGAN if cls_name == "WAEEstimator" else GATED
+        network = ConvNet(data.image_shape, **form)
+        params = {"encoder": network, "decoder": network, **params}
         # The paper has no error of beta = 0.
         figures = {"nn_5": 0.97} if same is None else paper(ROWS[same][2], d)
         of = Recipe(system, OPEN + OPEN_TOO.get(system, ()), DIFFERS.get(system, NETWORKS))

@@ -32,7 +32,7 @@ class Figure(NamedTuple):
 
     def __str__(self) -> str:
         try:
-            results = json.loads((RESULTS / f"{self.file}.json").readtext_of())
+            results = json.loads((RESULTS / f"{self.file}.json").read_text())
             return self.text.format(*(_value(results, path) for path in self.paths))
         except (FileNotFoundError, KeyError):
             return NOT_RUN

@@ -33,6 +33,7 @@ extensions = [
     "benchmarks",
     "docstrings",
     "fragments",
+    "recipes",
 ]
 if os.environ.get("SKOTAE_DOC_INTERSPHINX") == "1":
     extensions.append("sphinx.ext.intersphinx")

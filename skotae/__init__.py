@@ -19,6 +19,7 @@ from skotae.autoencoders import (
     SinkhornEncoder,
     SymmetricWAE,
     VampPriorVAE,
+    VampPriorWAE,
     WAEEstimator,
 )
 from skotae.displays import report
@@ -42,6 +43,7 @@ __all__ = [
     "SinkhornEncoder",
     "SymmetricWAE",
     "VampPriorVAE",
+    "VampPriorWAE",
     "WAEEstimator",
     "__version__",
     "load",

@@ -270,6 +270,7 @@ NETWORKS = [
     (networks.MLP((), activation="tanh"), 5, 3),
     (networks.ConvNet(image_shape=(8, 8), channels=(4, 8), hidden=16), 64, 3),
     (networks.ConvNet(image_shape=(2, 5, 7), channels=(4,), hidden=16), 3, 70),
+    (networks.ConvNet((8, 8), (4, 8), hidden=None, gated=True, n_residual=1), 3, 64),
 ]
 
 

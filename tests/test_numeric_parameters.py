@@ -28,6 +28,7 @@ VALUES = {
     "min_scale": 2**-8,
     "n_components": 2,
     "n_in": 2,
+    "n_iter": 5,
     "n_mixtures": 2,
     "n_neighbors": 2,
     "n_out": 3,

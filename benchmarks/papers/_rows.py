@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -24,18 +24,17 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, print_table, save_json
+from _recipes import Recipe, call_of, from_random_weights
 
-from skotae import CoupledVAE
-from skotae.autoencoders._base import NetworkEstimator
 from skotae.autoencoders._variational import VariationalAutoencoder
 from skotae.costs import SquaredEuclideanCost
 from skotae.datasets import fetch_mnist
 from skotae.metrics import triangle_bound
-from skotae.networks import MLP
 
 FOLDER = "papers"
 LONG_SECONDS = 600.0
 QUICK_ROWS = 1000
+FEW_EPOCHS = 5
 MNIST_ROWS = 60_000
 MAX_GROWTH = 4
 PIXELS = SquaredEuclideanCost(bounds=(0, 1))
@@ -88,17 +87,36 @@ class Row:
 
     Parameters
     ----------
-    run : callable
-        Takes a seed and returns the measures.
+    make : callable
+        Takes a seed and returns what is fitted.
+    measure : callable
+        Takes that and the seed, fits it and returns the measures.
     paper : mapping
         The paper's figures, by measure; shown beside MNIST only.
     draw : callable, default=None
-        Takes what `run` returned as "images", which are not kept with the measures.
+        Takes what `measure` returned as "images", which are not kept with the measures.
+    recipe : Recipe, default=None
+        Of a row that is as its paper has it: the page of the paper has its call.
     """
 
-    run: Callable[[int], Measures]
+    make: Callable[[int], Any]
+    measure: Callable[[Any, int], Measures]
     paper: Mapping[str, float] = field(default_factory=dict)
     draw: Callable[[np.ndarray], None] | None = None
+    recipe: Recipe | None = None
+
+    def estimator(self, seed: int | None) -> Any:
+        """What is fitted, as papers have it: from random weights."""
+        model = self.make(seed)
+        from_random_weights(model)
+        return model
+
+    def run(self, seed: int) -> Measures:
+        """The measures; and the warnings of a recipe, which may do what it warns of."""
+        model = self.estimator(seed)
+        model.may_warn = self.recipe is not None
+        measures = self.measure(model, seed)
+        return measures | ({"warnings": model.told} if model.told else {})
 
 
 @dataclass(frozen=True)
@@ -156,6 +174,13 @@ def load(options: argparse.Namespace) -> Data:
     return data.subset(QUICK_ROWS, QUICK_ROWS // 2) if options.quick else data
 
 
+def like_mnist(script: str) -> Data:
+    """Data of the size of a script's MNIST, without the images: enough to make estimators."""
+    n, n_test = (2560, 2560) if script == "coupled_vae" else (MNIST_ROWS, 10_000)
+    X, y = np.broadcast_to(np.float32(0), (n, 784)), np.arange(n) % 10
+    return Data("mnist", X, y, X[:n_test], y[:n_test], (28, 28))
+
+
 def _from_file(path: Path) -> Data:
     if not path.is_file():
         raise SystemExit(f"--data {path}: there is no such file.")
@@ -178,37 +203,17 @@ def _from_file(path: Path) -> Data:
     return Data(path.stem, X_train, y_train, X_test, y_test, parts[0].shape[1:])
 
 
-def from_random_weights(estimator: Any) -> None:
-    """As papers have it: no principal components in networks and prior, no weight decay."""
-    if not isinstance(estimator, NetworkEstimator):  # a peer
-        return
-    now = estimator.get_params(deep=False)
-    sizes, changed = now.get("hidden_layer_sizes"), {}
-    for name, layers in {"encoder": sizes, "decoder": sizes and sizes[::-1]}.items():
-        spec = now.get(name)
-        if spec is None and name in now and "weight_decay" in now:
-            # With an encoder, CoupledVAE has another posterior.
-            if name == "decoder" or type(estimator) is not CoupledVAE or now["n_components"] > 2:
-                changed[name] = MLP(layers, now["activation"], start="random")
-        elif hasattr(spec, "start"):
-            changed[name] = clone(spec).set_params(start="random")
-    if "weight_decay" in now:
-        changed["weight_decay"] = 0.0
-    if now.get("prior", "none") is None and estimator._default_prior == "principal":
-        changed["prior"] = "normal"
-    estimator.set_params(**changed)
-
-
 def timed_fit(estimator: Any, X: np.ndarray) -> float:
-    """Fit, as papers have it; seconds. Warnings are errors: no row of a table hides one."""
-    from_random_weights(estimator)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        if getattr(estimator, "max_iter", None) == 1:  # --quick
+    """Fit; seconds. Warnings are errors, but for recipes: no row of a table hides one."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always" if estimator.may_warn else "error")
+        if getattr(estimator, "max_iter", FEW_EPOCHS + 1) <= FEW_EPOCHS:  # --quick
             warnings.filterwarnings("ignore", message="Reconstructions of the training rows")
         start = time.perf_counter()
         estimator.fit(X)
-        return round(time.perf_counter() - start, 1)
+        seconds = round(time.perf_counter() - start, 1)
+    estimator.told = [str(each.message) for each in told]
+    return seconds
 
 
 def reported(report: Mapping[str, Any]) -> Measures:
@@ -292,6 +297,8 @@ def run(
                 row.draw(images)
             entry = found.setdefault(title, {}).setdefault(row_name, {"seeds": {}})
             entry["paper"] = dict(row.paper) if data == "mnist" else {}
+            if row.recipe is not None:
+                entry["call"] = call_of(row.estimator(None))
             entry["seeds"][str(seed)] = measures
             print(f"{row_name}, seed {seed}: {measures}", flush=True)
             if not options.quick:

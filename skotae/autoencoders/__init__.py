@@ -13,6 +13,7 @@ from skotae.autoencoders._sinkhorn_encoder import SinkhornEncoder
 from skotae.autoencoders._symmetric import SymmetricWAE
 from skotae.autoencoders._vae import VAE
 from skotae.autoencoders._vamp_prior import VampPriorVAE
+from skotae.autoencoders._vamp_prior_wae import VampPriorWAE
 from skotae.autoencoders._wae import WAEEstimator
 from skotae.autoencoders._wgan import WGAN
 from skotae.autoencoders.coupled import CoupledVAE
@@ -33,5 +34,6 @@ __all__ = [
     "SinkhornEncoder",
     "SymmetricWAE",
     "VampPriorVAE",
+    "VampPriorWAE",
     "WAEEstimator",
 ]

@@ -49,7 +49,14 @@ sharp : bool, default=False
 p : float, default=2
     Exponent of the latent cost :math:`\\sum_k |z_k - y_k|^p`.
 sinkhorn_tol : float, default=1e-3
-    Marginal violation at which Sinkhorn iterations stop."""
+    Marginal violation at which Sinkhorn iterations stop.
+latent_cost : None, "geodesic" or callable, default=None
+    Cost of moving a code to a draw: None is the power above, ``"geodesic"`` the p-th power of the
+    distance along the sphere, for ``prior="sphere"``; or a function of two tensors of shape (n, d)
+    and (m, d) that returns costs of shape (n, m), symmetric.
+sinkhorn_iter : int or None, default=None
+    If given, so many iterations are made whatever `sinkhorn_tol`, and the gradient goes through
+    all of them, as in Algorithm 1 of the paper."""
 
 PENALTY_BATCH_SIZE = """\
 penalty_batch_size : int or None, default=None

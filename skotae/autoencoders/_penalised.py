@@ -15,11 +15,11 @@ from skotae.autoencoders._autoencoder import BaseAutoencoder
 from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._model import AutoencoderModel, Blueprint, Model
 from skotae.autoencoders._modules import Encoder
-from skotae.divergences import SinkhornDivergence
+from skotae.divergences import DIVERGENCES, SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.priors import priors_with
 from skotae.training import Rows, Step
-from skotae.utils._registry import require
+from skotae.utils._registry import require, resolve_part
 from skotae.utils._sklearn import Interval, StrOptions
 
 # Penalties that a row takes part in, where there is a `penalty_batch_size`.
@@ -32,6 +32,8 @@ SINKHORN_CONSTRAINTS: Mapping[str, Any] = {
     "sharp": ["boolean"],
     "p": [Interval(Real, 1, None, closed="left")],
     "sinkhorn_tol": [Interval(Real, 0, None, closed="neither")],
+    "latent_cost": [StrOptions({"geodesic"}), callable, None],
+    "sinkhorn_iter": [Interval(Integral, 1, None, closed="left"), None],
 }
 
 
@@ -45,6 +47,8 @@ def sinkhorn_of(params: SimpleNamespace, root: bool = False) -> SinkhornDivergen
         sharp=params.sharp,
         root=root,
         tol=params.sinkhorn_tol,
+        cost=params.latent_cost,
+        n_iter=params.sinkhorn_iter,
     )
 
 
@@ -157,14 +161,37 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
             if older:
                 z = torch.cat([z, self.encoder.sample(torch.cat(older), step.generator)])
         draws = self.prior_draws(z, step.prior_generator)
-        penalty = self.divergence(z, draws, generator=step.generator)
-        return weight * self.weight * penalty
+        return weight * self.weight * self.compare(z, draws, step.generator)
+
+    def compare(self, z: Tensor, draws: Tensor, generator: torch.Generator) -> Tensor:
+        """Divergence of codes from draws of the prior."""
+        return self.divergence(z, draws, generator=generator)
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         with torch.no_grad():
             z = self.encoder.sample(batch, step.generator)
         loss = self.divergence.adversary_loss(z, self.prior_draws(z, step.prior_generator))
         return {"adversary": loss}
+
+
+class WassersteinModel(PenalisedModel):
+    """Any divergence, weighted with lambda."""
+
+    def describe_divergence(self) -> BaseDivergence:
+        penalty = self.params.penalty
+        return resolve_part(penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
+
+    @property
+    def weight(self) -> float:
+        return self.usual_weight if self.params.lam == "auto" else float(self.params.lam)
+
+    @property
+    def penalty_batch_size(self) -> int | None:
+        return getattr(self.params, "penalty_batch_size", None)
+
+    @property
+    def is_stochastic(self) -> bool:
+        return self.params.posterior == "gaussian"
 
 
 class PenalisedAutoencoder(BaseAutoencoder):

@@ -96,15 +96,23 @@ class PosteriorMixture(Encoder):
     Parameters
     ----------
     net : nn.Module
-        Rows of width n_features to rows of width 2 d.
+        Rows of width n_features to rows of width 2 d, or d if not `stochastic`.
     pseudo_inputs : Tensor of shape (K, n_features)
         Where they start.
     min_log_scale : float
         Lower end of the log-scales of the posteriors.
+    stochastic : bool
+        Whether posteriors are Gaussian, or points.
     """
 
-    def __init__(self, net: nn.Module, pseudo_inputs: Tensor, min_log_scale: float = MIN_LOG_SCALE):
-        super().__init__(net, nn.Identity(), stochastic=True, min_log_scale=min_log_scale)
+    def __init__(
+        self,
+        net: nn.Module,
+        pseudo_inputs: Tensor,
+        min_log_scale: float = MIN_LOG_SCALE,
+        stochastic: bool = True,
+    ):
+        super().__init__(net, nn.Identity(), stochastic, min_log_scale)
         self.pseudo_inputs = nn.Parameter(pseudo_inputs)
 
     def densities(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

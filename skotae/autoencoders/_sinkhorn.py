@@ -122,6 +122,8 @@ class SinkhornAE(PenalisedAutoencoder):
         sharp: bool = False,
         p: float = 2,
         sinkhorn_tol: float = 0.001,
+        latent_cost: Any = None,
+        sinkhorn_iter: int | None = None,
         root: bool = False,
         penalty_batch_size: int | None = None,
         prior: Any = None,
@@ -156,6 +158,8 @@ class SinkhornAE(PenalisedAutoencoder):
         self.sharp = sharp
         self.p = p
         self.sinkhorn_tol = sinkhorn_tol
+        self.latent_cost = latent_cost
+        self.sinkhorn_iter = sinkhorn_iter
         self.root = root
         self.penalty_batch_size = penalty_batch_size
         self.prior = prior

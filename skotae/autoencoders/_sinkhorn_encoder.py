@@ -162,6 +162,8 @@ class SinkhornEncoder(EncodingEstimator):
         sharp: bool = False,
         p: float = 2,
         sinkhorn_tol: float = 0.001,
+        latent_cost: Any = None,
+        sinkhorn_iter: int | None = None,
         contraction: float = 0.2,
         annealing: float = 50.0,
         n_neighbors: int = 5,
@@ -191,6 +193,8 @@ class SinkhornEncoder(EncodingEstimator):
         self.sharp = sharp
         self.p = p
         self.sinkhorn_tol = sinkhorn_tol
+        self.latent_cost = latent_cost
+        self.sinkhorn_iter = sinkhorn_iter
         self.contraction = contraction
         self.annealing = annealing
         self.n_neighbors = n_neighbors

@@ -95,8 +95,8 @@ class SymmetricWAE(PseudoInputEstimator):
     ----------
     {n_components}
     beta : float, default=0.5
-        Share :math:`\beta` of the loss that goes through the prior, in [0, 1]: 1 denoises,
-        0 reconstructs.
+        Share :math:`\beta` of the loss that goes through the prior, in [0, 1]: at 1 the decoder
+        sees draws of the prior alone, at 0 codes alone.
     alpha : float, default=0.01
         Weight :math:`\alpha` of the latent loss.
     {n_pseudo_inputs}

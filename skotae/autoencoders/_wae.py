@@ -11,32 +11,9 @@ from skotae.autoencoders._fitted import ModelPart
 from skotae.autoencoders._penalised import (
     PENALTY_BATCH_SIZE,
     PenalisedAutoencoder,
-    PenalisedModel,
+    WassersteinModel,
 )
-from skotae.divergences import DIVERGENCES
-from skotae.divergences.base import BaseDivergence
-from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import Interval, StrOptions
-
-
-class WassersteinModel(PenalisedModel):
-    """Any divergence, weighted with lambda."""
-
-    def describe_divergence(self) -> BaseDivergence:
-        penalty = self.params.penalty
-        return resolve_part(penalty, "penalty", DIVERGENCES, BaseDivergence, default="mmd")
-
-    @property
-    def weight(self) -> float:
-        return self.usual_weight if self.params.lam == "auto" else float(self.params.lam)
-
-    @property
-    def penalty_batch_size(self) -> int | None:
-        return self.params.penalty_batch_size
-
-    @property
-    def is_stochastic(self) -> bool:
-        return self.params.posterior == "gaussian"
 
 
 @shared_documentation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skotae.divergences.base import BaseDivergence, refuse_weights
-from skotae.transport import debias_independent, debias_paired, exact_cost
+from skotae.divergences.base import BaseDivergence, debiased, refuse_weights
+from skotae.transport import exact_cost
 
 
 class ExactDivergence(BaseDivergence):
@@ -57,14 +57,3 @@ class ExactDivergence(BaseDivergence):
             return exact_cost(z, prior_draws, p=self.p, a=weights)
         refuse_weights(self, weights)
         return debiased(lambda x, y: exact_cost(x, y, p=self.p), z, prior_draws, self.debias)
-
-
-def debiased(cost, z: Tensor, prior_draws: Tensor, debias: str) -> Tensor:  # type: ignore[no-untyped-def]
-    """`cost` between two clouds after the correction that `debias` names."""
-    if debias == "independent":
-        return debias_independent(cost, z, prior_draws)
-    if debias == "paired":
-        return debias_paired(cost, z, prior_draws)
-    if debias == "none":
-        return cost(z, prior_draws)
-    raise ValueError(f"debias={debias!r}; expected 'independent', 'paired' or 'none'.")

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from skotae.divergences.base import BaseDivergence, refuse_weights
-from skotae.transport import sinkhorn_divergence
+from skotae.divergences.base import BaseDivergence, debiased, refuse_weights
+from skotae.transport import (
+    geodesic_distances,
+    sinkhorn_cost,
+    sinkhorn_divergence,
+    unrolled_sinkhorn_cost,
+)
+from skotae.transport.base import pairwise_cost
+from skotae.utils.base import brief
 
 
 class SinkhornDivergence(BaseDivergence):
@@ -37,6 +47,14 @@ class SinkhornDivergence(BaseDivergence):
         Take the p-th root (eq. 10 of [1]_).
     tol : float, default=1e-3
         Marginal violation (L1) at which iterations stop.
+    cost : None, "geodesic" or callable, default=None
+        Of moving a code to a draw: the cost above; ``"geodesic"``, the p-th power of the distance
+        along the sphere that is the prior's support; or a function of two tensors of shape (n, d)
+        and (m, d) that returns costs of shape (n, m). It should be symmetric.
+    n_iter : int or None, default=None
+        If given, so many iterations are made, and differentiated one by one, as in Algorithm 1
+        of [1]_; `tol` then has no part in it. See
+        :func:`~skotae.transport.unrolled_sinkhorn_cost`.
 
     Notes
     -----
@@ -71,6 +89,8 @@ class SinkhornDivergence(BaseDivergence):
         sharp: bool = False,
         root: bool = False,
         tol: float = 1e-3,
+        cost: Any = None,
+        n_iter: int | None = None,
     ):
         self.epsilon = epsilon
         self.relative = relative
@@ -79,6 +99,8 @@ class SinkhornDivergence(BaseDivergence):
         self.sharp = sharp
         self.root = root
         self.tol = tol
+        self.cost = cost
+        self.n_iter = n_iter
 
     def __call__(
         self,
@@ -88,11 +110,28 @@ class SinkhornDivergence(BaseDivergence):
         generator: torch.Generator | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
+        if self.cost is None and self.n_iter is None:
+            value = self._of_powers(z, prior_draws, weights)
+        else:
+            refuse_weights(self, weights)
+            value = self._of_matrices(z, prior_draws)
+        return root_of(value, self.p) if self.root else value
+
+    def build(self, prior: Any, n_components: int) -> SinkhornDivergence:
+        """The same, for a prior that has what the cost asks for."""
+        if isinstance(self.cost, str) and prior.support != "sphere":
+            raise ValueError(
+                f"{self!r} with prior={prior!r}, whose support is {prior.support!r}; expected "
+                "prior='sphere', or a cost of None."
+            )
+        return self
+
+    def _of_powers(self, z: Tensor, draws: Tensor, weights: Tensor | None) -> Tensor:
         if self.debias == "independent":
             refuse_weights(self, weights)
         value = sinkhorn_divergence(
             z,
-            prior_draws,
+            draws,
             epsilon=self.epsilon,
             relative=self.relative,
             tol=self.tol,
@@ -102,7 +141,42 @@ class SinkhornDivergence(BaseDivergence):
             sharp=self.sharp,
         )
         assert isinstance(value, Tensor)
-        return root_of(value, self.p) if self.root else value
+        return value
+
+    def _of_matrices(self, z: Tensor, draws: Tensor) -> Tensor:
+        """Of the costs' matrices, with one epsilon for all terms."""
+        unit = float(self._costs(z.detach(), draws.detach()).mean()) if self.relative else 1.0
+        # Points that are all the same cost nothing, with any epsilon.
+        epsilon = self.epsilon * (unit if unit > 0 else 1.0)
+        solve = partial(sinkhorn_cost, tol=self.tol)
+        if self.n_iter is not None:
+            solve = partial(unrolled_sinkhorn_cost, n_iter=self.n_iter)
+
+        def cost(x: Tensor, y: Tensor) -> Tensor:
+            value = solve(self._costs(x, y), epsilon=epsilon, relative=False, sharp=self.sharp)
+            assert isinstance(value, Tensor)
+            return value
+
+        return debiased(cost, z, draws, self.debias)
+
+    def _costs(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.cost is None:
+            return pairwise_cost(x, y, self.p)
+        if isinstance(self.cost, str):
+            if self.cost != "geodesic":
+                raise ValueError(
+                    f"cost={self.cost!r} of SinkhornDivergence; expected None, 'geodesic', or a "
+                    "function of two tensors."
+                )
+            return geodesic_distances(x, y) ** self.p
+        costs = self.cost(x, y)
+        if not isinstance(costs, Tensor) or costs.shape != (len(x), len(y)):
+            raise ValueError(
+                f"cost={brief(self.cost)} of SinkhornDivergence gave "
+                f"{brief(getattr(costs, 'shape', costs))} for clouds of {len(x)} and {len(y)} "
+                f"points; expected a tensor of shape ({len(x)}, {len(y)})."
+            )
+        return costs
 
 
 def root_of(value: Tensor, p: float) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from skotae.transport import debias_independent, debias_paired
+
 
 class BaseDivergence(BaseEstimator):
     """A divergence between codes and draws from the prior.
@@ -91,3 +93,16 @@ def refuse_weights(divergence: BaseDivergence, weights: Tensor | None) -> None:
             f"{divergence!r} takes no weights; expected a divergence of weighted clouds, such as "
             "MMD()."
         )
+
+
+def debiased(
+    cost: Callable[[Tensor, Tensor], Tensor], z: Tensor, prior_draws: Tensor, debias: str
+) -> Tensor:
+    """`cost` between two clouds after the correction that `debias` names."""
+    if debias == "independent":
+        return debias_independent(cost, z, prior_draws)
+    if debias == "paired":
+        return debias_paired(cost, z, prior_draws)
+    if debias == "none":
+        return cost(z, prior_draws)
+    raise ValueError(f"debias={debias!r}; expected 'independent', 'paired' or 'none'.")

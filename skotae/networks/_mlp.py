@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from skotae.networks.base import BaseNetwork, make_activation
+from skotae.networks.base import BaseNetwork, Residual, make_activation
 from skotae.utils.base import brief, is_real, is_whole
 
 
@@ -89,20 +89,3 @@ class MLP(BaseNetwork):
         if self.dropout > 0:
             layers.append(nn.Dropout(float(self.dropout)))
         return layers
-
-
-class Residual(nn.Module):
-    """A module plus its own input.
-
-    Parameters
-    ----------
-    inner : nn.Module
-        From rows of one width to rows of the same width.
-    """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.inner(x)

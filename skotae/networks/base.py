@@ -136,6 +136,23 @@ class LinearPath(nn.Module):
         return linear(x * self.gain, self.weight, self.bias) + self.net(x)
 
 
+class Residual(nn.Module):
+    """A module plus its own input.
+
+    Parameters
+    ----------
+    inner : nn.Module
+        Whose output has the shape of its input.
+    """
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
 NETWORKS: dict[str, type[BaseNetwork]] = {}
 
 

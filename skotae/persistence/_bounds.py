@@ -24,9 +24,9 @@ SPARE = 10**4
 FREE = frozenset(
     """
     alpha anchor annealing atoms batch_size beta bounds concentration cost_scale epsilon
-    gradient_penalty high lam low max_iter means min_scale n_bank_steps n_critic
-    n_discriminator n_dual_steps n_iter_no_change n_projections p penalty_batch_size radius
-    random_state scale scales seed separation sigma sinkhorn_tol temperature tol variance verbose
+    gradient_penalty high lam low max_iter means min_scale n_bank_steps n_critic n_discriminator
+    n_dual_steps n_iter n_iter_no_change n_projections p penalty_batch_size radius random_state
+    scale scales seed separation sigma sinkhorn_iter sinkhorn_tol temperature tol variance verbose
     weight_clip weights
     """.split()
 )

@@ -3,6 +3,7 @@
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost, exact_plan
 from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._geodesic import geodesic_distances
 from skotae.transport._matrix_cost import sinkhorn_cost
 from skotae.transport._max_sliced import max_sliced_wasserstein
 from skotae.transport._mmd import squared_mmd
@@ -16,6 +17,7 @@ from skotae.transport._unbalanced_plan import (
     unbalanced_sinkhorn_plan,
     unbalanced_sinkhorn_potentials,
 )
+from skotae.transport._unrolled import unrolled_sinkhorn_cost
 from skotae.transport.base import SinkhornInfo
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "exact_plan",
     "fit_gaussian",
     "gaussian_wasserstein",
+    "geodesic_distances",
     "max_sliced_wasserstein",
     "sinkhorn_cost",
     "sinkhorn_divergence",
@@ -38,4 +41,5 @@ __all__ = [
     "unbalanced_sinkhorn_divergence",
     "unbalanced_sinkhorn_plan",
     "unbalanced_sinkhorn_potentials",
+    "unrolled_sinkhorn_cost",
 ]

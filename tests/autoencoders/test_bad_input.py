@@ -418,6 +418,12 @@ FIT_ONE = {
         "beta": ({"beta": -1.0}, None, ValueError, ["'beta'", "[0.0, inf)"]),
         **PSEUDO_INPUTS,
     },
+    "VampPriorWAE": {
+        "lam": ({"lam": -1.0}, None, ValueError, ["'lam'", "[0.0, inf)"]),
+        "posterior": ({"posterior": "normal"}, None, ValueError, ["'posterior'", "'gaussian'"]),
+        "penalty": ({"penalty": "gan"}, None, ValueError, ["penalty='gan'", "'sinkhorn'"]),
+        **PSEUDO_INPUTS,
+    },
     "MIM": {
         "no min_scale": ({"min_scale": 0.0}, None, ValueError, ["'min_scale'", "(0.0, 1.0]"]),
         "min_scale": ({"min_scale": 2.0}, None, ValueError, ["'min_scale'", "(0.0, 1.0]"]),
@@ -497,6 +503,7 @@ WIDTH = {
     "PlanarFlowVAE": 54,
     "VAE": 4,
     "VampPriorVAE": 4,
+    "VampPriorWAE": 4,
 }
 
 

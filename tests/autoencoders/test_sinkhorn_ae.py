@@ -52,6 +52,8 @@ def test_options(debias, sharp, p, root):
         "sharp": sharp,
         "root": root,
         "tol": 0.001,
+        "cost": None,
+        "n_iter": None,
     }
 
 

@@ -327,7 +327,7 @@ def test_the_critic_measures_standardised_columns(small):
     np.testing.assert_allclose(*values, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["VampPriorVAE", "MIM", "SymmetricWAE"])
+@pytest.mark.parametrize("name", ["VampPriorVAE", "VampPriorWAE", "MIM", "SymmetricWAE"])
 def test_pseudo_inputs_start_at_rows(name, small):
     """In the units of the data."""
     X = _table()

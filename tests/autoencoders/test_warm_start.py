@@ -28,6 +28,7 @@ OBJECTIVE = {
     "InfoVAE": {"alpha": 0.5, "lam": 30.0},
     "HypersphericalVAE": {"beta": 9.0},
     "VampPriorVAE": {"beta": 9.0},
+    "VampPriorWAE": {"lam": 30.0},
     "MIM": {"min_scale": 0.1},
     "AdversarialAE": {"gradient_penalty": 9.0, "sigma": 3.0},
     "AdversarialVB": {"n_discriminator": 3, "adaptive_contrast": False},
@@ -37,6 +38,7 @@ OBJECTIVE = {
 SHAPING = {
     "GMWAE": {"n_mixtures": 4, "separation": 2.0, "moments": "shared", "init": "clusters"},
     "SymmetricWAE": {"n_pseudo_inputs": 5, "init": "random"},
+    "VampPriorWAE": {"n_pseudo_inputs": 5, "penalty": "sliced", "posterior": "deterministic"},
     "CoupledVAE": {"potential": "network", "posterior": "amortised", "plan_decay": 0.5},
     "WGAN": {"critic": MLP((3,))},
     "PlanarFlowVAE": {"n_flows": 3},

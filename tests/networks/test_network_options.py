@@ -51,6 +51,9 @@ def test_a_row_of_another_width_names_shape_and_features():
         (ConvNet((8, 8), kernel_size=2.5), "kernel_size=2.5"),
         (ConvNet((8, 8), hidden=0), "hidden=0"),
         (ConvNet((8, 8), activation="relo"), "activation='relo'"),
+        (ConvNet((8, 8), gated=1), "gated=1"),
+        (ConvNet((8, 8), n_residual=-1), "n_residual=-1"),
+        (ConvNet((8, 8), weight_scale=0.0), "weight_scale=0.0"),
         (MLP(hidden_layer_sizes=-3), "hidden_layer_sizes=-3"),
         (MLP(hidden_layer_sizes="8"), "hidden_layer_sizes='8'"),
         (MLP(dropout=-0.1), "dropout=-0.1"),
@@ -67,6 +70,85 @@ def test_a_bad_option_is_named(spec, parameter):
 def test_batch_norm_is_optional_for_images(batch_norm):
     module = ConvNet((8, 8), channels=(2,), batch_norm=batch_norm, hidden=4).build(64, 2)
     assert any(isinstance(part, nn.BatchNorm2d) for part in module.modules()) == batch_norm
+
+
+FORMS = {
+    "dcgan": {"hidden": None, "weight_scale": 0.02},
+    "gated": {"gated": True, "batch_norm": False},
+    "residual": {"n_residual": 2},
+    "all": {"gated": True, "n_residual": 1, "hidden": None, "weight_scale": 0.1},
+}
+OF_PAPERS = [(28, 28), (32, 32), (64, 64), (3, 32, 32), (3, 64, 64), (7, 9)]
+
+
+@pytest.mark.parametrize("shape", OF_PAPERS, ids=str)
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_convolutional_networks(form, shape):
+    spec = ConvNet(shape, channels=(2, 3), **{"hidden": 4, **FORMS[form]})
+    n_pixels = math.prod(shape)
+    encoder, decoder = build_network(spec, n_pixels, 3), build_network(spec, 3, n_pixels)
+    x = torch.rand(4, n_pixels)
+    y = decoder(encoder(x))
+    assert y.shape == x.shape
+    y.square().sum().backward()
+    for part in (encoder, decoder):
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in part.parameters())
+
+
+def test_the_dcgan_form_has_no_dense_layer():
+    spec = ConvNet((8, 8), (2, 3), hidden=None, batch_norm=True)
+    kinds = [type(part).__name__ for part in spec.build(64, 5)]
+    block = ["Conv2d", "BatchNorm2d", "ReLU"]
+    assert kinds == ["Unflatten", *block, *block, "Flatten", "Linear"]
+    kinds = [type(part).__name__ for part in spec.build(5, 64)]
+    block = ["BatchNorm2d", "ReLU", "ConvTranspose2d"]
+    assert kinds == ["Linear", "Unflatten", *block, *block, "Flatten"]
+
+
+def test_a_gate_is_a_product():
+    net = ConvNet((4, 4), (1,), hidden=None, gated=True, batch_norm=False).build(16, 2)
+    first = net[1]
+    x = torch.randn(3, 16)
+    maps = first(x.unflatten(1, (1, 4, 4)))
+    assert maps.shape[1] == 2
+    gated = maps[:, :1] * maps[:, 1:].sigmoid()
+    torch.testing.assert_close(net(x), net[-1](gated.flatten(1)))
+
+
+def test_residual_blocks_add_to_their_input():
+    net = ConvNet((4, 4), (2,), hidden=None, batch_norm=False, n_residual=2).build(16, 2)
+    blocks = [part for part in net if type(part).__name__ == "Residual"]
+    assert len(blocks) == 2
+    x = torch.randn(3, 2, 2, 2)
+    for block in blocks:
+        torch.testing.assert_close(block(x), x + block.inner(x))
+        last = block.inner[-1]
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        assert torch.equal(block(x), x)
+
+
+def test_weights_have_the_scale():
+    net = ConvNet((28, 28), weight_scale=0.02).build(784, 10)
+    weights = torch.cat([p.flatten() for n, p in net.named_parameters() if p.ndim > 1])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.01)
+    biases = [p for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d) for p in [m.bias]]
+    assert all((bias == 0).all() for bias in biases)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_learn_an_image(form):
+    """From codes, better than the mean by far."""
+    spec = ConvNet((8, 8), channels=(8, 16), **{"hidden": 32, **FORMS[form]})
+    z, x = torch.randn(16, 4), torch.rand(16, 64)
+    net = spec.build(4, 64)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.01)
+    for _ in range(200):
+        optimiser.zero_grad()
+        loss = (net(z) - x).square().mean()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < 0.2 * x.var(0).mean().item()
 
 
 def test_without_hidden_layers_it_is_linear():

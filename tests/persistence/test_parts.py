@@ -61,6 +61,7 @@ def test_parts_by_default(cls):
         MLP((16, np.int64(8)), activation=np.str_("tanh"), dropout=0.1),
         MLP(hidden_layer_sizes=np.array([4, 5])),
         ConvNet(image_shape=(3, 8, 8), channels=[4, 8]),
+        ConvNet((8, 8), (4,), hidden=None, gated=True, n_residual=1, weight_scale=0.02),
         AtomsPrior([[0.0, 1.0], [1.0, 0.0]], weights=np.array([1, 3])),
         AtomsPrior(torch.eye(3)),
         DirichletPrior(np.float32(0.3), learn=True),

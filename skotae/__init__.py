@@ -23,6 +23,7 @@ from skotae.autoencoders import (
 )
 from skotae.displays import report
 from skotae.persistence import load
+from skotae.training import data_parallel
 
 __version__ = version("skotae")
 
@@ -44,6 +45,7 @@ __all__ = [
     "VampPriorVAE",
     "WAEEstimator",
     "__version__",
+    "data_parallel",
     "load",
     "report",
     "show_versions",

@@ -45,7 +45,7 @@ SHARED = {
         "_neighbours",
         "_baselines",
     ],
-    "training": ["base", "_history", "_state", "_batches", "_ranks"],
+    "training": ["base", "_history", "_state", "_batches", "_sharing", "_ranks"],
     "autoencoders": [
         "_docs",
         "_graph_clusters",

@@ -1,9 +1,4 @@
-"""Several processes that train one model: each computes the networks for its part of a mini-batch.
-
-Every rank has the whole mini-batch, the same random numbers and the same weights, and computes the
-objective as one process would. Networks, which take rows one by one, are given a part of
-the rows on each rank, and their outputs are put together: so any objective sees the whole batch.
-"""
+"""Several processes that train one model: what they agree on, and what they send each other."""
 
 from __future__ import annotations
 
@@ -19,12 +14,11 @@ from torch import Tensor, distributed, nn
 
 from skotae.exceptions import ProcessLostError
 from skotae.training._batches import Rows
+from skotae.training._sharing import sharing
 from skotae.transport.entropic.shards import Group
-from skotae.utils._random import GlobalStream, child_seed
 from skotae.utils.base import shortened
 
 Result = TypeVar("Result")
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 # Rows that tell one X from another.
 N_HASHED = 4096
 # Of a thread: those that others start train alone.
@@ -107,38 +101,8 @@ class Ranks(Group, OneProcess):
         for tensor in tensors:
             self._told(distributed.broadcast, tensor.data, group_src=0)
 
-    @contextlib.contextmanager
-    def sharing(self, module: nn.Module, draws: bool) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for net in {*networks(module)}:
-                stack.enter_context(self._shared(net, draws))
-            yield
-
-    @contextlib.contextmanager
-    def _shared(self, net: nn.Module, draws: bool) -> Iterator[None]:
-        """Let `net` compute some of its rows here, the rest elsewhere."""
-        before, whole = vars(net).get("forward"), net.forward
-
-        def forward(x: Tensor) -> Tensor:
-            if len(x) < self.size:
-                return whole(x)
-            part = Part.apply(x, self)
-            if not draws:
-                return Whole.apply(whole(part), self, len(x))
-            # One number for all, so that what else draws goes on with the same on each rank.
-            seed = child_seed(int(torch.randint(2**62, ())), "networks", self.rank)
-            with GlobalStream(seed, x.device).borrowed():
-                out = whole(part)
-            return Whole.apply(out, self, len(x))
-
-        net.forward = forward
-        try:
-            yield
-        finally:
-            if before is None:
-                del net.forward
-            else:
-                net.forward = before
+    def sharing(self, module: nn.Module, draws: bool) -> contextlib.AbstractContextManager[None]:
+        return sharing(module, self, draws)
 
     def average(self, optimiser: torch.optim.Optimizer) -> None:
         gradients = [
@@ -147,13 +111,10 @@ class Ranks(Group, OneProcess):
             for p in group["params"]
             if p.grad is not None
         ]
-        flat = torch.cat([each.flatten() for each in gradients])
-        self._told(distributed.all_reduce, flat)
-        flat /= self.size
-        for gradient, new in zip(
-            gradients, flat.split([*map(Tensor.numel, gradients)]), strict=True
-        ):
-            gradient.copy_(new.view_as(gradient))
+        mean = self.sum_of(torch.cat([each.flatten() for each in gradients])) / self.size
+        parts = mean.split([each.numel() for each in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def part_of(self, rows: Tensor) -> Tensor:
         """The rows that are computed here."""
@@ -171,49 +132,11 @@ class Ranks(Group, OneProcess):
         self._told(distributed.all_gather, parts, padded)
         return torch.cat([each[:count] for each, count in zip(parts, counts, strict=True)])
 
-
-# The gradient of what all ranks have is the same on each. Within a network it is that of a part of
-# the rows, times the number of ranks, so that the mean over ranks is the gradient of every weight,
-# of those that the objective uses in other ways too. Each function is the other's gradient, also
-# where gradients have gradients.
-
-
-class Part(torch.autograd.Function):
-    """The rows of this rank."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, ranks: Ranks) -> Tensor:
-        ctx.ranks, ctx.n = ranks, len(rows)
-        return ranks.part_of(rows).clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return Whole.apply(gradient, ctx.ranks, ctx.n) / ctx.ranks.size, None
-
-
-class Whole(torch.autograd.Function):
-    """The rows of all ranks."""
-
-    @staticmethod
-    def forward(ctx: Any, part: Tensor, ranks: Ranks, n: int) -> Tensor:
-        ctx.ranks = ranks
-        return ranks.whole_of(part, n)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return Part.apply(gradient, ctx.ranks) * ctx.ranks.size, None, None
-
-
-def networks(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost parts that take rows one by one, as their attribute ``row_wise`` says.
-
-    Batch normalisation looks at all rows: networks with it are computed whole by each rank.
-    """
-    for part in module.children():
-        if not getattr(part, "row_wise", False):
-            yield from networks(part)
-        elif not any(isinstance(each, BATCH_NORMS) for each in part.modules()):
-            yield part
+    def sum_of(self, part: Tensor) -> Tensor:
+        """The sum over ranks."""
+        total = part.clone()
+        self._told(distributed.all_reduce, total)
+        return total
 
 
 def current_ranks() -> OneProcess:

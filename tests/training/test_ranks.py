@@ -71,7 +71,7 @@ def run(folder, size, problems, killed=None):
         processes.append(subprocess.Popen(command, stderr=subprocess.PIPE))
     results = []
     for rank, process in enumerate(processes):
-        _, errors = process.communicate(timeout=120 * len(problems))
+        _, errors = process.communicate(timeout=600)
         if rank != killed:
             assert process.returncode == 0, errors.decode()
             results.append(joblib.load(folder / f"{rank}.joblib"))
@@ -176,11 +176,12 @@ def test_a_lost_process_ends_the_others_and_one_goes_on(tmp_path):
     folder, case = tmp_path / "checkpoints", "adversary"
     estimator = make(case, 16).set_callbacks(Checkpoint(folder))
     ((outcome,),) = (result.values() for result in run(tmp_path, 2, {case: (estimator, [X, X])}, 1))
-    error, left, seconds = outcome
+    error, left, told = outcome
     assert type(error) is ProcessLostError
     assert (error.rank, error.size) == (0, 2)
     assert "Process 0 of 2 can no longer train together with the others" in str(error)
-    assert seconds < 60
+    written = max(path.stat().st_mtime for path in folder.iterdir())
+    assert told - written < 60
     # The estimator is whole, and the last checkpoint is from before the end.
     assert left.n_iter_ == len(left.history_["loss"]) == 3
     assert np.isfinite(left.transform(X)).all()

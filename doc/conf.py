@@ -63,7 +63,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"(__init__|quickstart)\.py",
+    "ignore_pattern": r"(__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skotae": None},

@@ -24,6 +24,7 @@ from skotae.autoencoders import (
 )
 from skotae.displays import report
 from skotae.persistence import load
+from skotae.training import data_parallel
 
 __version__ = version("skotae")
 
@@ -46,6 +47,7 @@ __all__ = [
     "VampPriorWAE",
     "WAEEstimator",
     "__version__",
+    "data_parallel",
     "load",
     "report",
     "show_versions",

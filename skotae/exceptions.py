@@ -10,6 +10,7 @@ __all__ = [
     "NonFiniteLossError",
     "NotFittedError",
     "PersistenceError",
+    "ProcessLostError",
     "UnsavableError",
     "UntrustedError",
     "VersionError",
@@ -99,3 +100,29 @@ class VersionError(PersistenceError):
 
 class CheckpointError(ValueError):
     """The checkpoints in a folder are of another fit; the message names what differs."""
+
+
+class ProcessLostError(RuntimeError):
+    """One of the processes that train a model together has ended, or can no longer be reached.
+
+    Parameters
+    ----------
+    rank, size : int
+        Number of the process that tells of it, from 0, and number of processes.
+    reason : str
+        What ``torch.distributed`` said.
+    """
+
+    def __init__(self, rank: int, size: int, reason: str):
+        self.rank = rank
+        self.size = size
+        self.reason = reason
+        super().__init__(
+            f"Process {rank} of {size} can no longer train together with the others: one of them "
+            f"has ended, or cannot be reached ({reason}). Look for the first error among the "
+            "processes, and start them again; a fit with callbacks.Checkpoint goes on from where "
+            "it was."
+        )
+
+    def __reduce__(self):
+        return type(self), (self.rank, self.size, self.reason)

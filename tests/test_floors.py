@@ -46,7 +46,7 @@ SHARED = {
         "_neighbours",
         "_baselines",
     ],
-    "training": ["base", "_history", "_state"],
+    "training": ["base", "_history", "_state", "_batches", "_sharing", "_ranks"],
     "autoencoders": [
         "_docs",
         "_graph_clusters",

@@ -16,7 +16,7 @@ from skotae.autoencoders._diagnosis import diagnose
 from skotae.autoencoders._extremes import explained
 from skotae.autoencoders._fitted import FittedEstimator
 from skotae.autoencoders._inference import widest_dtype
-from skotae.autoencoders._options import dimension, epochs, trainer_options
+from skotae.autoencoders._options import dimension, epochs, fit_seed, trainer_options
 from skotae.autoencoders._principal import FirstRows, some_rows
 from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
 from skotae.columns import Columns, differ, measure, warn_of_units
@@ -24,7 +24,7 @@ from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
 from skotae.training import History, Rows, Trainer
 from skotae.training._optim import SCHEDULES
-from skotae.utils._random import borrowed_global_generator, child_seed, draw_seed, make_generator
+from skotae.utils._random import borrowed_global_generator, child_seed, make_generator
 from skotae.utils._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -339,7 +339,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._params = copied_parameters(self.get_params(deep=False))
         self._prior_scale = None
         self.device_ = resolve_device(self.device)
-        self._seed = draw_seed(self.random_state)
+        self._seed = fit_seed(self.random_state)
         self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         self._measure(X)
         prior = self._resolve_prior()
@@ -377,7 +377,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         if "device" in changed:
             self.device_ = resolve_device(self.device)
         if "random_state" in changed:
-            self._seed = draw_seed(self.random_state)
+            self._seed = fit_seed(self.random_state)
         self._remeasure(X, changed)
         state = self.model_.state_dict()
         self.model_ = self._build_model()

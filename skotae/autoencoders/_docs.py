@@ -125,8 +125,8 @@ latent : {"auto", "prior", "mixture"}, default="auto"
 
 TRAINING = """\
 batch_size : "auto" or int, default="auto"
-    Rows in a mini-batch; ``"auto"`` is a power of two near n_samples / {share}, between
-    {low} and {high}.
+    Rows in a mini-batch, of each process in :func:`skotae.data_parallel`; ``"auto"`` is a
+    power of two near n_samples / {share}, between {low} and {high}, in all.
 learning_rate : {"cosine", "constant"}, default="cosine"
     Whether the learning rate falls along half a cosine over `max_iter` epochs.
 learning_rate_init : float, default=0.001

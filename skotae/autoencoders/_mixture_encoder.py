@@ -63,7 +63,7 @@ class ComponentNetworks(nn.Module):
         Width of the hidden layer of each.
     """
 
-    begins = True
+    begins = row_wise = True
     path: Tensor
     offset: Tensor
     centre: Tensor

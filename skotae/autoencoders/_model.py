@@ -66,7 +66,10 @@ class Blueprint:
         starts = which in STARTING if starts is None else starts
         if not starts and getattr(spec, "start", "random") != "random":
             spec = clone(spec).set_params(start="random")
-        return build_network(spec, n_in, n_out, which)
+        net: Any = build_network(spec, n_in, n_out, which)
+        # Several processes share out the rows that it is called with, unless it says otherwise.
+        net.row_wise = getattr(net, "row_wise", True)
+        return net
 
     def encoder_network(self, width: int, starts: bool = True) -> nn.Module:
         """From rows to `width` outputs."""

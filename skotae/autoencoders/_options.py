@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from skotae.priors.base import BasePrior
-from skotae.utils._random import child_seed, make_generator
+from skotae.training import current_ranks
+from skotae.utils._random import child_seed, draw_seed, make_generator
 
 # Up to which max_iter="auto" is the same number of epochs.
 FEW_ROWS = 5000
@@ -45,11 +46,20 @@ def epochs(estimator: Any, n: int) -> int:
 
 
 def rows_in_a_batch(batch_size: Any, auto_batch: tuple[int, int, int], n: int) -> int:
-    """Number of rows; "auto" is a power of two near a share of n, between two others."""
+    """Number of rows; "auto" is a power of two near a share of n, between two others.
+
+    Those of all processes: a number is of each, "auto" is what one alone would take.
+    """
     if batch_size != "auto":
-        return int(batch_size)
+        return int(batch_size) * current_ranks().size
     share, low, high = auto_batch
     return int(np.clip(2 ** round(np.log2(n / share)), low, high))
+
+
+def fit_seed(random_state: Any) -> int:
+    """One integer seed, which of several processes the first has drawn."""
+    seed = draw_seed(random_state)
+    return current_ranks().first(lambda: seed)
 
 
 def trainer_options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from skotae.exceptions import CheckpointError, PersistenceError
 from skotae.persistence import read_state, write_state
+from skotae.training import current_ranks
 from skotae.utils.base import as_whole
 
 # Parameters that say nothing about what a fit finds.
@@ -79,7 +81,9 @@ class Checkpoint:
     def setup(self, estimator: Any, context: Any) -> None:
         """Make the folder."""
         as_whole("every", self.every, of="Checkpoint")
-        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        make = partial(Path(self.folder).mkdir, parents=True, exist_ok=True)
+        # The files are those of the first of several processes.
+        current_ranks().first(make)
         self._written, self._warned = 0, False
 
     def teardown(self, estimator: Any, context: Any) -> None:
@@ -90,6 +94,14 @@ class Checkpoint:
         run = getattr(estimator, "_run", None)
         if run is None or context.task_name != "fit":
             return
+        state = current_ranks().first(lambda: self._last(estimator))
+        if state is not None:
+            estimator._seed = state["seed"]
+            run.load_state_dict(state["run"])
+            self._written = run.state.epoch
+
+    def _last(self, estimator: Any) -> dict[str, Any] | None:
+        """What the last readable checkpoint holds, if it is of this fit."""
         for path in self._paths()[::-1]:
             try:
                 state = read_state(path, KIND)
@@ -97,19 +109,17 @@ class Checkpoint:
                 warnings.warn(
                     f"{os.fspath(path)!r}: {error}. An earlier checkpoint is used.",
                     UserWarning,
-                    stacklevel=2,
+                    stacklevel=4,
                 )
                 continue
             self._check(estimator, state, path)
-            estimator._seed = state["seed"]
-            run.load_state_dict(state["run"])
-            self._written = run.state.epoch
-            return
+            return state
+        return None
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """Write a checkpoint, if one is due."""
         run = getattr(estimator, "_run", None)
-        if run is None:
+        if run is None or current_ranks().rank > 0:
             return
         epoch = run.state.epoch
         if epoch != self._written and (epoch % self.every == 0 or context.task_name == "fit"):
@@ -164,13 +174,13 @@ def _identity(estimator: Any) -> dict[str, str]:
     X = run.rows.X
     some = X[:: max(1, len(X) // N_HASHED)]
     units = (estimator.data_mean_, estimator.data_min_, estimator.data_max_)
+    params = {name: value for name, value in vars(estimator._params).items() if name not in FREE}
+    if params.get("batch_size", "auto") != "auto":
+        # Of all processes together, whose number may change.
+        params["batch_size"] = run.batch_size
     return {
         "class": type(estimator).__qualname__,
-        **{
-            name: _described(value)
-            for name, value in vars(estimator._params).items()
-            if name not in FREE
-        },
+        **{name: _described(value) for name, value in params.items()},
         "X": f"{X.dtype} of shape {X.shape} ({_digest(some, *units)})",
         "number of epochs of earlier fits": str(run.state.n_before),
     }

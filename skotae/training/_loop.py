@@ -15,6 +15,7 @@ from skotae.training._batches import Rows, batch_indices
 from skotae.training._guard import fault_of, give_up, roll_back
 from skotae.training._history import History
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
+from skotae.training._ranks import current_ranks
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
@@ -69,6 +70,8 @@ class Trainer:
         best_before: float = math.inf,
         advice: Mapping[str, str] | None = None,
     ):
+        self.ranks = current_ranks()
+        self.ranks.begin(model, rows, seed, batch_size)
         self.model = model
         self.rows = rows
         self.seed = seed
@@ -274,13 +277,13 @@ class Trainer:
                 state.commit(terms, best=self._watch(watched) and self.held_out is not None)
                 if state.epoch == n_epochs:
                     self._sound = state.good
-                if verbose:
+                if verbose and self.ranks.rank == 0:
                     now = time.perf_counter()
                     left = (now - begin) / (state.epoch - first) * (n_epochs - state.epoch)
                     times = f"{now - started:.2f} s"
                     times += f", about {_duration(left)} left" if verbose > 1 else ""
                     _report(name, state.epoch, n_epochs, terms, times)
-                stop = epoch_done()
+                stop = bool(self._agreed([epoch_done()])[0])
             stop = stop or (state.patience <= 0 and watches)
 
     @limited
@@ -339,7 +342,8 @@ class Trainer:
                 n_batches=len(batches),
                 prior_generator=state.generators["prior"],
             )
-            with state.networks.borrowed() if self.draws[0] else contextlib.nullcontext():
+            draws = state.networks.borrowed() if self.draws[0] else contextlib.nullcontext()
+            with draws, self.ranks.sharing(self.model, self.draws[0]):
                 names, values = self._step(self.rows[index], step)
             weighted = values * len(index)
             # Stops at the first step that is not finite: later ones are NaN in every term.
@@ -347,7 +351,7 @@ class Trainer:
                 weighted = torch.where(sums.isfinite().all(), sums + weighted, sums)
             sums = weighted
         assert sums is not None
-        means = dict(zip(names, (sums / len(rows)).tolist(), strict=True))
+        means = dict(zip(names, self._agreed((sums / len(rows)).tolist()), strict=True))
         return {**means, "loss": sum(means.values())}
 
     def _step(self, batch: Tensor, step: Step) -> tuple[tuple[str, ...], Tensor]:
@@ -357,11 +361,13 @@ class Trainer:
                 inner = self.model.inner_terms(batch, step)
                 self._inner_optimiser.zero_grad(set_to_none=True)
                 total(inner).backward()
+                self.ranks.average(self._inner_optimiser)
                 self._inner_optimiser.step()
         terms = self.model.terms(batch, step)
         values = torch.stack([*terms.values()])
         self._optimiser.zero_grad(set_to_none=True)
         values.sum().backward()
+        self.ranks.average(self._optimiser)
         self._optimiser.step()
         return tuple(terms), values.detach()
 
@@ -372,11 +378,15 @@ class Trainer:
             return terms
         self.model.eval()
         rows, generator, value = self.held_out, self._generator("validation"), 0.0
-        with self.evaluation():
+        with self.evaluation(), self.ranks.sharing(self.model, self.draws[1]):
             for index in batch_indices(rows, self.batch_size, self._generator("validation", "cpu")):
                 step = Step(generator, index, len(self.rows), 1.0, training=False)
                 value += float(total(self.model.terms(self.rows[index], step))) * len(index)
-        return {**terms, "validation_loss": value / len(rows)}
+        return {**terms, "validation_loss": self._agreed([value / len(rows)])[0]}
+
+    def _agreed(self, values: list[float]) -> list[float]:
+        """What the first of several processes has found, by which all of them go on."""
+        return self.ranks.first(lambda: values)
 
 
 def _moved(before: list[Tensor], stream: GlobalStream) -> bool:

@@ -26,7 +26,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
     ``"auto"`` is the device named by the environment variable ``SKOTAE_DEVICE`` if it is
     set, else CUDA, then MPS, then the CPU, whichever is there first. Several worker
-    processes on one host are spread over its GPUs by their process number.
+    processes on one host are spread over its GPUs: those of ``torchrun`` by their local rank,
+    others by their process number.
 
     Raises
     ------
@@ -39,7 +40,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
             device, source = requested, "SKOTAE_DEVICE"
         elif torch.cuda.is_available():
             count = torch.cuda.device_count()
-            return torch.device("cuda", os.getpid() % count if count > 1 else 0)
+            number = int(os.environ.get("LOCAL_RANK", os.getpid()))
+            return torch.device("cuda", number % count)
         elif torch.backends.mps.is_available():
             return torch.device("mps")
         else:

@@ -72,7 +72,7 @@ COUPLED: dict[str, tuple[str, dict[str, Any]]] = {
     "CoupledVAE": ("CoupledVAE", OURS),
     "CoupledVAE, potential network": (
         "CoupledVAE",
-        {"potential": "network", "plan_decay": 0.0, "n_bank": N_BANK},
+        {"init": "random", "potential": "network", "plan_decay": 0.0, "n_bank": N_BANK},
     ),
 }
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -80,6 +80,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     for name, params in {
         "plan_decay=0": {"plan_decay": 0.0},
         "init='random'": {"init": "random"},
+        "init='isometry'": {"init": "isometry"},
         "n_bank_steps=0": {"n_bank_steps": 0},
         "learned variance": {"cost": "gaussian"},
     }.items()
@@ -115,7 +116,10 @@ RECIPES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
     "C-VAE": (
         "CoupledVAE",
         "CoupledVAE",
-        {"strategy": "dual", "potential": "network", "plan_decay": 0.0},
+        {
+            **{"strategy": "dual", "potential": "network"},
+            **{"init": "random", "cooling": False, "plan_decay": 0.0},
+        },
         {},
     ),
 }

@@ -1,0 +1,132 @@
+"""How CoupledVAE starts, and that it stays steady."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import StandardScaler
+
+from skotae import CoupledVAE
+from skotae.autoencoders.coupled._potentials import DualTable
+from skotae.costs import GaussianCost
+from skotae.metrics import density_coverage
+from skotae.networks import MLP
+
+from .coupled import ATOMS, X, small
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return StandardScaler().fit_transform(load_wine().data)
+
+
+@pytest.mark.parametrize("prior", [None, "uniform", "sphere", "atoms"])
+@pytest.mark.parametrize("cost", ["gaussian", "bernoulli"])
+@pytest.mark.parametrize("potential", ["table", "network"])
+@pytest.mark.filterwarnings("ignore:The median effective sample size:UserWarning")
+def test_options_of_start_and_plan(prior, cost, potential):
+    model = small(
+        prior=ATOMS if prior == "atoms" else prior,
+        cost=cost,
+        potential=potential,
+        init="principal",
+        plan_decay=0.9,
+        max_iter=4,
+    ).fit(X)
+    assert np.isfinite(model.history_["loss"]).all()
+    assert model.sample(3, random_state=0).shape == (3, 6)
+    model.partial_fit(X)
+
+
+@pytest.mark.filterwarnings("ignore:scale='global':UserWarning")
+def test_start_from_principal_components(monkeypatch):
+    """Before the first plan the decoder learns the Gaussian of the first components."""
+    monkeypatch.setattr("skotae.autoencoders.coupled._cooling.PRINCIPAL_SHARES", (1.0, 1.1))
+    rng = np.random.RandomState(0)
+    data = 5.0 + rng.normal(size=(500, 3)) * [3.0, 1.0, 0.1]
+    model = small(
+        init="principal",
+        scale="global",
+        clip=False,
+        max_iter=150,
+        learning_rate_init=0.01,
+        batch_size=128,
+    ).fit(data)
+    samples = model.sample(5000, random_state=0)
+    np.testing.assert_allclose(samples.mean(axis=0), 5.0, atol=0.15)
+    expected = np.cov(data.T)
+    expected[2, 2] = 0.0
+    np.testing.assert_allclose(np.cov(samples.T), expected, atol=0.7)
+
+
+@pytest.mark.parametrize("posterior, start", [("importance", "random"), ("amortised", "pca")])
+def test_average_of_the_decoder(posterior, start):
+    """Before each step it goes a share of the way to the decoder."""
+    one, two = (
+        small(
+            posterior=posterior,
+            decoder=MLP((16,), start=start),
+            plan_decay=0.75,
+            learning_rate="constant",
+            batch_size=48,
+            max_iter=n,
+            cost=GaussianCost(variance=100.0),
+        ).fit(X)
+        # The first step from principal components has no slope but for the last layer.
+        for n in (2, 3)
+    )
+    before = {name: weight for name, weight in one.average_.named_parameters()}
+    for name, weight in one.decoder_.net.named_parameters():
+        assert not torch.equal(weight, before[name])
+        expected = torch.lerp(before[name], weight, 0.25)
+        torch.testing.assert_close(two.average_.get_parameter(name), expected)
+
+
+def test_plan_of_few_rows(wine):
+    """With plans of the decoder itself it loses most of the data: coverage 0.03 to 0.25."""
+    model = CoupledVAE(2, max_iter=100, random_state=0).fit(wine)
+    samples = model.sample(len(wine), random_state=0)
+    assert density_coverage(wine, samples)[1] > 0.7
+
+
+def test_full_dual_does_not_overflow(wine):
+    """A sharp likelihood puts the potential networks of many rows far from their solution."""
+    model = CoupledVAE(
+        2,
+        potential="network",
+        dual="full",
+        hidden_layer_sizes=(64, 64),
+        max_iter=100,
+        random_state=0,
+    ).fit(wine)
+    assert np.isfinite(model.history_["loss"]).all()
+
+
+def test_stored_potentials_come_to_rest():
+    """They go half of the way, and a quarter with the second move after one of half."""
+    log_kernel = -torch.arange(12.0).reshape(4, 3)
+    log_b = torch.full((3,), 1 / 3).log()
+    rows = torch.tensor([2, 0, 3, 1])
+    moved = []
+    for n_halving in (None, 1):
+        table = DualTable()
+        for _ in range(2):
+            u = table.move(log_kernel, log_b, rows, 4, n_steps=2, unit=2.0, n_halving=n_halving)
+            torch.testing.assert_close(table.values[rows], 2.0 * u)
+            moved.append(u)
+    first, half, same, quarter = moved
+    assert first.std() > 0
+    torch.testing.assert_close(same, first)
+    torch.testing.assert_close(quarter, torch.lerp(first, half, 0.5))
+
+
+def test_few_rows_far_off_do_not_take_the_draws_of_the_others():
+    """One row of a hundred is sixty standard deviations away."""
+    data = np.random.RandomState(0).normal(size=(400, 6))
+    data[:4] = 60 + 0.1 * data[:4]
+    params = {"n_components": 3, "batch_size": 100, "n_bank": 256, "max_iter": 200}
+    model = small(hidden_layer_sizes=(32,), scale="global", **params).fit(data)
+    samples = model.sample(2000, random_state=0)
+    where = samples.mean(axis=1)
+    assert np.mean((where > 4) & (where < 56)) < 0.03
+    assert samples[where <= 4].std(axis=0).mean() == pytest.approx(1.0, abs=0.2)

@@ -42,14 +42,16 @@ def steady_torch_globals(request):
     yield
     after, moved = torch_globals(), not torch.equal(state, torch.get_rng_state())
     # Put back first, so that one test fails and not all that follow.
-    torch.set_default_dtype(before["default dtype"])
-    torch.set_default_device(before["default device"])
-    torch.set_num_threads(before["number of threads"])
-    torch.set_grad_enabled(before["gradient mode"])
-    torch.use_deterministic_algorithms(before["deterministic mode"])
-    torch.autograd.set_detect_anomaly(before["anomaly mode"])
-    torch.set_rng_state(state)
     changed = [name for name in before if before[name] != after[name]]
+    if changed:
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_num_threads(before["number of threads"])
+        torch.set_grad_enabled(before["gradient mode"])
+        torch.use_deterministic_algorithms(before["deterministic mode"])
+        torch.autograd.set_detect_anomaly(before["anomaly mode"])
+    # None, not the CPU: a device that is set, whichever, makes every call of torch slower.
+    torch.set_default_device(None)
+    torch.set_rng_state(state)
     assert not changed, f"the test changed torch's {', '.join(changed)}"
     assert not moved or request.node.get_closest_marker("moves_torch_rng"), (
         "the test moved torch's global random state; pass a generator, or mark it moves_torch_rng"

@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
-from skotae.autoencoders._codes import middle, whitening
+from skotae.autoencoders._codes import whitening
 from skotae.priors.base import draw_index
 
 # Numbers of components that are tried, each with so many points at the least.
@@ -26,7 +26,7 @@ LEAST_VARIANCE = 0.02
 FAR, FEW = 10.0, 5
 
 
-def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     r"""Mixture of Gaussians of points u (n, q), with the number that held-out points ask for.
 
     The numbers of components 1, 2, 5, 10, 20, 40 are tried in turn as long as the mean
@@ -35,6 +35,8 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     Parameters
     ----------
     u : ndarray of shape (n, q)
+    units : dict
+        The `middle` of the points.
     seed : int
 
     Returns
@@ -49,7 +51,6 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
        deterministic autoencoders, ICLR, section 4.
     .. [2] Dai and Wipf (2019), Diagnosing and enhancing VAE models, ICLR, section 4.
     """
-    units = middle(u)
     u = u[np.isfinite(u).all(axis=1)].astype(np.float64)
     length = np.linalg.norm((u - units["centre"]) @ units["axes"], axis=1)
     far = length > FAR * max(float(units["radius"]), np.sqrt(u.shape[1]))

@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import gc
 import os
 
 # Before anything imports scikit-learn: its array API checks run only with this, and are
@@ -22,6 +23,16 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "moves_torch_rng: the test draws from torch's global generator on purpose"
     )
+
+
+def pytest_sessionstart():
+    gc.disable()
+
+
+def pytest_collection_finish():
+    # Ten thousand tests are a lot to look through, again and again, and are there to the end.
+    gc.freeze()
+    gc.enable()
 
 
 def torch_globals():

@@ -13,11 +13,11 @@ from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
 from skotae.autoencoders._codes import whitening
+from skotae.autoencoders._options import ROWS_TO_TELL
 from skotae.priors.base import draw_index
 
-# Numbers of components that are tried, each with so many points at the least.
+# Numbers of components that are tried, if the points are enough for them.
 LADDER = (1, 2, 5, 10, 20, 40)
-POINTS_EACH = 20
 # Least variance of a component in any direction, relative to that of all points: it is never
 # narrow enough to give one point back.
 LEAST_VARIANCE = 0.02
@@ -80,14 +80,14 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
 def _number(v: np.ndarray, random_state: int) -> int:
     """The number of components with the best likelihood of held-out points."""
     n = len(v)
-    if 0.8 * n < LADDER[1] * POINTS_EACH:
+    if 0.8 * n < LADDER[1] * ROWS_TO_TELL:
         return 1
     # Fewer points are split more often.
     splits = ShuffleSplit(max(1, min(3, 1000 // n)), test_size=0.2, random_state=random_state)
     parts = [(v[train], v[test]) for train, test in splits.split(v)]
     chosen, best = 1, -np.inf
     for k in LADDER:
-        if k * POINTS_EACH > len(parts[0][0]) and k > 1:
+        if k * ROWS_TO_TELL > len(parts[0][0]) and k > 1:
             break
         value = np.mean([_fitted(train, k, random_state).score(test) for train, test in parts])
         if value > best:

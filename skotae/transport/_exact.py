@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds_or_cost, first_order_only, normalised_weights
+from skotae.transport.base import check_clouds_or_cost, normalised_weights, saved_gradients
 from skotae.transport.linear.ground import check_metric, cost_along
 from skotae.transport.linear.plans import of_clouds, of_cost
 from skotae.utils.base import as_real
@@ -47,11 +47,7 @@ class _ExactFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        # Activation checkpointing makes them anew, once: read once.
-        half = len(saved := ctx.saved_tensors) // 2
-        inputs, saved = saved[:half], saved[half:]
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (None, None, *first_order_only("exact_cost", gradients, inputs))
+        return (None, None, *saved_gradients("exact_cost", ctx, grad_output))
 
 
 def _double(tensor: Tensor) -> Tensor:

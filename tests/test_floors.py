@@ -38,12 +38,10 @@ SHARED = {
     "metrics": [
         "base",
         "_intervals",
-        "_models",
         "_score",
         "_codes",
         "_frechet",
         "_neighbours",
-        "_baselines",
     ],
     "training": ["base", "_history", "_state"],
     "autoencoders": [
@@ -84,7 +82,7 @@ SHARED = {
         "_document",
         "_bounds",
     ],
-    "displays": ["base", "_verdicts", "_page"],
+    "displays": ["base", "_verdicts"],
     "testing": ["base", "generators"],
 }
 # Files that put their siblings together: they import any of them, and none imports them.
@@ -212,6 +210,19 @@ def test_shared_files_exist():
     ]
     missing += sorted(ASSEMBLIES - MODULES)
     assert not missing, f"files that are not there: {missing}"
+
+
+def test_shared_files_are_shared():
+    found = {
+        target
+        for path in FILES
+        if path.name != "__init__.py" and name_of(path) not in ASSEMBLIES
+        for _, target in targets(path)
+        if target.split(".")[0] == name_of(path).split(".")[0]
+    }
+    shared = {f"{folder}.{file}" for folder, files in SHARED.items() for file in files}
+    needless = sorted(name for name in shared - found if not name.endswith(".base"))
+    assert not needless, f"no sibling imports {needless}"
 
 
 def test_rooms_list_their_files():

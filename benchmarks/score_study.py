@@ -28,193 +28,29 @@ data sets and few settings, and writes nothing.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from _common import RESULTS, print_table, save_json, write_json
+from _score_data import DATA, MAX_ROWS, Rows
+from _score_models import Fitted, settings
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
-from sklearn import datasets
 from sklearn.base import ClassifierMixin
-from sklearn.decomposition import PCA
-from sklearn.feature_extraction.image import extract_patches_2d
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
 
 import skotae
 from skotae.transport import debias_independent, exact_cost
 
-MAX_ROWS = 1000
 FRESH = 1500
 POOL = 4096
 N_SEEDS = 8
-Rows = np.ndarray
-Draw = Callable[[int, int], Rows]
-
-
-# --- data: rows, labels, and for simulations fresh rows and the plane of the signal -------------
-
-
-def table(load: Callable[..., Any]) -> dict[str, Any]:
-    X, y = load(return_X_y=True)
-    return {"X": StandardScaler().fit_transform(X), "y": y if len(np.unique(y)) < 20 else None}
-
-
-def digits() -> dict[str, Any]:
-    X, y = datasets.load_digits(return_X_y=True)
-    return {"X": X / 16, "y": y}
-
-
-def colour_patches(photograph: str) -> dict[str, Any]:
-    image = datasets.load_sample_image(photograph) / 255.0
-    patches = extract_patches_2d(image, (6, 6), max_patches=MAX_ROWS, random_state=0)
-    return {"X": patches.reshape(MAX_ROWS, -1)}
-
-
-def text() -> dict[str, Any]:
-    """TF-IDF of the documentation of functions; the label is the package."""
-    import scipy.signal
-    import scipy.special
-    import scipy.stats
-    import sklearn.metrics
-
-    packages = (np, torch, scipy.stats, scipy.special, scipy.signal, sklearn.metrics)
-    texts, labels = [], []
-    for label, package in enumerate(packages):
-        for name in sorted(dir(package)):
-            doc = inspect.getdoc(getattr(package, name)) if name[0] != "_" else None
-            if doc and len(doc) > 300:
-                texts.append(doc)
-                labels.append(label)
-    X = TfidfVectorizer(max_features=600, stop_words="english").fit_transform(texts).toarray()
-    return {"X": X, "y": np.array(labels)}
-
-
-def simulated(draw: Callable[..., Any], p: int, noise: float, n: int = MAX_ROWS) -> dict[str, Any]:
-    """A signal of few dimensions in a plane of p, and isotropic noise in all of them."""
-    k = draw(np.random.default_rng(0), 2)[0].shape[1]
-    plane = np.linalg.qr(np.random.default_rng(1).normal(size=(p, k)))[0]
-
-    def rows(n_rows: int, seed: int) -> tuple[Rows, Rows]:
-        rng = np.random.default_rng(seed)
-        signal, labels = draw(rng, n_rows)
-        return signal @ plane.T + noise * rng.normal(size=(n_rows, p)), labels
-
-    X, y = rows(n, 2)
-    return {"X": X, "y": y, "fresh": lambda m, s: rows(m, s)[0], "plane": plane, "noise": noise}
-
-
-def roll(rng: Any, n: int) -> tuple[Rows, Rows]:
-    t = 1.5 * np.pi * (1 + 2 * rng.uniform(size=n))
-    return np.column_stack([t * np.cos(t), t * np.sin(t), 10 * rng.uniform(size=n)]) / 5, t // 2
-
-
-def gaussian(rng: Any, n: int) -> tuple[Rows, None]:
-    return rng.normal(size=(n, 6)) * np.array([3.0, 2.0, 1.5, 1.0, 0.7, 0.5]), None
-
-
-def groups(rng: Any, n: int) -> tuple[Rows, Rows]:
-    means = np.random.default_rng(3).normal(size=(8, 3)) * 2
-    which = rng.integers(8, size=n)
-    return means[which] + 0.3 * rng.normal(size=(n, 3)), which
-
-
-DATA: dict[str, Callable[[], dict[str, Any]]] = {
-    "iris": lambda: table(datasets.load_iris),
-    "wine": lambda: table(datasets.load_wine),
-    "breast_cancer": lambda: table(datasets.load_breast_cancer),
-    "diabetes": lambda: table(datasets.load_diabetes),
-    "digits": digits,
-    "china": lambda: colour_patches("china.jpg"),
-    "flower": lambda: colour_patches("flower.jpg"),
-    "text": text,
-    "manifold": lambda: simulated(roll, 30, 0.05),
-    "gaussian": lambda: simulated(gaussian, 10, 0.2),
-    "mixture": lambda: simulated(groups, 20, 0.3),
-    "noisy": lambda: simulated(groups, 300, 0.5),
-    "wide": lambda: simulated(groups, 3000, 0.2, n=120),
-}
-
-
-# --- models: fitted, they give (transform, reconstruct, draw) -----------------------------------
-
-
-class Fitted:
-    """What is measured of a model."""
-
-    def __init__(
-        self, transform: Any, reconstruct: Callable[[Rows], Rows], draw: Draw, linear: bool = True
-    ):
-        self.transform, self.reconstruct, self.draw = transform, reconstruct, draw
-        self.linear = linear
-
-
-def constant(X: Rows) -> Fitted:
-    mean = X.mean(axis=0)
-    return Fitted(None, lambda x: np.tile(mean, (len(x), 1)), lambda n, seed: np.tile(mean, (n, 1)))
-
-
-def pca(X: Rows, n_components: int, n_mixtures: int) -> Fitted:
-    model = PCA(n_components, random_state=0).fit(X)
-    codes = model.transform(X)
-    density = GaussianMixture(min(n_mixtures, len(X) // 10), reg_covar=1e-4, random_state=0)
-    density.fit(codes)
-
-    def draw(n: int, seed: int) -> Rows:
-        density.random_state = seed
-        drawn = density.sample(n)[0]
-        return model.inverse_transform(drawn[np.random.default_rng(seed).permutation(n)])
-
-    return Fitted(model.transform, lambda x: model.inverse_transform(model.transform(x)), draw)
-
-
-def autoencoder(X: Rows, name: str, **params: Any) -> Fitted:
-    model = getattr(skotae, name)(
-        max_iter=30, learning_rate_init=0.003, random_state=0, **params
-    ).fit(X)
-    return Fitted(
-        model.transform,
-        model.reconstruct,
-        lambda n, seed: model.sample(n, random_state=seed),
-        linear=False,
-    )
-
-
-def settings(p: int, quick: bool) -> dict[str, Callable[[Rows], Fitted]]:
-    """Models by name; the part before the bracket is the family."""
-    found: dict[str, Callable[[Rows], Fitted]] = {"constant": constant}
-    sizes = [d for d in (2, 4, 8, 16) if d <= p]
-    usual = sizes[min(2, len(sizes) - 1)]
-    for d in sizes:
-        found[f"PCA + Gaussian({d})"] = lambda X, d=d: pca(X, d, 1)
-        found[f"PCA + mixture({d})"] = lambda X, d=d: pca(X, d, 10)
-    grid: list[tuple[str, dict[str, Any]]] = [
-        *(("SinkhornAE", {"n_components": d}) for d in sizes),
-        *(("SinkhornAE", {"n_components": usual, "beta": beta}) for beta in (0.002, 0.2, 2.0)),
-        *(("SinkhornAE", {"n_components": usual, "epsilon": epsilon}) for epsilon in (0.01, 0.5)),
-        *(("WAEEstimator", {"n_components": d}) for d in sizes),
-        *(("WAEEstimator", {"n_components": usual, "lam": lam}) for lam in (0.005, 0.05, 5.0)),
-        *(("VAE", {"n_components": d}) for d in sizes[:: len(sizes) - 1]),
-        *(("VAE", {"n_components": usual, "beta": beta}) for beta in (0.1, 1.0)),
-        ("SymmetricWAE", {"n_components": usual}),
-    ]
-    for name, params in grid[:3] if quick else grid:
-        label = ", ".join(f"{key}={value}" for key, value in params.items())
-        found[f"{name}({label})"] = lambda X, n=name, q=params: autoencoder(X, n, **q)
-    return found
-
-
-# --- candidates and truths ----------------------------------------------------------------------
 
 
 def exact(x: Rows, y: Rows) -> float:

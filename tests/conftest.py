@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests."""
 
+import gc
 import os
 
 # Before anything imports scikit-learn: its array API checks run only with this, and are
@@ -24,6 +25,16 @@ def pytest_configure(config):
     )
 
 
+def pytest_sessionstart():
+    gc.disable()
+
+
+def pytest_collection_finish():
+    # Ten thousand tests are a lot to look through, again and again, and are there to the end.
+    gc.freeze()
+    gc.enable()
+
+
 def torch_globals():
     return {
         "default dtype": torch.get_default_dtype(),
@@ -42,14 +53,16 @@ def steady_torch_globals(request):
     yield
     after, moved = torch_globals(), not torch.equal(state, torch.get_rng_state())
     # Put back first, so that one test fails and not all that follow.
-    torch.set_default_dtype(before["default dtype"])
-    torch.set_default_device(before["default device"])
-    torch.set_num_threads(before["number of threads"])
-    torch.set_grad_enabled(before["gradient mode"])
-    torch.use_deterministic_algorithms(before["deterministic mode"])
-    torch.autograd.set_detect_anomaly(before["anomaly mode"])
-    torch.set_rng_state(state)
     changed = [name for name in before if before[name] != after[name]]
+    if changed:
+        torch.set_default_dtype(before["default dtype"])
+        torch.set_num_threads(before["number of threads"])
+        torch.set_grad_enabled(before["gradient mode"])
+        torch.use_deterministic_algorithms(before["deterministic mode"])
+        torch.autograd.set_detect_anomaly(before["anomaly mode"])
+    # None, not the CPU: a device that is set, whichever, makes every call of torch slower.
+    torch.set_default_device(None)
+    torch.set_rng_state(state)
     assert not changed, f"the test changed torch's {', '.join(changed)}"
     assert not moved or request.node.get_closest_marker("moves_torch_rng"), (
         "the test moved torch's global random state; pass a generator, or mark it moves_torch_rng"

@@ -39,12 +39,10 @@ SHARED = {
     "metrics": [
         "base",
         "_intervals",
-        "_models",
         "_score",
         "_codes",
         "_frechet",
         "_neighbours",
-        "_baselines",
     ],
     "training": ["base", "_history", "_state", "_batches", "_sharing", "_ranks"],
     "autoencoders": [
@@ -85,7 +83,7 @@ SHARED = {
         "_document",
         "_bounds",
     ],
-    "displays": ["base", "_verdicts", "_page"],
+    "displays": ["base", "_verdicts"],
     "testing": ["base", "generators"],
 }
 # Files that put their siblings together: they import any of them, and none imports them.
@@ -215,6 +213,19 @@ def test_shared_files_exist():
     assert not missing, f"files that are not there: {missing}"
 
 
+def test_shared_files_are_shared():
+    found = {
+        target
+        for path in FILES
+        if path.name != "__init__.py" and name_of(path) not in ASSEMBLIES
+        for _, target in targets(path)
+        if target.split(".")[0] == name_of(path).split(".")[0]
+    }
+    shared = {f"{folder}.{file}" for folder, files in SHARED.items() for file in files}
+    needless = sorted(name for name in shared - found if not name.endswith(".base"))
+    assert not needless, f"no sibling imports {needless}"
+
+
 def test_rooms_list_their_files():
     found = {name: path for name, path in zip(map(name_of, FILES), FILES, strict=True)}
     rooms = {".".join(name.split(".")[:2]) for name in found if name.count(".") > 1}
@@ -245,10 +256,14 @@ def test_private_sklearn_has_one_door():
     assert not found, "\n".join(found)
 
 
-def test_no_long_file():
+@pytest.mark.parametrize("folder", ["skotae", "tests", "benchmarks", "examples", "doc"])
+def test_no_long_file(folder):
+    root = ROOT if folder == "skotae" else Path(__file__).parents[1] / folder
+    if not root.is_dir():
+        pytest.skip(f"{folder} is not beside the tests")
     lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in FILES
+        str(path.relative_to(root)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in root.rglob("*.py")
     }
     long = {name: length for name, length in lengths.items() if length > MAX_LINES}
     assert not long, f"longer than {MAX_LINES} lines: {long}"

@@ -92,9 +92,13 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             some = np.random.default_rng(seed).choice(len(X), MAX_CODES, False, shuffle=False)
             X = X[np.sort(some)]
         inference, chart = self._inference(np.float32), self._chart
-        self._codes_ = middle(chart.points(inference.codes(X)))
+        means = chart.points(inference.codes(X))
+        self._codes_ = middle(means)
         if self._draws_from_mixture:
-            self._codes_ |= fit_mixture(chart.points(inference.codes(X, seed)), seed)
+            codes = chart.points(inference.codes(X, seed))
+            # Of a posterior without noise they are the same.
+            same = np.array_equal(codes, means)
+            self._codes_ |= fit_mixture(codes, self._codes_ if same else middle(codes), seed)
 
     def _drawn_codes(
         self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skotae.autoencoders._options import rows_in_a_batch
+from skotae.autoencoders._options import ROWS_TO_TELL, rows_in_a_batch
 from skotae.exceptions import ConvergenceWarning
 from skotae.training._optim import late_share
 from skotae.utils._random import child_seed, make_generator
@@ -26,8 +26,6 @@ WIDTH, GAP = 4.0, 1.5
 # Share of the values of samples that lie outside the range of the training rows by more than a
 # tenth of it.
 CLIPPED = 0.2
-# Rows for each component, from which on one without any row is no accident.
-ROWS_EACH = 20
 
 # From a fitted estimator and some of its training rows to what is off, or None.
 Check = Callable[[Any, np.ndarray], str | None]
@@ -66,7 +64,7 @@ def too_many_components(estimator: Any, rows: np.ndarray) -> str | None:
 
 def codes_beside_prior(estimator: Any, rows: np.ndarray) -> str | None:
     """Coordinates in which codes are elsewhere than the prior, or much wider or narrower."""
-    if not hasattr(estimator, "reconstruct") or len(rows) < ROWS_EACH:
+    if not hasattr(estimator, "reconstruct") or len(rows) < ROWS_TO_TELL:
         return None
     inference = estimator._inference(np.float32)
     z = inference.codes(rows, child_seed(estimator._seed, "codes"))
@@ -118,7 +116,7 @@ def unused_components(estimator: Any, rows: np.ndarray) -> str | None:
         return None
     k = estimator.n_mixtures_
     used = np.unique(estimator.labels_)
-    if len(used) == k or len(estimator.labels_) < ROWS_EACH * k:
+    if len(used) == k or len(estimator.labels_) < ROWS_TO_TELL * k:
         return None
     return (
         f"{k - len(used)} of {k} components are no row's most probable one. Choose a smaller "

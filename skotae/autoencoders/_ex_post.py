@@ -12,12 +12,12 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
-from skotae.autoencoders._codes import middle, whitening
+from skotae.autoencoders._codes import whitening
+from skotae.autoencoders._options import ROWS_TO_TELL
 from skotae.priors.base import draw_index
 
-# Numbers of components that are tried, each with so many points at the least.
+# Numbers of components that are tried, if the points are enough for them.
 LADDER = (1, 2, 5, 10, 20, 40)
-POINTS_EACH = 20
 # Least variance of a component in any direction, relative to that of all points: it is never
 # narrow enough to give one point back.
 LEAST_VARIANCE = 0.02
@@ -26,7 +26,7 @@ LEAST_VARIANCE = 0.02
 FAR, FEW = 10.0, 5
 
 
-def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     r"""Mixture of Gaussians of points u (n, q), with the number that held-out points ask for.
 
     The numbers of components 1, 2, 5, 10, 20, 40 are tried in turn as long as the mean
@@ -35,6 +35,8 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     Parameters
     ----------
     u : ndarray of shape (n, q)
+    units : dict
+        The `middle` of the points.
     seed : int
 
     Returns
@@ -49,7 +51,6 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
        deterministic autoencoders, ICLR, section 4.
     .. [2] Dai and Wipf (2019), Diagnosing and enhancing VAE models, ICLR, section 4.
     """
-    units = middle(u)
     u = u[np.isfinite(u).all(axis=1)].astype(np.float64)
     length = np.linalg.norm((u - units["centre"]) @ units["axes"], axis=1)
     far = length > FAR * max(float(units["radius"]), np.sqrt(u.shape[1]))
@@ -79,14 +80,14 @@ def fit_mixture(u: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 def _number(v: np.ndarray, random_state: int) -> int:
     """The number of components with the best likelihood of held-out points."""
     n = len(v)
-    if 0.8 * n < LADDER[1] * POINTS_EACH:
+    if 0.8 * n < LADDER[1] * ROWS_TO_TELL:
         return 1
     # Fewer points are split more often.
     splits = ShuffleSplit(max(1, min(3, 1000 // n)), test_size=0.2, random_state=random_state)
     parts = [(v[train], v[test]) for train, test in splits.split(v)]
     chosen, best = 1, -np.inf
     for k in LADDER:
-        if k * POINTS_EACH > len(parts[0][0]) and k > 1:
+        if k * ROWS_TO_TELL > len(parts[0][0]) and k > 1:
             break
         value = np.mean([_fitted(train, k, random_state).score(test) for train, test in parts])
         if value > best:

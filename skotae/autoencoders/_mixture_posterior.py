@@ -16,6 +16,7 @@ from skotae.autoencoders._inference import check_count, check_room, joined
 from skotae.autoencoders._mixture_encoder import ComponentNetworks, MixtureEncoder
 from skotae.autoencoders._model import AutoencoderModel, Blueprint
 from skotae.autoencoders._modules import draw_gaussian, repeated
+from skotae.autoencoders._options import ROWS_TO_TELL
 from skotae.networks import NETWORKS
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
@@ -102,8 +103,8 @@ class MixtureModel(AutoencoderModel):
         return self.decoder.cost.from_raw(x[:, None, :], raw)
 
 
-# Components where none are asked for, and rows for each of them.
-USUAL, ROWS_EACH = 10, 20
+# Components where none are asked for, if the rows are enough for them.
+USUAL = 10
 
 
 class MixtureAutoencoder(BaseAutoencoder):
@@ -129,7 +130,7 @@ class MixtureAutoencoder(BaseAutoencoder):
         super()._measure(X)
         k = self._params.n_mixtures
         if k is None:
-            k = min(USUAL, max(2, len(X) // ROWS_EACH), len(X))
+            k = min(USUAL, max(2, len(X) // ROWS_TO_TELL), len(X))
         if k > len(X):
             raise ValueError(
                 f"n_mixtures={k} is more than the {len(X)} rows of X; expected at most as many."

@@ -14,6 +14,8 @@ from skotae.utils._random import child_seed, draw_seed, make_generator
 
 # Up to which max_iter="auto" is the same number of epochs.
 FEW_ROWS = 5000
+# So many rows, or codes, tell something of a distribution; of a mixture, for each component.
+ROWS_TO_TELL = 20
 # weight_decay="auto": so much over the number of rows, and never more than the other.
 DECAY, MOST_DECAY = 1000.0, 10.0
 

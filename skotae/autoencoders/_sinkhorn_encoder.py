@@ -21,7 +21,7 @@ from skotae.autoencoders._penalised import (
 )
 from skotae.costs.base import pairwise_square
 from skotae.divergences.base import BaseDivergence
-from skotae.metrics._score import MAX_ROWS, debiased_gap, explained, n_samples_for
+from skotae.metrics._score import MAX_ROWS, debiased_gap, explained, n_samples_for, rows_with_weight
 from skotae.training import Step, ramp
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval, check_sample_weight
@@ -242,9 +242,7 @@ class SinkhornEncoder(EncodingEstimator):
         """
         X = self._check(X)
         weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        kept = np.flatnonzero(weight)
-        if len(kept) == 0:
-            raise ValueError("sample_weight is zero for every row; expected a positive weight.")
+        kept = rows_with_weight(weight)
         rng = np.random.RandomState(self._seed)
         chosen = kept[rng.permutation(len(kept))[:MAX_ROWS]]
         Z = self._inference(X.dtype).codes(X[chosen]).astype(np.float64)

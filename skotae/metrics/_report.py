@@ -18,10 +18,9 @@ from skotae.metrics._codes import knn_accuracy, prior_gap, reconstruction_error
 from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
-from skotae.metrics._models import reconstructions_of, samples_of
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._score import n_samples_for, transport_r2_score
-from skotae.metrics.base import check_integer, check_seed
+from skotae.metrics.base import check_integer, check_seed, reconstructions_of, samples_of
 from skotae.utils._random import make_generator
 
 MAX_SAMPLES = 10_000

@@ -331,14 +331,18 @@ def blocks_of(X: np.ndarray | LazyRows) -> Iterator[np.ndarray]:
         yield X[start : start + size]
 
 
-Weighted = tuple[np.ndarray, np.ndarray]
+Weighted = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def _halves(x: np.ndarray, weight: np.ndarray) -> list[Weighted]:
-    return [(x[i::2], weight[i::2]) for i in range(min(2, len(x)))]
+    """Points and weights; those that are all equal are none, which is faster."""
+    halves = ((x[i::2], weight[i::2]) for i in range(min(2, len(x))))
+    return [
+        (torch.from_numpy(u), None if np.ptp(w) == 0 else torch.from_numpy(w / w.sum()))
+        for u, w in halves
+    ]
 
 
 def _cost(p: Weighted, q: Weighted) -> float:
-    """Exact squared cost; weights that are all equal are none, which is faster."""
-    a, b = (None if np.ptp(w) == 0 else torch.from_numpy(w / w.sum()) for _, w in (p, q))
-    return float(exact_cost(torch.from_numpy(p[0]), torch.from_numpy(q[0]), a=a, b=b))
+    """Exact squared cost."""
+    return float(exact_cost(p[0], q[0], a=p[1], b=q[1]))

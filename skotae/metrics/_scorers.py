@@ -13,7 +13,6 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from skotae.metrics._models import reconstructions_of, samples_of
 from skotae.metrics._score import (
     FLOATS,
     MAX_ROWS,
@@ -23,7 +22,7 @@ from skotae.metrics._score import (
     n_samples_for,
     origin,
 )
-from skotae.metrics.base import check_option, check_pair, check_rows
+from skotae.metrics.base import check_option, check_pair, check_rows, reconstructions_of, samples_of
 
 SEED = 0
 N_NEIGHBORS = 5

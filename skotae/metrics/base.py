@@ -1,7 +1,8 @@
-"""What the measures take: arrays, frames, weights and options, checked and named in errors."""
+"""What the measures take: arrays, weights and options, checked and named in errors; estimators."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -210,3 +211,19 @@ def _column_names(X: Any) -> list[str] | None:
         return None
     names = list(X.columns)
     return names if all(isinstance(name, str) for name in names) else None
+
+
+def reconstructions_of(estimator: Any, rows: Any) -> Any:
+    """Its reconstructions of rows, or None where it makes none."""
+    if hasattr(estimator, "reconstruct"):
+        return estimator.reconstruct(rows)
+    if hasattr(estimator, "transform") and hasattr(estimator, "inverse_transform"):
+        return estimator.inverse_transform(estimator.transform(rows))
+    return None
+
+
+def samples_of(estimator: Any, n: int, seed: int) -> Any:
+    """New rows; those of scikit-learn's mixtures come with labels, and without a seed."""
+    takes = "random_state" in inspect.signature(estimator.sample).parameters
+    made = estimator.sample(n, **({"random_state": seed} if takes else {}))
+    return made[0] if isinstance(made, tuple) else made

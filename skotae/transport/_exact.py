@@ -10,13 +10,14 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds_or_cost, first_order_only, normalised_weights
+from skotae.transport.base import check_clouds_or_cost, normalised_weights, saved_gradients
 from skotae.transport.linear.ground import check_metric, cost_along
 from skotae.transport.linear.plans import of_clouds, of_cost
 from skotae.utils.base import as_real
 
 Solved = tuple[Tensor, dict[str, Tensor]]
-Problem = Callable[[dict[str, Tensor]], Solved]
+# Of tensors by name, and whether any needs a gradient.
+Problem = Callable[[dict[str, Tensor], bool], Solved]
 
 
 class _ExactFunction(torch.autograd.Function):
@@ -28,7 +29,8 @@ class _ExactFunction(torch.autograd.Function):
     ) -> Tensor:
         given = dict(zip(names, inputs, strict=True))
         doubles = {name: _double(tensor) for name, tensor in given.items() if tensor is not None}
-        value, gradients = problem(doubles)
+        needed = ctx.needs_input_grad[2:]
+        value, gradients = problem(doubles, any(needed))
         if not math.isfinite(value.item()):
             gradients = {name: torch.full_like(each, math.nan) for name, each in doubles.items()}
             value = torch.full_like(value, math.nan)
@@ -36,9 +38,7 @@ class _ExactFunction(torch.autograd.Function):
             *inputs,
             *(
                 gradients[name].to(tensor) if need and tensor is not None else None
-                for (name, tensor), need in zip(
-                    given.items(), ctx.needs_input_grad[2:], strict=True
-                )
+                for (name, tensor), need in zip(given.items(), needed, strict=True)
             ),
         )
         first = inputs[0]
@@ -47,18 +47,14 @@ class _ExactFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        # Activation checkpointing makes them anew, once: read once.
-        half = len(saved := ctx.saved_tensors) // 2
-        inputs, saved = saved[:half], saved[half:]
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (None, None, *first_order_only("exact_cost", gradients, inputs))
+        return (None, None, *saved_gradients("exact_cost", ctx, grad_output))
 
 
 def _double(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().double()
 
 
-def _between(inputs: dict[str, Tensor], *, p: float, metric: str) -> Solved:
+def _between(inputs: dict[str, Tensor], needed: bool, *, p: float, metric: str) -> Solved:
     """Return value and gradients of two clouds."""
     x, y, a, b = (inputs.get(name) for name in ("x", "y", "a", "b"))
     assert x is not None and y is not None
@@ -66,21 +62,27 @@ def _between(inputs: dict[str, Tensor], *, p: float, metric: str) -> Solved:
     if plan is None:
         return x.new_full((), math.nan), {}
     cost, slope = cost_along(x[plan.i] - y[plan.j], p, metric)
+    value = plan.mass @ cost
+    if not needed:
+        return value, {}
     slope = slope * plan.mass[:, None]
     gradients = {
         "x": torch.zeros_like(x).index_add_(0, plan.i, slope),
         "y": torch.zeros_like(y).index_add_(0, plan.j, -slope),
         **_weight_gradients(inputs, {"a": plan.f, "b": plan.g}),
     }
-    return plan.mass @ cost, gradients
+    return value, gradients
 
 
-def _of_matrix(inputs: dict[str, Tensor]) -> Solved:
+def _of_matrix(inputs: dict[str, Tensor], needed: bool) -> Solved:
     """Return value and gradients of a cost matrix."""
     cost = inputs["cost"]
     plan = of_cost(cost, inputs.get("a"), inputs.get("b"), potentials=False)
+    value = plan.mass @ cost[plan.i, plan.j]
+    if not needed:
+        return value, {}
     gradients = _weight_gradients(inputs, {"a": plan.f, "b": plan.g})
-    return plan.mass @ cost[plan.i, plan.j], {"cost": plan.dense(*cost.shape), **gradients}
+    return value, {"cost": plan.dense(*cost.shape), **gradients}
 
 
 def _weight_gradients(

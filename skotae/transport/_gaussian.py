@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_weights, first_order_only, widest
+from skotae.transport.base import check_weights, saved_gradients, widest
 
 
 class _Bures(torch.autograd.Function):
@@ -43,9 +43,7 @@ class _Bures(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        cov1, cov2, gradient1, gradient2 = ctx.saved_tensors
-        gradients = (grad_output * gradient1, grad_output * gradient2)
-        return first_order_only("gaussian_wasserstein", gradients, (cov1, cov2))
+        return saved_gradients("gaussian_wasserstein", ctx, grad_output)
 
 
 def _root(matrix: Tensor) -> Tensor:

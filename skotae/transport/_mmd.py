@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, first_order_only, full_precision
+from skotae.transport.base import check_clouds, full_precision, saved_gradients
 from skotae.utils.base import as_real, brief
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -249,17 +249,13 @@ class _KernelMean(torch.autograd.Function):
             gx, gy = 2.0 * gx, 2.0 * gy
             saved = (gx + gy, ga + gb) if symmetric else (gx, ga, gy, gb)
             sources = (x, a) if symmetric else (x, a, y, b)
-            ctx.save_for_backward(*saved, *sources)
+            ctx.save_for_backward(*sources, *saved)
         return value
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
-        # Activation checkpointing makes them anew, once: read once.
-        saved = ctx.saved_tensors
-        n = len(saved) // 2
-        gradients = [grad * part for part in saved[:n]]
-        checked = first_order_only("squared_mmd", gradients, saved[n:])
-        return (*checked, *[None] * (6 - n))
+        gradients = saved_gradients("squared_mmd", ctx, grad)
+        return (*gradients, *[None] * (6 - len(gradients)))
 
 
 def _mixture(

@@ -256,6 +256,14 @@ class _FirstOrderOnly(torch.autograd.Function):
         )
 
 
+def saved_gradients(name: str, ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradients that a forward pass saved after its inputs, times that of its value."""
+    # Activation checkpointing makes them anew, once: read once.
+    half = len(saved := ctx.saved_tensors) // 2
+    gradients = [None if each is None else grad_output * each for each in saved[half:]]
+    return first_order_only(name, gradients, saved[:half])
+
+
 def first_order_only(
     name: str, gradients: Sequence[Tensor | None], sources: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:

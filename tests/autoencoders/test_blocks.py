@@ -8,18 +8,19 @@ import pytest
 import skotae
 from skotae.autoencoders import _inference, _sinkhorn_encoder
 from skotae.columns import Units, _units, rows_at_once
-from skotae.metrics import transport_r2_score
+from skotae.metrics import _score, transport_r2_score
 from skotae.metrics._score import n_samples_for
 from skotae.training import Rows
 from skotae.utils._blocks import is_mapped
 
-N, D = 50_000, 50
+N, D = 20_000, 50
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Blocks of 256 rows, beside which these rows are many."""
+    """Blocks of 256 rows, and as many compared, beside which these rows are many."""
     monkeypatch.setattr(_units, "VALUES", 256 * D)
+    monkeypatch.setattr(_score, "MAX_ROWS", 256)
 
 
 @pytest.fixture(params=["float32 C", "float64 C", "float32 F"])

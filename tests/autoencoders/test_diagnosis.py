@@ -119,7 +119,7 @@ def test_after_few_steps_nothing_is_said_of_codes_and_samples():
 @pytest.mark.parametrize(("labels", "n_unused"), [([0, 1, 2], 0), ([0, 2], 1), ([1], 2)])
 def test_components_without_rows(labels, n_unused):
     fitted = SimpleNamespace(n_mixtures_=3, n_mixtures=3, predict_proba=None)
-    fitted.labels_ = np.resize(labels, 3 * _diagnosis.ROWS_EACH)
+    fitted.labels_ = np.resize(labels, 3 * _diagnosis.ROWS_TO_TELL)
     message = _diagnosis.unused_components(fitted, X)
     assert message is None if n_unused == 0 else message.startswith(f"{n_unused} of 3 components")
     # So few rows may leave one out.

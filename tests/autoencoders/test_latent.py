@@ -127,7 +127,7 @@ def test_middle_does_not_follow_outliers():
     ],
 )
 def test_degenerate_points(u):
-    found = {**middle(u), **fit_mixture(u, 0)}
+    found = {**middle(u), **fit_mixture(u, middle(u), 0)}
     z = draw(found, 50, generator())
     assert all(np.isfinite(found[name]).all() for name in ("centre", "axes", "weights", "means"))
     assert z.shape == (50, u.shape[1])
@@ -138,7 +138,7 @@ def test_mixture_finds_components():
     rng = np.random.RandomState(0)
     centres = np.array([[0, 0], [8, 0], [0, 8], [8, 8], [4, 20]])
     u = centres[rng.randint(5, size=1500)] + rng.normal(size=(1500, 2))
-    found = fit_mixture(u, 0)
+    found = fit_mixture(u, middle(u), 0)
     assert len(found["weights"]) >= 5
     z = draw(found, 2000, generator()).numpy()
     gap = np.linalg.norm(z[:, None] - centres, axis=2).min(axis=1)
@@ -149,7 +149,7 @@ def test_mixture_finds_components():
 
 def test_one_gaussian_is_enough_for_one():
     u = np.random.RandomState(0).normal(size=(600, 4)) * [1, 5, 10, 0.1]
-    found = fit_mixture(u, 0)
+    found = fit_mixture(u, middle(u), 0)
     assert len(found["weights"]) == 1
     covariance = np.cov(draw(found, 20_000, generator()).numpy().T)
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [1, 5, 10, 0.1], rtol=0.1)
@@ -160,7 +160,8 @@ def test_mixture_of_few_points_memorises_none(n):
     """Draws are as far from the points as other points are, not on them."""
     rng = np.random.RandomState(0)
     u, others = rng.normal(size=(2, n, 4))
-    found = fit_mixture(np.repeat(u, 2, axis=0), 0)
+    twice = np.repeat(u, 2, axis=0)
+    found = fit_mixture(twice, middle(twice), 0)
     assert len(found["weights"]) < max(LADDER)
     z = draw(found, n, generator()).numpy()
     assert nearest(u, z) > 0.6 * nearest(u, others)
@@ -346,7 +347,7 @@ def test_a_small_group_far_out_has_its_share():
     rng = np.random.default_rng(0)
     u = rng.normal(size=(1000, 3))
     u[:12] += 200.0
-    mixture = fit_mixture(u, seed=0)
+    mixture = fit_mixture(u, middle(u), seed=0)
     drawn = draw(mixture, 4000, torch.Generator().manual_seed(0)).numpy()
     far = (drawn > 100).all(axis=1).mean()
     assert 0.004 < far < 0.03

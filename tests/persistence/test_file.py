@@ -85,7 +85,7 @@ def test_tensors_do_not_depend_on_the_ambient_state(path):
     try:
         tensors, _ = _file.read(path)
     finally:
-        torch.set_default_device("cpu")
+        torch.set_default_device(None)
     assert equal(tensors, TENSORS)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from skotae.transport.entropic.log_domain import log2_sum_exp2
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import Masses, Relaxed, Side, Term
-from skotae.transport.entropic.solutions import Solution
+from skotae.transport.entropic.solutions import Solution, finite_costs, finite_mean_cost, unit_cost
 
 
 class _MatrixTerm(Relaxed):
@@ -74,12 +73,7 @@ def relaxed_of_clouds(
     masses = [_given(w, len(each), x) for each, w in zip(points, (a, b), strict=True)]
     sides = [Side(*each) for each in zip(points, masses, strict=True)]
     clouds = [Cloud(*each) for each in zip(points, masses, strict=True)]
-    mean = mean_cost(clouds[0], clouds[1], options.p)
-    if not math.isfinite(mean):
-        raise ValueError(
-            "x or y must be finite, with costs in the range of float64, got a mean cost of "
-            f"{mean} for p={options.p:g}."
-        )
+    mean = finite_mean_cost(clouds[0], clouds[1], options.p)
     usual = mean_cost(sides[0].whole, sides[1].whole, options.p)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, usual)
@@ -130,17 +124,10 @@ def _solved(
     cost: Tensor, a: Tensor | None, b: Tensor | None, options: Options
 ) -> tuple[_MatrixTerm, bool]:
     """Return the solved problem, and whether its unit, the mean cost, is zero."""
-    matrix = cost.detach().to(widest(cost))
-    if not math.isfinite(matrix.sum().item()):  # isfinite() of a matrix is slow
-        raise ValueError("cost must be finite, got NaN or infinite values.")
+    matrix = finite_costs(cost.detach())
     x, y = (Masses(_given(w, k, matrix)) for w, k in zip((a, b), cost.shape, strict=True))
     row, column = (as_tensor(side.masses) / side.total for side in (x, y))
-    mean = (row @ matrix @ column).item() if options.relative else math.nan
-    if mean < 0:
-        raise ValueError(
-            f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
-            "pass relative=False and an absolute epsilon."
-        )
+    mean = unit_cost(row, matrix, column, options)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, (row @ matrix.abs() @ column).item())
     return _MatrixTerm(matrix, x, y, options), flat

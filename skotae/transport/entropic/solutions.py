@@ -67,12 +67,7 @@ def of_clouds(
         Cloud(as_array(points, wide), None if w is None else as_array(w, wide))
         for points, w in ((x, a), (y, b))
     ]
-    mean = mean_cost(clouds[0], clouds[1], options.p)
-    if not math.isfinite(mean):
-        raise ValueError(
-            "x or y must be finite, with costs in the range of float64, got a mean cost of "
-            f"{mean} for p={options.p:g}."
-        )
+    mean = finite_mean_cost(clouds[0], clouds[1], options.p)
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal
@@ -99,9 +94,7 @@ def of_cost(
     ValueError
         If a cost is not finite, or their mean is negative where `epsilon` is relative to it.
     """
-    matrix = cost.to(widest(cost))
-    if not math.isfinite(matrix.sum().item()):  # isfinite() of a matrix is slow
-        raise ValueError("cost must be finite, got NaN or infinite values.")
+    matrix = finite_costs(cost)
     row, column = (
         normalised_weights(w, k, matrix) for w, k in zip((a, b), cost.shape, strict=True)
     )
@@ -109,12 +102,7 @@ def of_cost(
     offset_f = matrix.amin(1)
     offset_g = (matrix - offset_f[:, None]).amin(0)
     reduced = matrix - offset_f[:, None] - offset_g
-    mean = (row @ matrix @ column).item() if options.relative else math.nan
-    if mean < 0:
-        raise ValueError(
-            f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
-            "pass relative=False and an absolute epsilon."
-        )
+    mean = unit_cost(row, matrix, column, options)
     reduced_mean = reduced.mean().item()
     options = options.absolute(mean, reduced_mean)
     if options.epsilon == 0.0:  # all costs are equal
@@ -127,6 +115,36 @@ def of_cost(
     f = as_tensor(result.f)[0, 0] * bit + offset_f
     g = as_tensor(result.g)[0, 0] * bit + offset_g
     return _solution(f, g, row, column, result, options, plan)
+
+
+def finite_mean_cost(x: Cloud, y: Cloud, p: float) -> float:
+    """Return the mean cost of two clouds, or raise ValueError if it is not finite."""
+    mean = mean_cost(x, y, p)
+    if not math.isfinite(mean):
+        raise ValueError(
+            "x or y must be finite, with costs in the range of float64, got a mean cost of "
+            f"{mean} for p={p:g}."
+        )
+    return mean
+
+
+def finite_costs(cost: Tensor) -> Tensor:
+    """Return a matrix in the widest dtype, or raise ValueError if a cost is not finite."""
+    matrix = cost.to(widest(cost))
+    if not math.isfinite(matrix.sum().item()):  # isfinite() of a matrix is slow
+        raise ValueError("cost must be finite, got NaN or infinite values.")
+    return matrix
+
+
+def unit_cost(row: Tensor, matrix: Tensor, column: Tensor, options: Options) -> float:
+    """Return the mean cost if `epsilon` is relative to it, which a negative one cannot be."""
+    mean = (row @ matrix @ column).item() if options.relative else math.nan
+    if mean < 0:
+        raise ValueError(
+            f"relative=True needs a cost of non-negative mean, got {mean:.3g}: "
+            "pass relative=False and an absolute epsilon."
+        )
+    return mean
 
 
 def _solution(

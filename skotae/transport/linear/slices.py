@@ -10,8 +10,8 @@ from torch import Tensor
 from skotae.transport.base import (
     check_clouds,
     check_weights,
-    first_order_only,
     normalised_weights,
+    saved_gradients,
     widest,
 )
 from skotae.transport.linear.line import transport_rows
@@ -65,11 +65,7 @@ class SlicedFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        # Activation checkpointing makes them anew, once: read once.
-        half = len(saved := ctx.saved_tensors) // 2
-        inputs, saved = saved[:half], saved[half:]
-        gradients = [None if gradient is None else grad_output * gradient for gradient in saved]
-        return (*first_order_only("A sliced distance", gradients, inputs), None, None)
+        return (*saved_gradients("A sliced distance", ctx, grad_output), None, None)
 
 
 def shared_out(

@@ -44,7 +44,7 @@ SHARED = {
         "_frechet",
         "_neighbours",
     ],
-    "training": ["base", "_history", "_state", "_batches", "_sharing", "_ranks"],
+    "training": ["base", "_history", "_state", "_batches", "_sharing"],
     "autoencoders": [
         "_docs",
         "_graph_clusters",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class History(dict[str, list[float]]):
     """A dict of each term's values, one for each epoch, that prints in a line.
@@ -32,3 +34,20 @@ class History(dict[str, list[float]]):
 def _course(values: list[float]) -> str:
     ends = values if len(values) < 2 else (values[0], values[-1])
     return " -> ".join(f"{value:.3g}" for value in ends)
+
+
+def print_epoch(
+    name: str, epoch: int, n_epochs: int, terms: Mapping[str, float], times: str
+) -> None:
+    """A line about an epoch: the name of what is trained, its terms, times."""
+    values = "  ".join(f"{term} {value:.4g}" for term, value in terms.items())
+    print(f"[{name}] epoch {epoch}/{n_epochs}  {values}  ({times})")
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they are there."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skotae.training._batches import Rows, batch_indices
 from skotae.training._guard import fault_of, give_up, roll_back
-from skotae.training._history import History
+from skotae.training._history import History, duration, print_epoch
 from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
 from skotae.training._ranks import current_ranks
 from skotae.training._state import Moment, TrainingState, copied
@@ -281,8 +281,8 @@ class Trainer:
                     now = time.perf_counter()
                     left = (now - begin) / (state.epoch - first) * (n_epochs - state.epoch)
                     times = f"{now - started:.2f} s"
-                    times += f", about {_duration(left)} left" if verbose > 1 else ""
-                    _report(name, state.epoch, n_epochs, terms, times)
+                    times += f", about {duration(left)} left" if verbose > 1 else ""
+                    print_epoch(name, state.epoch, n_epochs, terms, times)
                 stop = bool(self._agreed([epoch_done()])[0])
             stop = stop or (state.patience <= 0 and watches)
 
@@ -391,17 +391,3 @@ class Trainer:
 
 def _moved(before: list[Tensor], stream: GlobalStream) -> bool:
     return any(not torch.equal(*pair) for pair in zip(before, stream.states, strict=True))
-
-
-def _report(name: str, epoch: int, n_epochs: int, terms: Mapping[str, float], times: str) -> None:
-    values = "  ".join(f"{term} {value:.4g}" for term, value in terms.items())
-    print(f"[{name}] epoch {epoch}/{n_epochs}  {values}  ({times})")
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as far as they are there."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

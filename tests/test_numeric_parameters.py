@@ -41,6 +41,7 @@ VALUES = {
     "tol": 2**-8,
     "variance": 0.25,
     "concentration": 0.5,
+    "weight_scale": 0.25,
 }
 ARGUMENTS = {
     transport: {"x": x, "y": y, "cost": torch.cdist(x, y), "u": x[:, 0]},

@@ -277,3 +277,21 @@ SMALL_VAE = {"n_components": 2, "hidden_layer_sizes": (4,)}
 @pytest.mark.parametrize("value", [1, 0.5, True, None, "auto", (1,)])
 def test_what_is_no_foreign_number_stays_as_it_is(value):
     assert plain(value) is value
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "name", [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
+)
+def test_estimators_take_fractions(name):
+    rows = RNG.normal(size=(24, 3))
+    cls = getattr(skotae, name)
+    usual = {"max_iter": 1, "random_state": 0}
+    numbers = {
+        key: value
+        for key, value in cls(**usual).get_params(deep=False).items()
+        if isinstance(value, float)
+    }
+    given = {key: Fraction(value) for key, value in numbers.items()}
+    one, two = (cls(**{**usual, **params}).fit(rows) for params in (numbers, given))
+    assert numbers and one.history_ == two.history_

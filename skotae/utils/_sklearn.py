@@ -52,7 +52,8 @@ class Interval(_Interval):
     """
 
     def is_satisfied_by(self, val: Any) -> bool:
-        return not isinstance(val, bool) and super().is_satisfied_by(val)
+        # scikit-learn asks NumPy about it, which knows no fractions.
+        return not isinstance(val, bool) and super().is_satisfied_by(plain(val))
 
 
 def callback_attributes(estimator: Any) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class Columns:
         unit[constant | ~(unit > 0)] = 1.0
         total = np.zeros(X.shape[1])
         for rows in _blocks(X):
-            total += np.square((rows - self.mean) / unit).sum(axis=0)
+            rows -= self.mean
+            rows /= unit
+            total += np.square(rows, out=rows).sum(axis=0)
         self.spread = np.where(constant, 0.0, unit * np.sqrt(total / len(X)))
         median, typical, share, n_off = _order(X)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

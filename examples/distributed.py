@@ -25,11 +25,7 @@ from sklearn.datasets import load_digits
 
 import skotae
 
-NAMES = [
-    *("WAEEstimator", "SinkhornAE", "SinkhornEncoder", "SymmetricWAE", "GMWAE", "GMVAE"),
-    *("CoupledVAE", "VAE", "VampPriorVAE", "MIM", "HypersphericalVAE", "AdversarialAE"),
-    *("AdversarialVB", "WGAN", "InfoVAE", "PlanarFlowVAE"),
-]
+NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
 N_ROWS, N_EPOCHS = 1280, 10  # five steps an epoch
 
 # Small networks gain nothing from threads, and processes would wait for each other's.

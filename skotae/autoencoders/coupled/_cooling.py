@@ -55,7 +55,8 @@ class Cooling:
         return shares.get(self.start, (0.0, COOLED_SHARE))
 
     @property
-    def _heat(self) -> float:
+    def _first_share(self) -> float:
+        """Of the scale, or of the heat's root, that others start from."""
         return PRINCIPAL_SCALE if self.start == "principal" else 1.0
 
     def cooled(self, progress: float) -> float:
@@ -65,13 +66,13 @@ class Cooling:
 
     def heat(self, progress: float) -> float:
         """What epsilon is multiplied by, for a cost without a scale."""
-        start = 1.0 if self.amortised else max(1.0, self._heat**2 * self.hot)
+        start = 1.0 if self.amortised else max(1.0, self._first_share**2 * self.hot)
         return start ** (1.0 - self.cooled(progress))
 
     def scale(self, progress: float, residual: float | None = None) -> float:
         """Of a Gaussian likelihood; with the variance of the residual, one that is learned."""
         cooled = self.cooled(progress)
-        start = 1.0 if self.amortised else self._heat * 0.5 * math.sqrt(self.n_features)
+        start = 1.0 if self.amortised else self._first_share * 0.5 * math.sqrt(self.n_features)
         start = max(start, self.final_scale)
         scale = start * (self.final_scale / start) ** cooled
         if residual is None:

@@ -76,10 +76,10 @@ class CoupledVAE(BaseAutoencoder):
         thousandth step on, those of the table of potentials grow ever smaller. 0 is the
         decoder itself, as in the paper: of few rows the decoder then often loses modes.
     init : {"isometry", "principal", "random"}, default="isometry"
-        What the decoder is fitted to in the first 2 % of the training: a random isometry of the
-        prior into the space of the data (but for one scale), or the map to its principal
-        components. ``"random"`` is no such start, as in the paper; nor is there one with an
-        amortised posterior or atoms. The transport is the same for every rearrangement of the
+        What the decoder is fitted to first: a random isometry of the prior into the space of the
+        data (but for one scale), for 10 % of the training, or the map to its principal
+        components, for 2 %. ``"random"`` is no such start, as in the paper; nor is there one with
+        an amortised posterior or atoms. The transport is the same for every rearrangement of the
         prior's draws, so that a decoder keeps the folds that it starts with.
     posterior : {"auto", "importance", "amortised"}, default="auto"
         How `transform` finds the posterior mean: by importance weights over a bank of

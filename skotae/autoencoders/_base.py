@@ -6,6 +6,7 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -94,7 +95,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """Mean and scale of the columns, which may be known to have one unit."""
         columns = Columns(X, self.data_min_, self.data_max_)
         apart = not one_unit and differ(columns, len(X))
-        units = measure(columns, X, scale == "columns" or (scale == "auto" and apart))
+        units = measure(columns, scale == "columns" or (scale == "auto" and apart))
         self.data_mean_, self.data_scale_, self.data_limits_ = units.mean, units.scale, units.limits
         if scale == "global" and apart:
             warn_of_units(columns, getattr(self, "feature_names_in_", None))
@@ -346,7 +347,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
         prior.check_dimension(self.n_components_)
         seed = child_seed(self._seed, "start")
-        self._first = FirstRows(self._first_rows(X), self.n_components_, seed)
+        self._first = FirstRows(partial(self._first_rows, X), self.n_components_, seed)
         if isinstance(prior, PrincipalPrior):
             self._prior_scale = self._first.widths
         self._dtype = X.dtype

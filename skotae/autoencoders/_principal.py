@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,18 +42,22 @@ class PrincipalMap:
 class FirstRows:
     """Rows that a new fit is begun with, and their principal components, once they are asked for.
 
-    Attributes
+    Parameters
     ----------
-    rows : ndarray of shape (n, n_features), float64
-        Standardised.
+    make : callable
+        Returns the rows, (n, n_features), float64, standardised.
     d : int
         Number of components.
     seed : int
     """
 
-    rows: np.ndarray
+    make: Callable[[], np.ndarray]
     d: int
     seed: int
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        return self.make()
 
     @cached_property
     def principal(self) -> PrincipalMap | None:

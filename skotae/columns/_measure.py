@@ -29,6 +29,10 @@ TYPICAL = 0.95
 ROUNDING = 10.0
 # Elements that are looked at at a time, in float64.
 BLOCK = 2**20
+# As many as stay in the cache.
+CACHED = 2**16
+# Deviations whose squares and their sums are far from the ends of the range.
+SQUARES = (1e-120, 1e120)
 # Share of the variance that is nearly all of it.
 NEARLY_ALL = 0.95
 # How many of its columns a warning names.
@@ -61,19 +65,10 @@ class Columns:
 
     def __init__(self, X: np.ndarray, low: np.ndarray, high: np.ndarray):
         low, high = low.astype(np.float64), high.astype(np.float64)
-        self.mean = X.mean(axis=0, dtype=np.float64)
-        # Rounding would make a constant column vary.
         constant = low == high
-        self.mean[constant] = low[constant]
-        # Relative to the largest deviation, so that no square leaves the range.
-        unit = np.maximum(high - self.mean, self.mean - low)
-        unit[constant | ~(unit > 0)] = 1.0
-        total = np.zeros(X.shape[1])
-        for rows in _blocks(X):
-            rows -= self.mean
-            rows /= unit
-            total += np.square(rows, out=rows).sum(axis=0)
-        self.spread = np.where(constant, 0.0, unit * np.sqrt(total / len(X)))
+        self.mean, self.spread = _moments(X, low, high)
+        # Rounding would make a constant column vary.
+        self.mean[constant], self.spread[constant] = low[constant], 0.0
         median, typical, share, n_off = _order(X)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             tail = self.spread / np.sqrt(share) / typical
@@ -100,12 +95,13 @@ class Columns:
         self.limits = np.stack([np.full_like(self.mean, -np.inf), np.full_like(self.mean, np.inf)])
         self.limits[:, far] = median - most, median + most
 
-    def one_scale(self, X: np.ndarray) -> float:
+    def one_scale(self) -> float:
         """Root mean square deviation of all columns; 1 where there is none."""
-        if self.limits is None:
-            return _one_scale(X, self.mean, self.spread.max())
         unit = self.spread.max()
-        return float(unit * np.sqrt(np.mean(np.square(self.spread / unit))))
+        if unit == 0:
+            return 1.0
+        scale = float(unit * np.sqrt(np.mean(np.square(self.spread / unit))))
+        return scale if scale >= np.finfo(np.float64).tiny else 1.0
 
     def own_scales(self) -> np.ndarray:
         """Spread of each column; 1 where there is none."""
@@ -113,9 +109,9 @@ class Columns:
         return np.where(scales >= np.finfo(np.float64).tiny, scales, 1.0)
 
 
-def measure(columns: Columns, X: np.ndarray, by_column: bool) -> Units:
-    """Units for rows like X: a scale for each column, or one for all."""
-    scale = columns.own_scales() if by_column else columns.one_scale(X)
+def measure(columns: Columns, by_column: bool) -> Units:
+    """Units for rows like these: a scale for each column, or one for all."""
+    scale = columns.own_scales() if by_column else columns.one_scale()
     return Units(columns.mean, scale, columns.limits)
 
 
@@ -166,12 +162,36 @@ def dominant(columns: Columns) -> tuple[np.ndarray, float]:
     return order[:n], float(shares[n - 1])
 
 
-def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def _blocks(
+    X: np.ndarray, columns: np.ndarray | None = None, size: int = BLOCK
+) -> Iterator[np.ndarray]:
     """Some rows at a time, in float64."""
-    size = max(1, min(CHUNK, BLOCK // X.shape[1]))
+    size = max(1, min(CHUNK, size // X.shape[1]))
     for start in range(0, len(X), size):
         rows = X[start : start + size]
         yield (rows if columns is None else rows[:, columns]).astype(np.float64, order="C")
+
+
+def _moments(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of columns, from one pass over blocks that stay in the cache."""
+    # Deviations from some number of a column's, and relative to the largest, so that no square
+    # leaves the range.
+    shift = X[: max(1, CACHED // X.shape[1])].mean(axis=0, dtype=np.float64)
+    unit = np.maximum(high - shift, shift - low)
+    plain = bool((SQUARES[0] < unit[unit > 0]).all() and (unit < SQUARES[1]).all())
+    unit[~(unit > 0)] = 1.0
+    sums = np.zeros((2, X.shape[1]))
+    for rows in _blocks(X, size=CACHED):
+        rows -= shift
+        if not plain:
+            rows /= unit
+        sums[0] += rows.sum(axis=0)
+        sums[1] += np.square(rows, out=rows).sum(axis=0)
+    first, second = sums / len(X)
+    spread = np.sqrt(np.maximum(0.0, second - first**2))
+    if plain:
+        return shift + first, spread
+    return shift + unit * first, unit * spread
 
 
 def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -188,45 +208,18 @@ def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
         Their number, among those looked at.
     """
     some = X[:: max(1, len(X) // CHUNK)]
-    width = max(1, BLOCK // len(some))
-    parts = []
+    n, parts = len(some), []
+    width = max(1, BLOCK // n)
     for start in range(0, X.shape[1], width):
-        values = some[:, start : start + width].astype(np.float64)
+        values = np.sort(some[:, start : start + width].T, axis=1)
         # A value of the column, so that what it shares with other rows is seen.
-        median = np.quantile(values, 0.5, axis=0, method="lower")
-        distance = np.sort(np.abs(values - median), axis=0)
-        n_off = (distance > 0).sum(axis=0)
-        at = len(some) - n_off + np.floor(TYPICAL * np.maximum(0, n_off - 1)).astype(int)
-        at = np.minimum(at, len(some) - 1)
-        typical = np.take_along_axis(distance, at[None], axis=0)[0]
-        parts.append(np.stack([median, typical, n_off / len(some), n_off]))
+        median = values[:, (n - 1) // 2]
+        distance = values - median[:, None].astype(np.float64)
+        # They fall and rise again: two runs, which a merge sort takes as they are.
+        np.abs(distance, out=distance).sort(axis=1, kind="stable")
+        n_off = np.count_nonzero(distance, axis=1)
+        at = n - n_off + np.floor(TYPICAL * np.maximum(0, n_off - 1)).astype(int)
+        typical = distance[np.arange(len(at)), np.minimum(at, n - 1)]
+        parts.append(np.stack([median, typical, n_off / n, n_off]))
     median, typical, share, n_off = np.concatenate(parts, axis=1)
     return median, typical, share, n_off
-
-
-def _one_scale(X: np.ndarray, mean: np.ndarray, largest: float) -> float:
-    """Root mean square distance from the mean per feature."""
-    with np.errstate(over="ignore", under="ignore"):
-        square = _square_deviation(X, mean, 1.0)
-    unit = 1.0
-    if not 1e-20 * X.size < square < 1e20 * X.size:
-        # Relative to a deviation, so that no square leaves the range.
-        unit = largest
-        if unit == 0:
-            return 1.0
-        square = sum(_square_deviation(rows, mean, unit) for rows in _blocks(X))
-    scale = float(unit * np.sqrt(square / X.size))
-    return scale if scale >= np.finfo(np.float64).tiny else 1.0
-
-
-def _square_deviation(X: np.ndarray, mean: np.ndarray, unit: float) -> float:
-    """Sum of ((X - mean) / unit)**2, in blocks that stay in the cache."""
-    mean = mean.astype(X.dtype)
-    size = max(1, 2**17 // X.shape[1])
-    total = 0.0
-    for start in range(0, len(X), size):
-        rows = X[start : start + size] - mean
-        if unit != 1.0:
-            rows /= unit
-        total += float(np.vdot(rows, rows))
-    return total

@@ -37,9 +37,14 @@ class Rows:
         self._wide = dtype == np.float64
         self._mean = units.mean.astype(dtype)
         self._factor = np.asarray(1.0 / units.scale, dtype)
+        self._mean_tensor, self._factor_tensor = map(torch.from_numpy, (self._mean, self._factor))
+        # In memory, as they are: torch gathers rows with all its threads.
+        self._plain: Tensor | None = None
         self._resident: Tensor | None = None
         if device.type != "cpu" and not is_mapped(X):
             self._resident = torch.from_numpy(self._standardise(X)).to(device)
+        elif X.flags.writeable and X.flags.c_contiguous and not self._wide:
+            self._plain = torch.from_numpy(X)
 
     def __len__(self) -> int:
         return self.X.shape[0]
@@ -53,17 +58,20 @@ class Rows:
     def __getitem__(self, rows: Tensor) -> Tensor:
         if self._resident is not None:
             return self._resident.index_select(0, rows.to(self.device))
-        # The faster of the two copies X as a whole where it is in another order.
-        index = rows.numpy()
-        batch = self.X.take(index, axis=0) if self.X.flags.c_contiguous else self.X[index]
-        if self._wide:
-            return torch.from_numpy(self._standardise(batch)).to(self.device)
+        if self._plain is not None:
+            batch = self._plain.index_select(0, rows)
+        else:
+            # The faster of the two copies X as a whole where it is in another order.
+            index = rows.numpy()
+            some = self.X.take(index, axis=0) if self.X.flags.c_contiguous else self.X[index]
+            if self._wide:
+                return torch.from_numpy(self._standardise(some)).to(self.device)
+            batch = torch.from_numpy(np.asarray(some))
         # A float32 batch is a fresh copy already: standardise it in place.
         if not self._units.is_identity:
-            self._units.within(batch, out=batch)
-            batch -= self._mean
-            batch *= self._factor
-        return torch.from_numpy(np.asarray(batch)).to(self.device)
+            self._units.within(batch.numpy(), out=batch.numpy())
+            batch.sub_(self._mean_tensor).mul_(self._factor_tensor)
+        return batch.to(self.device)
 
 
 def batch_indices(

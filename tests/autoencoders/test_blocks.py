@@ -13,7 +13,8 @@ from skotae.metrics._score import n_samples_for
 from skotae.training import Rows
 from skotae.utils._blocks import is_mapped
 
-N, D = 20_000, 50
+# Of rows that are looked at as a whole there are as many in half of these.
+N, D = 16_384, 50
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 BLOCK_ELEMENTS = 2**24
+# Numbers that stay in the cache.
+CACHED = 2**17
 
 
 class BaseCost(BaseEstimator):
@@ -64,9 +66,11 @@ class BaseCost(BaseEstimator):
 
     def unit(self, X: np.ndarray, mean: np.ndarray) -> float:
         """Mean cost of the constant reconstruction `mean`; 1 where that is not positive."""
+        x, y = (torch.from_numpy(np.asarray(part, np.float64, order="C")) for part in (X, mean))
+        # Some rows at a time, which stay in the cache.
         with torch.no_grad():
-            x = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float64))
-            value = float(self(x, torch.from_numpy(np.asarray(mean, dtype=np.float64))).mean())
+            parts = x.split(max(1, CACHED // X.shape[1]))
+            value = float(torch.cat([self(part, y) for part in parts]).mean())
         return value if np.isfinite(value) and value > 0 else 1.0
 
     def in_data_units(

@@ -12,7 +12,7 @@ from skotae.transport.base import check_clouds, full_precision, saved_gradients
 from skotae.utils.base import as_real, brief
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-BLOCK = 2**15
+BLOCK = 2**17
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 

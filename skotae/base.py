@@ -3,20 +3,20 @@
 Nothing with an underscore is needed outside of skotae.
 """
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._encoding import EncodingEstimator
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._generating import GeneratingEstimator
-from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
-from skotae.autoencoders._model import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.encoding import EncodingEstimator
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.generating import GeneratingEstimator
+from skotae.autoencoders.bases.model import (
     AutoencoderModel,
     Blueprint,
     EncodingModel,
     GeneratingModel,
 )
-from skotae.autoencoders._penalised import PenalisedAutoencoder, PenalisedModel
-from skotae.autoencoders._pseudo_inputs import PosteriorMixtureModel, PseudoInputEstimator
-from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
+from skotae.autoencoders.bases.penalised import PenalisedAutoencoder, PenalisedModel
+from skotae.autoencoders.bases.pseudo_inputs import PosteriorMixtureModel, PseudoInputEstimator
+from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
+from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.costs.base import BaseCost, CostModule
 from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks.base import BaseNetwork

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 import skotae
 import skotae.base
-from skotae.autoencoders._fitted import ModelPart
+from skotae.autoencoders.bases.fitted import ModelPart
 
 MODULES = [
     "skotae",

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import (
 )
 
 import skotae
-from skotae.autoencoders._docs import shared_documentation
+from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.priors import PRIORS
 from skotae.utils._sklearn import Interval
 

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 
 from skotae import CoupledVAE
-from skotae.autoencoders._base import NetworkEstimator
+from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.networks import MLP
 
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from _common import RESULTS, print_table, save_json
 from _recipes import Recipe, call_of, from_random_weights
 
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders.bases.variational import VariationalAutoencoder
 from skotae.costs import SquaredEuclideanCost
 from skotae.datasets import fetch_mnist
 from skotae.metrics import triangle_bound

@@ -52,7 +52,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from skotae import GMVAE, GMWAE, WAEEstimator
-from skotae.autoencoders._graph_clusters import graph_clusters
+from skotae.autoencoders.mixture._graph_clusters import graph_clusters
 from skotae.costs import GaussianCost
 from skotae.metrics import clustering_accuracy, prior_gap, reconstruction_error
 from skotae.networks import ConvNet

@@ -2,8 +2,6 @@
 
 from skotae.autoencoders._adversarial import AdversarialAE
 from skotae.autoencoders._adversarial_vb import AdversarialVB
-from skotae.autoencoders._gaussian_mixture import GMWAE
-from skotae.autoencoders._gaussian_mixture_vae import GMVAE
 from skotae.autoencoders._hyperspherical import HypersphericalVAE
 from skotae.autoencoders._info_vae import InfoVAE
 from skotae.autoencoders._mim import MIM
@@ -17,6 +15,7 @@ from skotae.autoencoders._vamp_prior_wae import VampPriorWAE
 from skotae.autoencoders._wae import WAEEstimator
 from skotae.autoencoders._wgan import WGAN
 from skotae.autoencoders.coupled import CoupledVAE
+from skotae.autoencoders.mixture import GMVAE, GMWAE
 
 __all__ = [
     "GMVAE",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import PenalisedAutoencoder, PenalisedModel
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.penalised import PenalisedAutoencoder, PenalisedModel
 from skotae.costs import SquaredEuclideanCost
 from skotae.costs.base import BaseCost
 from skotae.divergences import AdversarialDivergence

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MIN_LOG_SCALE, begin_codes, repeated
-from skotae.autoencoders._variational import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.modules import MIN_LOG_SCALE, begin_codes, repeated
+from skotae.autoencoders.bases.variational import (
     VariationalAutoencoder,
     VariationalModel,
     gaussian_log_density,

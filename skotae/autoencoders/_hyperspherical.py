@@ -9,12 +9,12 @@ from typing import Any
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import begin_codes, repeated
-from skotae.autoencoders._options import dimension
-from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.modules import begin_codes, repeated
+from skotae.autoencoders.bases.options import dimension
+from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
 from skotae.priors.base import BasePrior

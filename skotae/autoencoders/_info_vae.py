@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
 from skotae.divergences import MMD
 from skotae.training import Step
 from skotae.utils._sklearn import Interval

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.modules import (
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,
     Encoder,
     draw_gaussian,
     repeated,
 )
-from skotae.autoencoders._variational import VariationalAutoencoder, VariationalModel
+from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
 from skotae.utils._sklearn import Interval
 
 

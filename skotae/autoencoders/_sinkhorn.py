@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._penalised import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.penalised import (
     PENALTY_BATCH_SIZE,
     SINKHORN_CONSTRAINTS,
     PenalisedAutoencoder,

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._encoding import EncodingEstimator
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import EncodingModel
-from skotae.autoencoders._penalised import (
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.encoding import EncodingEstimator
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import EncodingModel
+from skotae.autoencoders.bases.penalised import (
     SINKHORN_CONSTRAINTS,
     LatentDivergenceModel,
     sinkhorn_of,

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import MAX_LOG_SCALE, MIN_LOG_SCALE, begin_codes
-from skotae.autoencoders._pseudo_inputs import PseudoInputEstimator
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
+from skotae.autoencoders.bases.modules import MAX_LOG_SCALE, MIN_LOG_SCALE, begin_codes
+from skotae.autoencoders.bases.pseudo_inputs import PseudoInputEstimator
 from skotae.training import Step
 from skotae.transport.base import widest
 from skotae.utils._sklearn import Interval, StrOptions

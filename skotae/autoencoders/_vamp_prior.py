@@ -5,12 +5,12 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._pseudo_inputs import (
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.pseudo_inputs import (
     PosteriorMixtureModel,
     PseudoInputEstimator,
 )
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders.bases.variational import VariationalAutoencoder
 from skotae.utils._sklearn import Interval
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._penalised import PenalisedAutoencoder, WassersteinModel
-from skotae.autoencoders._pseudo_inputs import PosteriorMixture, PseudoInputEstimator
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.penalised import PenalisedAutoencoder, WassersteinModel
+from skotae.autoencoders.bases.pseudo_inputs import PosteriorMixture, PseudoInputEstimator
 from skotae.divergences import DIVERGENCES
 from skotae.divergences.base import BaseDivergence
 from skotae.utils._sklearn import Interval, StrOptions

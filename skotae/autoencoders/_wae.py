@@ -5,10 +5,10 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._penalised import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.penalised import (
     PENALTY_BATCH_SIZE,
     PenalisedAutoencoder,
     WassersteinModel,

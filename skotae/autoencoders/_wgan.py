@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._generating import GeneratingEstimator
-from skotae.autoencoders._model import Blueprint, GeneratingModel
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.generating import GeneratingEstimator
+from skotae.autoencoders.bases.model import Blueprint, GeneratingModel
 from skotae.costs import EuclideanCost
 from skotae.costs.base import BaseCost
 from skotae.training import Step

@@ -2,7 +2,7 @@
 
 from skotae.columns._measure import Columns, differ, measure, warn_of_units
 from skotae.columns._naming import naming_columns
-from skotae.columns._units import CHUNK, Units, rows_at_once
+from skotae.columns.base import CHUNK, Units, rows_at_once
 
 __all__ = [
     "CHUNK",

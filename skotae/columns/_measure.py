@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from skotae.columns._units import CHUNK, Units
+from skotae.columns.base import CHUNK, Units
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
 # rare words and rare categories do not count: how little they vary tells nothing of their unit.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skotae.columns._units import rows_at_once
+from skotae.columns.base import rows_at_once
 from skotae.utils._sklearn import container_of, is_pandas_na
 from skotae.utils.base import brief, plain
 

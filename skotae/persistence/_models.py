@@ -13,9 +13,9 @@ import torch
 from sklearn.base import BaseEstimator
 
 from skotae.exceptions import CorruptFileError, PersistenceError, UnsavableError
-from skotae.persistence import _document
 from skotae.persistence._bounds import Allowance, excess
 from skotae.persistence.base import shown, type_name
+from skotae.persistence.format import document
 from skotae.utils._torch import resolve_device
 
 # What belongs to a process, or to a pipeline around the estimator, and not to the model.
@@ -89,7 +89,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
                     "an attack; expected a smaller number, or a float if it is no size."
                 )
 
-        _document.write(target, _public().get(cls, cls), state, check)
+        document.write(target, _public().get(cls, cls), state, check)
 
 
 def load(
@@ -151,7 +151,7 @@ def load(
         resolve_device(device)
     target = _checked_path(path)
     with _naming(f"Cannot load {target!r}"):
-        found = _document.read(target, allowed)
+        found = document.read(target, allowed)
         cls = _class(found.kind)
         too_large = _excess(cls, found.state, found.n_elements)
         if too_large:

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from torch import nn
 
 from skotae import VAE, AdversarialVB
-from skotae.autoencoders._variational import gaussian_divergence
+from skotae.autoencoders.bases.variational import gaussian_divergence
 from skotae.costs import GaussianCost
 from skotae.priors import NormalPrior
 from skotae.testing import make_data

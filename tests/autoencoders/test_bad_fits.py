@@ -5,7 +5,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 import skotae
-from skotae.autoencoders._variational import VariationalAutoencoder
+from skotae.autoencoders.bases.variational import VariationalAutoencoder
 
 from .bad_input import NAMES, check_message, data, parameters_of, small
 from .bad_parameters import FIT, FIT_PRIOR, FIT_VARIATIONAL

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import skotae
-from skotae.autoencoders import _inference, _sinkhorn_encoder
-from skotae.columns import Units, _units, rows_at_once
+from skotae.autoencoders import _sinkhorn_encoder
+from skotae.autoencoders.bases import inference
+from skotae.columns import Units, base, rows_at_once
 from skotae.metrics import _score, transport_r2_score
 from skotae.metrics._score import n_samples_for
 from skotae.training import Rows
@@ -20,7 +21,7 @@ N, D = 16_384, 50
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 256 rows, and as many compared, beside which these rows are many."""
-    monkeypatch.setattr(_units, "VALUES", 256 * D)
+    monkeypatch.setattr(base, "VALUES", 256 * D)
     monkeypatch.setattr(_score, "MAX_ROWS", 256)
 
 
@@ -174,15 +175,15 @@ def test_labels_and_shares_by_blocks(X, name):
 def test_blocks_are_those_of_one_call(X, monkeypatch):
     model = _fitted(X)
     several = [call(model, X[:2000]) for call in CALLS.values()]
-    monkeypatch.setattr(_units, "VALUES", 2**30)
-    monkeypatch.setattr(_inference, "CHUNK", 2**30)
+    monkeypatch.setattr(base, "VALUES", 2**30)
+    monkeypatch.setattr(inference, "CHUNK", 2**30)
     for call, values in zip(CALLS.values(), several, strict=True):
         np.testing.assert_allclose(values, call(model, X[:2000]), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("width, rows", [(1, 4096), (128, 4096), (784, 512), (10**7, 1)])
 def test_rows_at_once(width, rows, monkeypatch):
-    monkeypatch.setattr(_units, "VALUES", 2**19)
+    monkeypatch.setattr(base, "VALUES", 2**19)
     assert rows_at_once(width) == rows
 
 

@@ -7,13 +7,13 @@ from scipy.stats import entropy
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import linear
 
-from skotae.autoencoders._clustering_terms import (
+from skotae.autoencoders.mixture._clustering_terms import (
     CHUNK,
     adversarial_change,
     distance_to_neighbours,
     mutual_information,
 )
-from skotae.autoencoders._mixture_encoder import ComponentNetworks
+from skotae.autoencoders.mixture._encoder import ComponentNetworks
 from skotae.columns import Units
 
 

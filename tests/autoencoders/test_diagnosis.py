@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skotae import WGAN, SinkhornEncoder, WAEEstimator
-from skotae.autoencoders import _diagnosis
+from skotae.autoencoders.bases import _diagnosis
 from skotae.networks import MLP
 from skotae.testing import make_data
 

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-import skotae.autoencoders._gaussian_mixture as clusters_module
+import skotae.autoencoders.mixture._gmwae as clusters_module
 from skotae.exceptions import ConvergenceWarning, NonFiniteLossError
 from skotae.testing import make_data
 from skotae.training import Trainer

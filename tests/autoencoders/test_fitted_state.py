@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import skotae
-import skotae.autoencoders._fitted as fitted_module
+import skotae.autoencoders.bases.fitted as fitted_module
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.testing import make_data
 from skotae.testing.base import results_of

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skotae import GMWAE
-from skotae.autoencoders._graph_clusters import N_DENSE, graph_clusters
+from skotae.autoencoders.mixture._graph_clusters import N_DENSE, graph_clusters
 from skotae.metrics import clustering_accuracy
 from skotae.networks import MLP
 from skotae.testing import autoencoder_checks, make_data

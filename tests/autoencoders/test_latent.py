@@ -13,8 +13,8 @@ from torch import nn
 
 import skotae
 from skotae import GMWAE, VAE, SymmetricWAE, WAEEstimator
-from skotae.autoencoders._codes import SUPPORTS, Chart, middle
-from skotae.autoencoders._ex_post import LADDER, draw, fit_mixture
+from skotae.autoencoders.bases._codes import SUPPORTS, Chart, middle
+from skotae.autoencoders.bases._ex_post import LADDER, draw, fit_mixture
 from skotae.callbacks import Checkpoint
 from skotae.priors import (
     AtomsPrior,

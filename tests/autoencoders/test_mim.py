@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from skotae import MIM, VAE
-from skotae.autoencoders._pseudo_inputs import mixture_log_density
-from skotae.autoencoders._variational import gaussian_log_density
+from skotae.autoencoders.bases.pseudo_inputs import mixture_log_density
+from skotae.autoencoders.bases.variational import gaussian_log_density
 from skotae.costs import GaussianCost
 from skotae.networks import MLP
 from skotae.testing import make_data

@@ -6,8 +6,8 @@ import torch
 from torch import distributions, nn
 
 from skotae import MIM, VAE, VampPriorVAE
-from skotae.autoencoders import _pseudo_inputs
-from skotae.autoencoders._pseudo_inputs import mixture_log_density
+from skotae.autoencoders.bases import pseudo_inputs
+from skotae.autoencoders.bases.pseudo_inputs import mixture_log_density
 from skotae.costs import GaussianCost
 from skotae.priors import DistributionPrior
 from skotae.testing import make_data
@@ -95,7 +95,7 @@ def test_density_in_blocks(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     z, mean, log_scale = (torch.randn(9, 2, generator=generator) for _ in range(3))
     whole = mixture_log_density(z, mean, log_scale)
-    monkeypatch.setattr(_pseudo_inputs, "BLOCK_ELEMENTS", 20)
+    monkeypatch.setattr(pseudo_inputs, "BLOCK_ELEMENTS", 20)
     torch.testing.assert_close(mixture_log_density(z, mean, log_scale), whole)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from skotae.autoencoders import _inference
+from skotae.autoencoders.bases import inference
 
 X = np.random.default_rng(0).normal(size=(12, 4))
 NAMES = {
@@ -33,7 +33,7 @@ class Counted(nn.Linear):
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_encoded_once(small, name, monkeypatch):
     # With blocks of few rows, so that there are several.
-    monkeypatch.setattr(_inference, "CHUNK", 64)
+    monkeypatch.setattr(inference, "CHUNK", 64)
     model = small(name, encoder=Counted, **NAMES[name]).fit(X)
     Counted.rows = 0
     Z = model.sample_posterior(X, 40, random_state=0)
@@ -49,7 +49,7 @@ def test_rows_are_encoded_once(small, name, monkeypatch):
 
 
 def test_more_draws_than_a_block_has(small, monkeypatch):
-    monkeypatch.setattr(_inference, "CHUNK", 8)
+    monkeypatch.setattr(inference, "CHUNK", 8)
     Z = small("VAE").fit(X).sample_posterior(X, 21, random_state=0)
     assert Z.shape == (12, 21, 2)
     assert len(np.unique(Z.reshape(-1, 2), axis=0)) == 12 * 21

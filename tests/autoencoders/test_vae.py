@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 
 from skotae import VAE
-from skotae.autoencoders._variational import gaussian_divergence, reference_scale
+from skotae.autoencoders.bases.variational import gaussian_divergence, reference_scale
 from skotae.costs import GaussianCost
 from skotae.networks import MLP
 from skotae.priors import DistributionPrior, GaussianMixturePrior, NormalPrior

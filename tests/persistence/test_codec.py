@@ -14,14 +14,14 @@ from scipy import stats
 from torch import nn
 
 from skotae.exceptions import CorruptFileError, UnsavableError
-from skotae.persistence import _codec, _file, _json
+from skotae.persistence.format import codec, file, strict_json
 
 from .conftest import same
 
 
 def round_trip(state, trusted=()):
-    node, tensors = _codec.encode(state)
-    return _codec.decode(_json.parse(_json.dump(node)), tensors, trusted)
+    node, tensors = codec.encode(state)
+    return codec.decode(strict_json.parse(strict_json.dump(node)), tensors, trusted)
 
 
 NUMBER_DTYPES = st.one_of(
@@ -77,10 +77,10 @@ def test_round_trip(value):
 @given(st.dictionaries(st.one_of(TEXT, st.just("__metadata__"), st.just("$")), VALUES, max_size=4))
 def test_round_trip_through_a_file(tmp_path_factory, state):
     path = str(tmp_path_factory.mktemp("codec") / "file")
-    node, tensors = _codec.encode(state)
-    _file.write(path, tensors, _json.dump(node))
-    tensors, text = _file.read(path)
-    assert same(_codec.decode(_json.parse(text), tensors), state)
+    node, tensors = codec.encode(state)
+    file.write(path, tensors, strict_json.dump(node))
+    tensors, text = file.read(path)
+    assert same(codec.decode(strict_json.parse(text), tensors), state)
 
 
 def test_shared_and_strided_tensors_come_back_by_value():
@@ -113,9 +113,9 @@ def test_arrays_can_be_written_to():
 
 def test_names_of_tensors_are_distinct():
     state = {"a.b": torch.zeros(1), "a": {"b": torch.ones(1)}, "__metadata__": torch.zeros(2)}
-    node, tensors = _codec.encode(state)
+    node, tensors = codec.encode(state)
     assert [*tensors] == ["a.b", "a.b#2", "metadata__"]
-    assert same(_codec.decode(node, tensors), state)
+    assert same(codec.decode(node, tensors), state)
 
 
 def test_random_state_goes_on():
@@ -177,7 +177,7 @@ UNSAVABLE = {
 @pytest.mark.parametrize("value, message", UNSAVABLE.values(), ids=UNSAVABLE)
 def test_unsavable(value, message):
     with pytest.raises(UnsavableError) as caught:
-        _codec.encode({"params": {"encoder": ["fine", value]}})
+        codec.encode({"params": {"encoder": ["fine", value]}})
     assert message in str(caught.value)
     assert "params.encoder[1]" in str(caught.value)
 
@@ -186,7 +186,7 @@ def test_values_within_themselves():
     value = []
     value.append(value)
     with pytest.raises(UnsavableError, match="nested more than 32"):
-        _codec.encode({"it": value})
+        codec.encode({"it": value})
 
 
 def ref(name="t", dtype="F32", shape=(2,)):
@@ -274,7 +274,7 @@ CORRUPT = {
 @pytest.mark.parametrize("node", CORRUPT.values(), ids=CORRUPT)
 def test_corrupt(node):
     with pytest.raises(CorruptFileError) as caught:
-        _codec.decode({"it": node}, STORED)
+        codec.decode({"it": node}, STORED)
     assert "nothing uses" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
@@ -282,24 +282,24 @@ def test_corrupt(node):
 def test_limits():
     wide = np.array(["a"], dtype="U9000000")
     with pytest.raises(UnsavableError, match="more than 16777216 characters"):
-        _codec.encode({"a": wide, "b": wide})
+        codec.encode({"a": wide, "b": wide})
     with pytest.raises(UnsavableError, match="more than 64 distributions"):
-        _codec.encode({"a": [stats.norm()] * 65})
+        codec.encode({"a": [stats.norm()] * 65})
     node = {"$": "scipy", "name": "norm", "args": [], "kwds": {}}
     with pytest.raises(CorruptFileError, match="more than 64 distributions"):
-        _codec.decode({"a": [node] * 65}, {})
+        codec.decode({"a": [node] * 65}, {})
 
 
 def test_a_table_of_many_columns():
     names = np.array([f"column {i}" for i in range(300_000)], dtype=object)
-    node, tensors = _codec.encode({"names": names})
-    assert len(_json.dump(node)) < 300
-    assert same(_codec.decode(node, tensors)["names"], names)
+    node, tensors = codec.encode({"names": names})
+    assert len(strict_json.dump(node)) < 300
+    assert same(codec.decode(node, tensors)["names"], names)
 
 
 def test_nothing_is_left_over():
     with pytest.raises(CorruptFileError, match="nothing uses tensor 't'"):
-        _codec.decode({}, {"t": torch.ones(2)})
+        codec.decode({}, {"t": torch.ones(2)})
 
 
 JSON = {
@@ -325,9 +325,9 @@ JSON = {
 @pytest.mark.parametrize("text", JSON.values(), ids=JSON)
 def test_strict_json(text):
     with pytest.raises(CorruptFileError):
-        _json.parse(text)
+        strict_json.parse(text)
 
 
 def test_json_numbers_are_exact():
     for value in (0.1, 1e-320, -0.0, 2.0**1000, 2**63, -(2**63), 5e-324, 1.7976931348623157e308):
-        assert same(_json.parse(_json.dump(value)), value)
+        assert same(strict_json.parse(strict_json.dump(value)), value)

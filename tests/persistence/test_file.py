@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from skotae.exceptions import CorruptFileError, UnsavableError
-from skotae.persistence import _file
+from skotae.persistence.format import file
 
 from .conftest import sealed
 
@@ -28,7 +28,7 @@ TEXT = '{"schema": 1, "quotes": "\\"sha256\\":\\"' + "0" * 64 + '\\" é"}'
 @pytest.fixture
 def path(tmp_path):
     path = str(tmp_path / "model.safetensors")
-    _file.write(path, TENSORS, TEXT)
+    file.write(path, TENSORS, TEXT)
     return path
 
 
@@ -49,7 +49,7 @@ def equal(a, b):
 
 
 def test_round_trip(path):
-    tensors, text = _file.read(path)
+    tensors, text = file.read(path)
     assert equal(tensors, TENSORS) and text == TEXT
     # Each has memory of its own, that can be written to.
     tensors["weight"].zero_()
@@ -66,24 +66,24 @@ def test_other_programs_read_it(path):
 def test_one_state_is_one_file(path, tmp_path):
     again = str(tmp_path / "again")
     for _ in range(8):
-        _file.write(again, dict(reversed(TENSORS.items())), TEXT)
+        file.write(again, dict(reversed(TENSORS.items())), TEXT)
         assert get(again) == get(path)
 
 
 def test_no_tensors(tmp_path):
     path = str(tmp_path / "file")
-    _file.write(path, {}, "{}")
-    assert _file.read(path) == ({}, "{}")
+    file.write(path, {}, "{}")
+    assert file.read(path) == ({}, "{}")
     assert safetensors.torch.load_file(path).keys() == {"nothing"}
 
 
 def test_tensors_do_not_depend_on_the_ambient_state(path):
     with torch.inference_mode():
-        tensors, _ = _file.read(path)
+        tensors, _ = file.read(path)
     assert not any(tensor.is_inference() for tensor in tensors.values())
     torch.set_default_device("meta")
     try:
-        tensors, _ = _file.read(path)
+        tensors, _ = file.read(path)
     finally:
         torch.set_default_device(None)
     assert equal(tensors, TENSORS)
@@ -101,10 +101,10 @@ def test_a_flipped_bit_is_found(path, n_bits):
             raw[place] ^= 1 << bit
             put(path, raw)
             with pytest.raises(CorruptFileError):
-                _file.read(path)
+                file.read(path)
             raw[place] ^= 1 << bit
     put(path, raw)
-    _file.read(path)
+    file.read(path)
 
 
 def test_every_truncation_is_found(path):
@@ -112,33 +112,33 @@ def test_every_truncation_is_found(path):
     for n in range(len(raw)):
         put(path, raw[:n])
         with pytest.raises(CorruptFileError):
-            _file.read(path)
+            file.read(path)
     put(path, raw + b"\0")
     with pytest.raises(CorruptFileError):
-        _file.read(path)
+        file.read(path)
 
 
 @pytest.mark.parametrize("raw", [b"", b"x" * 7, b"x" * 100, b"\x80\x04\x95" + b"p" * 50, b"PK\3\4"])
 def test_other_files(path, raw):
     put(path, raw)
     with pytest.raises(CorruptFileError, match="not written by skotae"):
-        _file.read(path)
+        file.read(path)
 
 
 def test_safetensors_of_others(path):
     for metadata in (None, {"format": "pt"}):
         safetensors.torch.save_file({"a": torch.ones(2)}, path, metadata)
         with pytest.raises(CorruptFileError, match="not written by skotae"):
-            _file.read(path)
+            file.read(path)
 
 
 def test_no_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", ""):
         with pytest.raises(CorruptFileError, match="no regular file"):
-            _file.read(str(tmp_path / name))
+            file.read(str(tmp_path / name))
     with pytest.raises(FileNotFoundError):
-        _file.read(str(tmp_path / "absent"))
+        file.read(str(tmp_path / "absent"))
 
 
 # --- what an attacker writes ------------------------------------------------------------
@@ -220,12 +220,12 @@ HEADERS = {
 def test_headers(path, change):
     put(path, rewritten(get(path), change))
     with pytest.raises(CorruptFileError):
-        _file.read(path)
+        file.read(path)
 
 
 def test_an_unchanged_header_is_fine(path):
     put(path, rewritten(get(path), lambda header: header))
-    assert equal(_file.read(path)[0], TENSORS)
+    assert equal(file.read(path)[0], TENSORS)
 
 
 def test_header_length_is_not_believed(path):
@@ -233,7 +233,7 @@ def test_header_length_is_not_believed(path):
     for n in (2**63, 2**40, len(raw), len(raw) - 7):
         put(path, sealed(n.to_bytes(8, "little") + raw[8:]))
         with pytest.raises(CorruptFileError):
-            _file.read(path)
+            file.read(path)
 
 
 def test_booleans_are_0_or_1(path):
@@ -241,7 +241,7 @@ def test_booleans_are_0_or_1(path):
     place = raw.rindex(b"\1\0\1")
     put(path, sealed(raw[:place] + b"\2" + raw[place + 1 :]))
     with pytest.raises(CorruptFileError, match="booleans"):
-        _file.read(path)
+        file.read(path)
 
 
 # --- writing ----------------------------------------------------------------------------
@@ -251,9 +251,9 @@ def test_more_than_can_be_read_is_not_written(tmp_path):
     path = str(tmp_path / "file")
     for text in ('"' + "a" * 2**22 + '"', "[" + "0," * 500_000 + "0]"):
         with pytest.raises(UnsavableError, match="columns .* names"):
-            _file.write(path, {}, text)
+            file.write(path, {}, text)
     with pytest.raises(UnsavableError, match="larger than the file"):
-        _file.write(path, {"a": torch.empty(0, 10**9)}, "{}")
+        file.write(path, {"a": torch.empty(0, 10**9)}, "{}")
     assert os.listdir(tmp_path) == []
 
 
@@ -273,7 +273,7 @@ def test_a_failed_write_changes_nothing(path, monkeypatch, name, error):
     with monkeypatch.context() as patch:
         patch.setattr(os, name, failing(error))
         with pytest.raises(type(error)):
-            _file.write(path, {"a": torch.ones(3)}, "{}")
+            file.write(path, {"a": torch.ones(3)}, "{}")
     assert get(path) == before
     assert os.listdir(os.path.dirname(path)) == ["model.safetensors"]
 
@@ -282,7 +282,7 @@ def test_full_disk(path, monkeypatch):
     before = get(path)
     monkeypatch.setattr(os, "fsync", failing(OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="Not saved, and nothing was changed: the disk is full") as e:
-        _file.write(path, {"a": torch.ones(3)}, "{}")
+        file.write(path, {"a": torch.ones(3)}, "{}")
     assert e.value.errno == errno.ENOSPC and e.value.filename == path
     assert get(path) == before and os.listdir(os.path.dirname(path)) == ["model.safetensors"]
 
@@ -294,7 +294,7 @@ def test_a_limit_on_the_size_of_files(path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, limits[1]))
     try:
         with pytest.raises(OSError, match="disk is full") as caught:
-            _file.write(path, {"a": torch.ones(2**14)}, "{}")
+            file.write(path, {"a": torch.ones(2**14)}, "{}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == path
@@ -304,16 +304,16 @@ def test_a_limit_on_the_size_of_files(path):
 def test_missing_folder(tmp_path):
     path = str(tmp_path / "absent" / "model")
     with pytest.raises(FileNotFoundError, match="no folder .*absent.*; make it first") as e:
-        _file.write(path, TENSORS, TEXT)
+        file.write(path, TENSORS, TEXT)
     assert e.value.filename == path
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="there is no folder"):
-        _file.write(str(tmp_path / "file" / "model"), TENSORS, TEXT)
+        file.write(str(tmp_path / "file" / "model"), TENSORS, TEXT)
 
 
 def test_a_folder_in_its_place(tmp_path):
     with pytest.raises(IsADirectoryError, match="not a file that could be replaced"):
-        _file.write(str(tmp_path), TENSORS, TEXT)
+        file.write(str(tmp_path), TENSORS, TEXT)
 
 
 def test_read_only_folder(tmp_path):
@@ -321,7 +321,7 @@ def test_read_only_folder(tmp_path):
         pytest.skip("root writes everywhere")
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match="cannot be written to"):
-        _file.write(str(tmp_path / "model"), TENSORS, TEXT)
+        file.write(str(tmp_path / "model"), TENSORS, TEXT)
     tmp_path.chmod(0o700)
 
 
@@ -329,14 +329,14 @@ def test_refused_by_the_system(tmp_path, monkeypatch):
     """As in a read-only folder, also for root."""
     monkeypatch.setattr("builtins.open", failing(PermissionError(errno.EACCES, "denied")))
     with pytest.raises(PermissionError, match="cannot be written to; choose another one"):
-        _file.write(str(tmp_path / "model"), TENSORS, TEXT)
+        file.write(str(tmp_path / "model"), TENSORS, TEXT)
 
 
 def test_a_link_stays_one(path, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(path)
-    _file.write(str(link), {}, "{}")
-    assert link.is_symlink() and _file.read(path) == ({}, "{}")
+    file.write(str(link), {}, "{}")
+    assert link.is_symlink() and file.read(path) == ({}, "{}")
 
 
 def test_rights_are_those_of_any_new_file(path, tmp_path):
@@ -344,15 +344,15 @@ def test_rights_are_those_of_any_new_file(path, tmp_path):
     mode = stat.S_IMODE(os.stat(tmp_path / "other").st_mode)
     assert stat.S_IMODE(os.stat(path).st_mode) == mode
     os.chmod(path, 0o640)
-    _file.write(path, {}, "{}")
+    file.write(path, {}, "{}")
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
 
 
 def test_long_names_and_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("m" * 255, "model"):
-        _file.write(name, {}, "{}")
-        assert _file.read(name) == ({}, "{}")
+        file.write(name, {}, "{}")
+        assert file.read(name) == ({}, "{}")
 
 
 def test_a_folder_that_cannot_be_synced(path, monkeypatch):
@@ -365,5 +365,5 @@ def test_a_folder_that_cannot_be_synced(path, monkeypatch):
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", only_files)
-    _file.write(path, {}, "{}")
-    assert _file.read(path) == ({}, "{}")
+    file.write(path, {}, "{}")
+    assert file.read(path) == ({}, "{}")

@@ -17,7 +17,8 @@ from scipy import stats
 
 from skotae.exceptions import PersistenceError
 from skotae.networks import MLP
-from skotae.persistence import _json, load, save
+from skotae.persistence import load, save
+from skotae.persistence.format import strict_json
 from skotae.priors import DirichletPrior, DistributionPrior
 
 from .attacks import ATTACKS, DAMAGE, attack, walk
@@ -137,7 +138,7 @@ def test_as_much_as_a_file_may_hold(raw, tmp_path, canary, record_property, crow
     """Just below the bounds, where a file may also be fine."""
     path, cost = tmp_path / "file", Cost()
     header, document, body = opened(raw)
-    n = min(195_000 // len(_json.TOKEN.findall(crowd + ",")), 3 * 2**20 // (2 * len(crowd)))
+    n = min(195_000 // len(strict_json.TOKEN.findall(crowd + ",")), 3 * 2**20 // (2 * len(crowd)))
     text = json.dumps(document).replace('"lam": 1.0', f'"lam": [{f"{crowd}," * n}0]')
     path.write_bytes(closed(header, text, body))
     with cost.of(crowd), contextlib.suppress(PersistenceError):

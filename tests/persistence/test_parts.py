@@ -18,8 +18,8 @@ from skotae.exceptions import (
     UntrustedError,
 )
 from skotae.networks import MLP, ConvNet
-from skotae.persistence import _codec, _json
-from skotae.persistence._parts import PARTS
+from skotae.persistence.format import codec, strict_json
+from skotae.persistence.format._parts import PARTS
 from skotae.priors import (
     AtomsPrior,
     DirichletPrior,
@@ -32,8 +32,8 @@ from .conftest import same
 
 
 def round_trip(value, trusted=()):
-    node, tensors = _codec.encode({"part": value})
-    return _codec.decode(_json.parse(_json.dump(node)), tensors, trusted)["part"]
+    node, tensors = codec.encode({"part": value})
+    return codec.decode(strict_json.parse(strict_json.dump(node)), tensors, trusted)["part"]
 
 
 DEFAULT = [
@@ -146,7 +146,7 @@ class Own(stats.rv_continuous):
 )
 def test_other_distributions_are_refused(distribution):
     with pytest.raises(UnsavableError, match=r"prior\.distribution.*BasePrior"):
-        _codec.encode({"prior": DistributionPrior(distribution)})
+        codec.encode({"prior": DistributionPrior(distribution)})
 
 
 def test_users_code_by_name(user_code):
@@ -167,11 +167,11 @@ def test_users_code_by_name(user_code):
 
 
 def test_all_that_is_not_trusted_is_named_at_once(user_code):
-    node, tensors = _codec.encode(
+    node, tensors = codec.encode(
         {"a": CallableCost(user_code.cost), "b": [user_code.Spec()], "c": {1: user_code.Scaled}}
     )
     with pytest.raises(UntrustedError) as caught:
-        _codec.decode(node, tensors, ["user_code.cost"])
+        codec.decode(node, tensors, ["user_code.cost"])
     assert "trusted=['user_code.Scaled', 'user_code.Spec']" in str(caught.value)
 
 
@@ -200,7 +200,7 @@ def test_users_code_that_is_refused(user_code, monkeypatch):
         user_code.Estimator(): "estimator of its own",
     }.items():
         with pytest.raises(UnsavableError) as caught:
-            _codec.encode({"critic": value})
+            codec.encode({"critic": value})
         assert message in str(caught.value) and str(caught.value).startswith("critic")
 
 
@@ -218,32 +218,32 @@ def test_trust_imports_nothing_else(canary):
         for kind in ("object", "instance"):
             with pytest.raises(PersistenceError):
                 node = node_of(kind, module=module, qualname=qualname, params={})
-                _codec.decode(node, {}, ["os.path", "user_code.Spec"])
+                codec.decode(node, {}, ["os.path", "user_code.Spec"])
 
 
 def test_trusted_names_that_are_not_there(user_code):
     for module, qualname in [("no_such_module", "x"), ("user_code", "gone"), ("os", "path.gone")]:
         with pytest.raises(PersistenceError, match="cannot be imported here") as caught:
             node = node_of("object", module=module, qualname=qualname)
-            _codec.decode(node, {}, [f"{module}.{qualname}"])
+            codec.decode(node, {}, [f"{module}.{qualname}"])
         assert type(caught.value) is PersistenceError
 
 
 def test_trusted_names_that_are_something_else(user_code):
     with pytest.raises(CorruptFileError, match="neither a class nor a function"):
         node = node_of("object", module="user_code", qualname="np")
-        _codec.decode(node, {}, ["user_code.np"])
+        codec.decode(node, {}, ["user_code.np"])
     with pytest.raises(CorruptFileError, match="no class with get_params"):
         node = node_of("instance", module="user_code", qualname="cost", params={})
-        _codec.decode(node, {}, ["user_code.cost"])
+        codec.decode(node, {}, ["user_code.cost"])
     with pytest.raises(CorruptFileError, match="Spec does not take the parameters"):
         node = node_of("instance", module="user_code", qualname="Spec", params={"no": 1})
-        _codec.decode(node, {}, ["user_code.Spec"])
+        codec.decode(node, {}, ["user_code.Spec"])
 
 
 def test_a_part_of_a_subclass_is_not_its_base(user_code):
     """What a subclass of a user's changes would be lost under the name of its base."""
-    node, _ = _codec.encode({"it": user_code.Prior()})
+    node, _ = codec.encode({"it": user_code.Prior()})
     assert node["it"]["$"] == "instance"
     assert node["it"]["module"] == "user_code"
     assert isinstance(round_trip(NormalPrior()), NormalPrior)

@@ -24,7 +24,8 @@ from skotae.exceptions import (
     VersionError,
 )
 from skotae.networks import MLP
-from skotae.persistence import _document, load, save
+from skotae.persistence import load, save
+from skotae.persistence.format import document as format_document
 from skotae.priors import GaussianMixturePrior, NormalPrior
 
 from .conftest import TRUSTED, closed, opened, same
@@ -254,11 +255,11 @@ def test_an_earlier_version(path, monkeypatch):
         state["penalty"] = "sliced"
         return {**document, "state": state}
 
-    monkeypatch.setattr(_document, "SCHEMA", 3)
-    monkeypatch.setitem(_document.MIGRATIONS, 2, renamed)
+    monkeypatch.setattr(format_document, "SCHEMA", 3)
+    monkeypatch.setitem(format_document.MIGRATIONS, 2, renamed)
     with pytest.raises(VersionError, match="schema 1, which .* no longer reads"):
         load(path)
-    monkeypatch.setitem(_document.MIGRATIONS, 1, lambda document: document)
+    monkeypatch.setitem(format_document.MIGRATIONS, 1, lambda document: document)
     assert load(path).penalty == "sliced" and load(path).lam == 3.0
 
 

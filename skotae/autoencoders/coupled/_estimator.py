@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.inference import Inference
 from skotae.autoencoders.coupled._model import CoupledModel
 from skotae.training import Rows
 from skotae.utils._random import child_seed

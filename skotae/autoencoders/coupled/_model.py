@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import Encoder
-from skotae.autoencoders._principal import PrincipalMap
+from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
+from skotae.autoencoders.bases.modules import Encoder
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.autoencoders.coupled._bank import PosteriorBank, bank_potentials
 from skotae.autoencoders.coupled._cooling import Cooling
 from skotae.autoencoders.coupled._potentials import (

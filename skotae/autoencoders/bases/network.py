@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from skotae.autoencoders._diagnosis import diagnose
-from skotae.autoencoders._extremes import explained
-from skotae.autoencoders._fitted import FittedEstimator
-from skotae.autoencoders._inference import widest_dtype
-from skotae.autoencoders._options import dimension, epochs, fit_seed, trainer_options
-from skotae.autoencoders._principal import FirstRows, some_rows
-from skotae.autoencoders._snapshot import changed_parameters, copied_parameters
+from skotae.autoencoders.bases._diagnosis import diagnose
+from skotae.autoencoders.bases._extremes import explained
+from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters
+from skotae.autoencoders.bases.fitted import FittedEstimator
+from skotae.autoencoders.bases.inference import widest_dtype
+from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
+from skotae.autoencoders.bases.principal import FirstRows, some_rows
 from skotae.columns import Columns, differ, measure, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior

@@ -15,9 +15,9 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skotae.autoencoders._inference import DTYPES, Inference
-from skotae.autoencoders._model import Blueprint, Model
-from skotae.autoencoders._snapshot import changed_parameters, copied_parameters, on_cpu
+from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters, on_cpu
+from skotae.autoencoders.bases.inference import DTYPES, Inference
+from skotae.autoencoders.bases.model import Blueprint, Model
 from skotae.columns import Units, naming_columns
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from skotae.exceptions import CorruptFileError, VersionError
-from skotae.persistence import _codec, _file, _json
 from skotae.persistence.base import Node, dict_of, shown
+from skotae.persistence.format import codec, file, strict_json
 
 SCHEMA = 1
 # From the document of one schema to that of the next: a later skotae reads an older file.
@@ -48,24 +48,24 @@ def write(path: str, kind: Any, state: Mapping[str, Any], check: Check | None = 
     kind : str or class
         What the state is of.
     state : mapping of str to object
-        What `_codec.encode` takes.
+        What `codec.encode` takes.
     check : callable, default=None
         Raises if the state is not to be written after all.
     """
-    of, _ = _codec.encode({"its class": kind})
-    node, tensors = _codec.encode(state)
+    of, _ = codec.encode({"its class": kind})
+    node, tensors = codec.encode(state)
     if check is not None:
         check(sum(tensor.numel() for tensor in tensors.values()))
     versions = {library: version(library) for library in LIBRARIES}
     document = {"schema": SCHEMA, "versions": versions, "class": of["its class"], "state": node}
-    _file.write(path, tensors, _json.dump(document))
+    file.write(path, tensors, strict_json.dump(document))
 
 
 def read(path: str, trusted: Collection[str] = ()) -> Document:
     """Read a state that `write` wrote, of this schema or an earlier one."""
-    tensors, text = _file.read(path)
-    document = _current(_json.parse(text))
-    values = _codec.decode({name: document[name] for name in ("class", "state")}, tensors, trusted)
+    tensors, text = file.read(path)
+    document = _current(strict_json.parse(text))
+    values = codec.decode({name: document[name] for name in ("class", "state")}, tensors, trusted)
     if type(values["state"]) is not dict or not all(type(key) is str for key in values["state"]):
         raise CorruptFileError("its state is none")
     n_elements = sum(tensor.numel() for tensor in tensors.values())

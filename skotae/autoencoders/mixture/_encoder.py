@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from skotae.autoencoders._modules import (
+from skotae.autoencoders.bases.modules import (
     FIRST_LOG_SCALE,
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skotae.autoencoders._options import ROWS_TO_TELL, rows_in_a_batch
+from skotae.autoencoders.bases.options import ROWS_TO_TELL, rows_in_a_batch
 from skotae.exceptions import ConvergenceWarning
 from skotae.training._optim import late_share
 from skotae.utils._random import child_seed, make_generator

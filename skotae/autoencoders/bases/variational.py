@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._inference import Inference, check_count
-from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import Encoder, draw_gaussian
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.inference import Inference, check_count
+from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
+from skotae.autoencoders.bases.modules import Encoder, draw_gaussian
 from skotae.costs.base import BaseCost
 from skotae.priors import NormalPrior, priors_with
 from skotae.priors.base import BasePrior

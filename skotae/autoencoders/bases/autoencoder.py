@@ -12,11 +12,11 @@ import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from skotae.autoencoders._codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
-from skotae.autoencoders._encoding import EncodingEstimator
-from skotae.autoencoders._ex_post import draw, fit_mixture
-from skotae.autoencoders._generating import GeneratingEstimator
-from skotae.autoencoders._inference import DTYPES, Inference, check_count, check_room
+from skotae.autoencoders.bases._codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
+from skotae.autoencoders.bases._ex_post import draw, fit_mixture
+from skotae.autoencoders.bases.encoding import EncodingEstimator
+from skotae.autoencoders.bases.generating import GeneratingEstimator
+from skotae.autoencoders.bases.inference import DTYPES, Inference, check_count, check_room
 from skotae.columns import naming_columns
 from skotae.training import Rows
 from skotae.utils._random import child_seed

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders._inference import DTYPES
+from skotae.autoencoders.bases.inference import DTYPES
 from skotae.columns import Units
 from skotae.utils._torch import TORCH_DTYPES, ambient
 from skotae.utils.base import brief

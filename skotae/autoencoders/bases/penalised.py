@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._model import AutoencoderModel, Blueprint, Model
-from skotae.autoencoders._modules import Encoder
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint, Model
+from skotae.autoencoders.bases.modules import Encoder
 from skotae.divergences import DIVERGENCES, SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
 from skotae.priors import priors_with

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
-from skotae.autoencoders._variational import (
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.variational import (
     VariationalAutoencoder,
     VariationalModel,
     gaussian_divergence,
 )
+from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.training import Step
 from skotae.utils._sklearn import Interval
 

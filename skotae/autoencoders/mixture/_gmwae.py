@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders._clustering_terms import (
+from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.mixture._clustering_terms import (
     adversarial_change,
     distance_to_neighbours,
     mutual_information,
 )
-from skotae.autoencoders._docs import shared_documentation
-from skotae.autoencoders._graph_clusters import graph_clusters
-from skotae.autoencoders._mixture_posterior import MixtureAutoencoder, MixtureModel
-from skotae.autoencoders._model import Blueprint
+from skotae.autoencoders.mixture._graph_clusters import graph_clusters
+from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.training import Rows, Step, ramp
 from skotae.transport._mmd import kernel_mean, kernel_mean_within
 from skotae.utils._random import child_seed

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from skotae.exceptions import CorruptFileError, UnsavableError
-from skotae.persistence import _json
-from skotae.persistence._tensors import DTYPES
 from skotae.persistence.base import int_of, list_of, shown, str_of
+from skotae.persistence.format import strict_json
+from skotae.persistence.format._tensors import DTYPES
 
 FORMAT = "skotae"
 ZEROS = b"0" * 64
@@ -74,7 +74,7 @@ def write(path: str, tensors: Mapping[str, Tensor], text: str) -> None:
     try:
         # Whatever is written can be read.
         _parse(header, len(body))
-        _json.check_extent(text)
+        strict_json.check_extent(text)
     except CorruptFileError as error:
         raise UnsavableError(
             f"{error}; expected fewer values outside of arrays, or columns without names."
@@ -93,7 +93,7 @@ def _in_order(header: bytes) -> bytes:
     """The header with sorted metadata, which safetensors shuffles: one state is one file."""
     entries = json.loads(header)
     entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
-    text = _json.dump(entries).encode()
+    text = strict_json.dump(entries).encode()
     return text + b" " * (-len(text) % 8)
 
 
@@ -203,7 +203,7 @@ def _exactly(file: BinaryIO, n: int) -> bytes:
 def _parse(header: bytes, n_bytes: int) -> tuple[list[Entry], str]:
     """Entries in the order of their bytes, of which none is left out, and the text."""
     try:
-        entries = _json.parse(header.decode())
+        entries = strict_json.parse(header.decode())
     except UnicodeDecodeError as error:
         raise CorruptFileError("its header is no text") from error
     metadata = entries.pop("__metadata__", None) if type(entries) is dict else None

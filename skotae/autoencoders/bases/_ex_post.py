@@ -12,8 +12,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
-from skotae.autoencoders._codes import whitening
-from skotae.autoencoders._options import ROWS_TO_TELL
+from skotae.autoencoders.bases._codes import whitening
+from skotae.autoencoders.bases.options import ROWS_TO_TELL
 from skotae.priors.base import draw_index
 
 # Numbers of components that are tried, if the points are enough for them.

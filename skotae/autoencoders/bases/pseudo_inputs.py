@@ -12,10 +12,10 @@ import torch
 from sklearn.cluster import kmeans_plusplus
 from torch import Tensor, nn
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._model import Blueprint
-from skotae.autoencoders._modules import MIN_LOG_SCALE, Encoder, draw_gaussian
-from skotae.autoencoders._variational import (
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.modules import MIN_LOG_SCALE, Encoder, draw_gaussian
+from skotae.autoencoders.bases.variational import (
     LOG_2_PI,
     VariationalModel,
     gaussian_log_density,

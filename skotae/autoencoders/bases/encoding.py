@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skotae.autoencoders._base import NetworkEstimator
-from skotae.autoencoders._export import export
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count, check_room
+from skotae.autoencoders.bases._export import export
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.inference import Inference, check_count, check_room
+from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.utils._random import draw_seed
 
 

@@ -12,9 +12,9 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from skotae.autoencoders._codes import check_support
-from skotae.autoencoders._modules import Decoder, Encoder
-from skotae.autoencoders._principal import PrincipalMap, ridge_regression
+from skotae.autoencoders.bases._codes import check_support
+from skotae.autoencoders.bases.modules import Decoder, Encoder
+from skotae.autoencoders.bases.principal import PrincipalMap, ridge_regression
 from skotae.costs.base import BaseCost
 from skotae.networks import MLP, LinearPath, build_network
 from skotae.priors.base import BasePrior

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from skotae.exceptions import CorruptFileError, UnsavableError
-from skotae.persistence._tensors import DTYPES, NAMES
 from skotae.persistence.base import (
     Decode,
     Decoder,
@@ -27,6 +26,7 @@ from skotae.persistence.base import (
     tagged,
     type_name,
 )
+from skotae.persistence.format._tensors import DTYPES, NAMES
 
 # Booleans, integers and floats of up to eight bytes: what a tensor holds too.
 NUMBERS = re.compile(r"\|b1|\|[iu]1|[<>][iu][248]|[<>]f[248]")

@@ -11,12 +11,12 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from skotae.autoencoders._autoencoder import BaseAutoencoder
-from skotae.autoencoders._inference import check_count, check_room, joined
-from skotae.autoencoders._mixture_encoder import ComponentNetworks, MixtureEncoder
-from skotae.autoencoders._model import AutoencoderModel, Blueprint
-from skotae.autoencoders._modules import draw_gaussian, repeated
-from skotae.autoencoders._options import ROWS_TO_TELL
+from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.inference import check_count, check_room, joined
+from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
+from skotae.autoencoders.bases.modules import draw_gaussian, repeated
+from skotae.autoencoders.bases.options import ROWS_TO_TELL
+from skotae.autoencoders.mixture._encoder import ComponentNetworks, MixtureEncoder
 from skotae.networks import NETWORKS
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows

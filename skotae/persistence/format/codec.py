@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from skotae.exceptions import CorruptFileError, PersistenceError, UnsavableError, UntrustedError
-from skotae.persistence import _arrays, _distributions, _parts
-from skotae.persistence._tensors import Collection as Tensors
-from skotae.persistence._tensors import Handout
 from skotae.persistence.base import (
     TAG,
     Budget,
@@ -29,6 +26,9 @@ from skotae.persistence.base import (
     tagged,
     type_name,
 )
+from skotae.persistence.format import _arrays, _distributions, _parts
+from skotae.persistence.format._tensors import Collection as Tensors
+from skotae.persistence.format._tensors import Handout
 
 # Of values in values; JSON has up to three levels for each.
 MAX_DEPTH = 32

@@ -11,9 +11,9 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skotae.autoencoders._base import NetworkEstimator
-from skotae.autoencoders._fitted import ModelPart
-from skotae.autoencoders._inference import Inference, check_count, check_room, joined
+from skotae.autoencoders.bases.fitted import ModelPart
+from skotae.autoencoders.bases.inference import Inference, check_count, check_room, joined
+from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost

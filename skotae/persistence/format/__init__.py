@@ -1,0 +1,1 @@
+"""The file: tensors, and a description of all else as JSON."""

@@ -209,45 +209,53 @@ class _KernelMean(torch.autograd.Function):
     @staticmethod
     def _value(ctx, x, a, y, b, constants, gaussian):  # type: ignore[no-untyped-def]
         symmetric = y is None
+        needs = list(ctx.needs_input_grad[:4])
         if symmetric:
-            y, b = x, a
-        pull = any(ctx.needs_input_grad)
+            y, b, needs[2:] = x, a, needs[:2]
         value = x.new_zeros(())
-        grads: list[Any] = [torch.zeros_like(part) if pull else None for part in (x, a, y, b)]
+        grads: list[Any] = [
+            torch.zeros_like(part) if needed else None
+            for part, needed in zip((x, a, y, b), needs, strict=True)
+        ]
+        if symmetric:
+            grads[2:] = grads[:2]
         x_square, y_square = x.square().sum(1), y.square().sum(1)
         rows = max(1, BLOCK // len(y))
         for start in range(0, len(x), rows):
             some = slice(start, start + rows)
             # By symmetry only pairs on and above the diagonal, those above it twice.
             rest = slice(start, None) if symmetric else slice(None)
-            times = torch.ones_like(b[rest])
-            if symmetric:
-                times[len(x[some]) :] = 2.0
-            factor = b[rest] * times
+            square = symmetric and start + rows >= len(x)
+            factor = b[rest]
+            if symmetric and not square:
+                times = torch.ones_like(factor)
+                times[rows:] = 2.0
+                factor = factor * times
             distance = torch.addmm(
                 x_square[some, None] + y_square[rest], x[some], y[rest].T, alpha=-2.0
             ).clamp_min_(0.0)
-            kernel, slope = (_gaussians if gaussian else _mixture)(distance, constants, pull)
+            kernel, slope = (_gaussians if gaussian else _mixture)(distance, constants, any(needs))
             if symmetric:
                 kernel.fill_diagonal_(0.0)
             row_sums = kernel @ factor
             value += a[some] @ row_sums
             if slope is None:
                 continue
-            weighted = factor[:, None] * y[rest]
-            grads[0][some] += a[some, None] * (
-                (slope @ factor)[:, None] * x[some] - slope @ weighted
-            )
-            grads[1][some] += row_sums
-            back = a[some, None] * x[some]
-            grads[2][rest] += factor[:, None] * (
-                (slope.T @ a[some])[:, None] * y[rest] - slope.T @ back
-            )
-            grads[3][rest] += times * (kernel.T @ a[some])
-        if pull:
+            if needs[1]:
+                # Of all pairs of a square both orders are there.
+                grads[1][some] += 2.0 * row_sums if square else row_sums
+            if needs[3] and not square:
+                sums = kernel.T @ a[some]
+                grads[3][rest] += sums * times if symmetric else sums
+            if needs[0]:
+                pull = _pull(slope, x[some], a[some], y[rest], factor)
+                grads[0][some] += 2.0 * pull if square else pull
+            if needs[2] and not square:
+                grads[2][rest] += _pull(slope.T, y[rest], factor, x[some], a[some])
+        if any(needs):
             gx, ga, gy, gb = grads
-            gx, gy = 2.0 * gx, 2.0 * gy
-            saved = (gx + gy, ga + gb) if symmetric else (gx, ga, gy, gb)
+            gx, gy = (None if each is None else 2.0 * each for each in (gx, gy))
+            saved = (gx, ga) if symmetric else (gx, ga, gy, gb)
             sources = (x, a) if symmetric else (x, a, y, b)
             ctx.save_for_backward(*sources, *saved)
         return value
@@ -256,6 +264,15 @@ class _KernelMean(torch.autograd.Function):
     def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
         gradients = saved_gradients("squared_mmd", ctx, grad)
         return (*gradients, *[None] * (6 - len(gradients)))
+
+
+def _pull(slope: Tensor, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+    """a_i sum_j b_j s_ij (x_i - y_j), with one product of matrices.
+
+    Of its transpose: of few columns, that is up to five times as fast.
+    """
+    sums = torch.cat([b[None], b * y.T]) @ slope.T
+    return (a * (sums[0] * x.T - sums[1:])).T
 
 
 def _mixture(

@@ -43,7 +43,7 @@ from skotae import (
     VampPriorWAE,
     WAEEstimator,
 )
-from skotae.networks import ConvNet, MLP
+from skotae.networks import MLP, ConvNet
 
 BATCH, D, N_FEATURES, SHAPE = 256, 8, 784, (28, 28)
 PSEUDO = {"n_pseudo_inputs": 500}

@@ -109,11 +109,18 @@ class FittedEstimator(BaseEstimator):
 
     # batch_size="auto" is a power of two near n / share, between the other two.
     _auto_batch = (8, 32, 256)
+    # max_iter="auto": so many epochs for up to so many rows, and so many steps at the least.
+    _auto_epochs, _few_rows, _auto_steps = 50, 5000, 1
 
     @property
     def _batch_rule(self) -> tuple[int, int, int]:
         """The rule of batch_size="auto" for the model that there is."""
         return self._auto_batch
+
+    @property
+    def _epoch_rule(self) -> tuple[int, int]:
+        """Of max_iter="auto", for the model that there is: epochs, and for how many rows."""
+        return self._auto_epochs, self._few_rows
 
     def _check_values(self, X: np.ndarray) -> None:
         """Raise a ValueError for values that the model is not defined for."""

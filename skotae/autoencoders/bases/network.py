@@ -63,9 +63,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    # max_iter="auto", for few rows.
-    _auto_epochs = 50
-    _auto_steps = 1  # that these are at least
     _advice: Mapping[str, str] = {}
     _dimension = staticmethod(dimension)
     # Parameters that give the model its shape: a fit that goes on cannot change them.

@@ -19,6 +19,8 @@ from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 FEW_EFFECTIVE_DRAWS = 10
+# Without an encoder, so many epochs for up to so many rows.
+FEW_ROWS_DECODED = 5000
 
 
 @shared_documentation
@@ -87,7 +89,8 @@ class CoupledVAE(BaseAutoencoder):
         fewer than six effective draws of a mini-batch fall under a row's posterior, they do
         not tell its mean, and the encoder learns its mode. ``"auto"`` is importance in one or
         two dimensions and for discrete priors, unless `encoder` is given; mini-batches then have
-        256 rows at most with ``batch_size="auto"``.
+        256 rows at most with ``batch_size="auto"``, and ``max_iter="auto"`` is one number of
+        epochs for up to 5,000 rows.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are
@@ -162,6 +165,7 @@ class CoupledVAE(BaseAutoencoder):
 
     # The plan of a mini-batch is the coarser the fewer rows it has.
     _auto_batch = (4, 64, 512)
+    _auto_epochs, _few_rows = 300, 1500
     _advice = {"transport": "Lower learning_rate_init, or raise epsilon."}
     _model_class = CoupledModel
     _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "_hot")
@@ -203,7 +207,7 @@ class CoupledVAE(BaseAutoencoder):
         learning_rate: str = "cosine",
         learning_rate_init: float = 0.001,
         weight_decay: Any = "auto",
-        max_iter: int = 300,
+        max_iter: Any = "auto",
         tol: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -257,6 +261,11 @@ class CoupledVAE(BaseAutoencoder):
         # A decoder alone sharpens by steps, of which smaller batches have more; an encoder's target
         # is the better the more draws there are.
         return self._auto_batch if self.model_.amortised else (*self._auto_batch[:2], 256)
+
+    @property
+    def _epoch_rule(self) -> tuple[int, int]:
+        # Where rows are encoded, more steps no longer make it better.
+        return self._auto_epochs, self._few_rows if self.model_.amortised else FEW_ROWS_DECODED
 
     def _measure(self, X: np.ndarray) -> None:
         super()._measure(X)

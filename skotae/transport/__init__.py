@@ -2,7 +2,7 @@
 
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost, exact_plan
-from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._gaussian import fit_gaussian, gaussian_map, gaussian_wasserstein
 from skotae.transport._geodesic import geodesic_distances
 from skotae.transport._matrix_cost import sinkhorn_cost
 from skotae.transport._max_sliced import max_sliced_wasserstein
@@ -28,6 +28,7 @@ __all__ = [
     "exact_cost",
     "exact_plan",
     "fit_gaussian",
+    "gaussian_map",
     "gaussian_wasserstein",
     "geodesic_distances",
     "max_sliced_wasserstein",

@@ -15,7 +15,7 @@ from skotae.transport import (
     sinkhorn_divergence,
     unrolled_sinkhorn_cost,
 )
-from skotae.transport.base import pairwise_cost
+from skotae.transport.ground import Ground
 from skotae.utils.base import brief
 
 
@@ -161,7 +161,7 @@ class SinkhornDivergence(BaseDivergence):
 
     def _costs(self, x: Tensor, y: Tensor) -> Tensor:
         if self.cost is None:
-            return pairwise_cost(x, y, self.p)
+            return Ground(self.p).costs(x, y)
         if isinstance(self.cost, str):
             if self.cost != "geodesic":
                 raise ValueError(

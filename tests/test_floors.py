@@ -35,6 +35,7 @@ FLOORS = {
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
     "utils": ["base", "_threads"],
+    "transport": ["ground", "base"],
     "metrics": [
         "base",
         "_intervals",
@@ -53,7 +54,7 @@ ASSEMBLIES = {"displays._report", "metrics._report", "training._loop"}
 # Folders within a folder, with all their files from the bottom up. A file of a room imports those
 # before it and what is shared in the folder around it. Its private files are for it alone.
 ROOMS = {
-    "transport.linear": ["line", "ground", "plans", "slices"],
+    "transport.linear": ["line", "plans", "slices"],
     "transport.entropic": [
         "arrays",
         "log_domain",

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.divergences.base import BaseDivergence, debiased, refuse_weights
+from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.transport import (
     geodesic_distances,
     sinkhorn_cost,
     sinkhorn_divergence,
     unrolled_sinkhorn_cost,
 )
-from skotae.transport.base import pairwise_cost
+from skotae.transport.base import DEBIASING, check_clouds, check_debias, parts
+from skotae.transport.ground import Ground
 from skotae.utils.base import brief
 
 
@@ -50,7 +51,8 @@ class SinkhornDivergence(BaseDivergence):
     cost : None, "geodesic" or callable, default=None
         Of moving a code to a draw: the cost above; ``"geodesic"``, the p-th power of the distance
         along the sphere that is the prior's support; or a function of two tensors of shape (n, d)
-        and (m, d) that returns costs of shape (n, m). It should be symmetric.
+        and (m, d) that returns costs of shape (n, m), each of its own pair of rows. It should be
+        symmetric.
     n_iter : int or None, default=None
         If given, so many iterations are made, and differentiated one by one, as in Algorithm 1
         of [1]_; `tol` then has no part in it. See
@@ -144,24 +146,36 @@ class SinkhornDivergence(BaseDivergence):
         return value
 
     def _of_matrices(self, z: Tensor, draws: Tensor) -> Tensor:
-        """Of the costs' matrices, with one epsilon for all terms."""
-        unit = float(self._costs(z.detach(), draws.detach()).mean()) if self.relative else 1.0
-        # Points that are all the same cost nothing, with any epsilon.
-        epsilon = self.epsilon * (unit if unit > 0 else 1.0)
+        """Of the costs' matrices, with one epsilon for all terms.
+
+        What lies between codes and draws is one matrix, of which halves have blocks. Its mean, the
+        unit of all costs, stays on the device.
+        """
+        check_debias(self.debias)
+        check_clouds(z, draws)
         solve = partial(sinkhorn_cost, tol=self.tol)
         if self.n_iter is not None:
             solve = partial(unrolled_sinkhorn_cost, n_iter=self.n_iter)
-
-        def cost(x: Tensor, y: Tensor) -> Tensor:
-            value = solve(self._costs(x, y), epsilon=epsilon, relative=False, sharp=self.sharp)
+        between = self._costs(z, draws)
+        unit = between.detach().mean() if self.relative else between.new_ones(())
+        # Points that are all the same cost nothing, in any unit.
+        unit = torch.where(unit > 0, unit, 1.0)
+        rows = parts(self.debias, len(z), len(draws))
+        total = between.new_zeros(())
+        for left, right, weight in DEBIASING[self.debias]:
+            if left[0] != right[0]:
+                costs = between[rows[left], rows[right]]
+            else:
+                cloud = z if left[0] == "x" else draws
+                costs = self._costs(cloud[rows[left]], cloud[rows[right]])
+            value = solve(costs / unit, epsilon=self.epsilon, relative=False, sharp=self.sharp)
             assert isinstance(value, Tensor)
-            return value
-
-        return debiased(cost, z, draws, self.debias)
+            total = total + weight * value
+        return unit * total
 
     def _costs(self, x: Tensor, y: Tensor) -> Tensor:
         if self.cost is None:
-            return pairwise_cost(x, y, self.p)
+            return Ground(self.p).costs(x, y)
         if isinstance(self.cost, str):
             if self.cost != "geodesic":
                 raise ValueError(

@@ -81,6 +81,7 @@ def sinkhorn_divergence(
     epsilon: float = 0.05,
     relative: bool = True,
     p: float = 2,
+    metric: str = "minkowski",
     debias: str = "paired",
     sharp: bool = False,
     tol: float = 1e-6,
@@ -108,7 +109,10 @@ def sinkhorn_divergence(
     relative : bool, default=True
         Multiply `epsilon` by the mean cost between `X` and `Y`.
     p : float, default=2
-        Power of the cost, at least 1.
+        Power of the distance that is the cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between rows: the `p`-norm of their difference, as in the formula, or the
+        Euclidean one. The same for ``p=2``.
     debias : {"paired", "independent", "none"}, default="paired"
         "paired" is the formula. "independent" compares the halves of each sample, which should
         then be in random order, and is 0 on average for two samples of one distribution; "none"
@@ -159,6 +163,7 @@ def sinkhorn_divergence(
         tol=tol,
         max_iter=max_iter,
         p=p,
+        metric=metric,
         a=weight_of(X_weight, x, "X_weight"),
         b=weight_of(Y_weight, y, "Y_weight"),
         debias=debias,

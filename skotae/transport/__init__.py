@@ -2,11 +2,12 @@
 
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost, exact_plan
-from skotae.transport._gaussian import fit_gaussian, gaussian_wasserstein
+from skotae.transport._gaussian import fit_gaussian, gaussian_map, gaussian_wasserstein
 from skotae.transport._geodesic import geodesic_distances
 from skotae.transport._matrix_cost import sinkhorn_cost
 from skotae.transport._max_sliced import max_sliced_wasserstein
 from skotae.transport._mmd import squared_mmd
+from skotae.transport._partial import partial_cost, partial_plan
 from skotae.transport._potentials import sinkhorn_plan, sinkhorn_potentials
 from skotae.transport._semidual import c_transform
 from skotae.transport._sinkhorn import sinkhorn_divergence
@@ -28,9 +29,12 @@ __all__ = [
     "exact_cost",
     "exact_plan",
     "fit_gaussian",
+    "gaussian_map",
     "gaussian_wasserstein",
     "geodesic_distances",
     "max_sliced_wasserstein",
+    "partial_cost",
+    "partial_plan",
     "sinkhorn_cost",
     "sinkhorn_divergence",
     "sinkhorn_plan",

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from skotae.transport.base import check_clouds_or_cost, normalised_weights, saved_gradients
-from skotae.transport.linear.ground import check_metric, cost_along
+from skotae.transport.ground import Ground, check_ground
 from skotae.transport.linear.plans import of_clouds, of_cost
-from skotae.utils.base import as_real
 
 Solved = tuple[Tensor, dict[str, Tensor]]
 # Of tensors by name, and whether any needs a gradient.
@@ -54,14 +53,14 @@ def _double(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().double()
 
 
-def _between(inputs: dict[str, Tensor], needed: bool, *, p: float, metric: str) -> Solved:
+def _between(inputs: dict[str, Tensor], needed: bool, *, ground: Ground) -> Solved:
     """Return value and gradients of two clouds."""
     x, y, a, b = (inputs.get(name) for name in ("x", "y", "a", "b"))
     assert x is not None and y is not None
-    plan = of_clouds(x, y, a, b, p, metric, potentials=False)
+    plan = of_clouds(x, y, a, b, ground, potentials=False)
     if plan is None:
         return x.new_full((), math.nan), {}
-    cost, slope = cost_along(x[plan.i] - y[plan.j], p, metric)
+    cost, slope = ground.along(x[plan.i] - y[plan.j])
     value = plan.mass @ cost
     if not needed:
         return value, {}
@@ -159,11 +158,10 @@ def exact_cost(
     tensor(2.)
     """
     check_clouds_or_cost(x, y, cost, a, b)
-    p = as_real("p", p, least=1)
-    check_metric(metric)
+    ground = check_ground(p, metric)
     if cost is not None:
         return _ExactFunction.apply(_of_matrix, ("cost", "a", "b"), cost, a, b)
-    problem = partial(_between, p=p, metric=metric)
+    problem = partial(_between, ground=ground)
     return _ExactFunction.apply(problem, ("x", "y", "a", "b"), x, y, a, b)
 
 
@@ -270,8 +268,7 @@ def exact_plan(
             [True, True, True]])
     """
     n, m = check_clouds_or_cost(x, y, cost, a, b)
-    p = as_real("p", p, least=1)
-    check_metric(metric)
+    ground = check_ground(p, metric)
     row, column = (None if weights is None else _double(weights) for weights in (a, b))
     if cost is not None:
         first = cost
@@ -280,11 +277,11 @@ def exact_plan(
         assert x is not None and y is not None
         first = x
         solved = of_clouds(
-            _double(x), _double(y), row, column, p, metric, potentials=return_potentials
+            _double(x), _double(y), row, column, ground, potentials=return_potentials
         )
         if solved is None:
             raise ValueError(
-                f"x and y must be finite, with costs in the range of float64 for p={p:g}."
+                f"x and y must be finite, with costs in the range of float64 for p={ground.p:g}."
             )
         found = solved
     plan = found.dense(n, m).to(first)

@@ -1,4 +1,4 @@
-"""Wasserstein distance between Gaussians."""
+"""Optimal transport between Gaussians: the distance and the map."""
 
 from __future__ import annotations
 
@@ -10,35 +10,44 @@ from torch import Tensor
 from skotae.transport.base import check_weights, saved_gradients, widest
 
 
-class _Bures(torch.autograd.Function):
-    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` with gradients I - T_AB and I - T_BA.
+def _transport(
+    cov1: Tensor, cov2: Tensor, *, exact_rank: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` and the maps T_AB and T_BA.
 
     With ``A^1/2 B^1/2 = U S V'`` the last trace is that of S, and the maps are
     ``T_AB = B^1/2 V S^-1 V' B^1/2`` and ``T_BA = A^1/2 U S^-1 U' A^1/2``. No difference of
-    eigenvalues is divided by.
+    eigenvalues is divided by. In the widest dtype, NaN where a covariance is not finite.
+
+    With `exact_rank`, eigenvalues that rounding cannot tell from zero are zero: the roots of what
+    rounding leaves would be directions of their own to the maps, though they are none to the value.
     """
+    wide = widest(cov1)
+    first = (cov1.detach() + cov1.detach().T).to(wide) / 2
+    second = (cov2.detach() + cov2.detach().T).to(wide) / 2
+    if not bool(first.isfinite().all() & second.isfinite().all()):
+        return first.new_full((), torch.nan), first * torch.nan, first * torch.nan
+    eps = max(torch.finfo(cov1.dtype).eps, torch.finfo(cov2.dtype).eps) * len(first)
+    root1, root2 = (_root(matrix, eps if exact_rank else 0.0) for matrix in (first, second))
+    left, singular, right = torch.linalg.svd(root1 @ root2)
+    keep = singular > eps * singular[0]
+    inverse = torch.where(keep, 1 / singular.clamp_min(torch.finfo(wide).tiny), 0.0)
+    # The map from a singular covariance leaves its range: only the other's root gives it whole.
+    map12 = root2 @ (right.T * inverse) @ right @ root2
+    map21 = root1 @ (left * inverse) @ left.T @ root1
+    return first.trace() + second.trace() - 2 * singular.sum(), map12, map21
+
+
+class _Bures(torch.autograd.Function):
+    """The part of the covariances in the distance, with gradients I - T_AB and I - T_BA."""
 
     @staticmethod
     def forward(ctx: Any, cov1: Tensor, cov2: Tensor) -> Tensor:
-        wide = widest(cov1)
-        first = (cov1.detach() + cov1.detach().T).to(wide) / 2
-        second = (cov2.detach() + cov2.detach().T).to(wide) / 2
-        if not bool(first.isfinite().all() & second.isfinite().all()):
-            ctx.save_for_backward(cov1, cov2, cov1 * torch.nan, cov2 * torch.nan)
-            return torch.full_like(cov1[0, 0], torch.nan)
-        root1, root2 = _root(first), _root(second)
-        left, singular, right = torch.linalg.svd(root1 @ root2)
-        eps = max(torch.finfo(cov1.dtype).eps, torch.finfo(cov2.dtype).eps) * len(first)
-        keep = singular > eps * singular[0]
-        inverse = torch.where(keep, 1 / singular.clamp_min(torch.finfo(wide).tiny), 0.0)
-        # The map from a singular covariance leaves its range: only the other's root gives it whole.
-        map12 = root2 @ (right.T * inverse) @ right @ root2
-        map21 = root1 @ (left * inverse) @ left.T @ root1
-        identity = torch.eye(len(first), dtype=wide, device=first.device)
+        value, map12, map21 = _transport(cov1, cov2)
+        identity = torch.eye(len(cov1), dtype=value.dtype, device=cov1.device)
         ctx.save_for_backward(
             cov1, cov2, (identity - map12).to(cov1.dtype), (identity - map21).to(cov2.dtype)
         )
-        value = first.trace() + second.trace() - 2 * singular.sum()
         return value.clamp_min(0.0).to(cov1.dtype)
 
     @staticmethod
@@ -46,8 +55,10 @@ class _Bures(torch.autograd.Function):
         return saved_gradients("gaussian_wasserstein", ctx, grad_output)
 
 
-def _root(matrix: Tensor) -> Tensor:
+def _root(matrix: Tensor, share: float) -> Tensor:
+    """Return the root, of no eigenvalues below a share of the largest."""
     spectrum, vectors = torch.linalg.eigh(matrix)
+    spectrum = torch.where(spectrum > share * spectrum[-1], spectrum, 0.0)
     return (vectors * spectrum.clamp_min(0.0).sqrt()) @ vectors.T
 
 
@@ -92,6 +103,68 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     >>> gaussian_wasserstein(zero, eye, zero + 1.0, 4.0 * eye)
     tensor(4.)
     """
+    _check_gaussians(mean1, cov1, mean2, cov2)
+    return (mean1 - mean2).square().sum() + _Bures.apply(cov1, cov2)
+
+
+def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Linear map that carries one Gaussian to another at the least squared distance.
+
+    .. math::
+        T(x) = A x + b, \qquad
+        A = \Sigma_1^{-1/2} (\Sigma_1^{1/2} \Sigma_2 \Sigma_1^{1/2})^{1/2} \Sigma_1^{-1/2},
+        \qquad b = m_2 - A m_1
+
+    `A` is symmetric and positive semi-definite, and :math:`A \Sigma_1 A = \Sigma_2`. Where
+    :math:`\Sigma_1` is singular, no map may reach directions of :math:`\Sigma_2` that the first
+    Gaussian does not have: `A` is then the conditional mean of the optimal coupling (its
+    barycentric projection), and :math:`A \Sigma_1 A` the part of :math:`\Sigma_2` that is reached.
+
+    Parameters
+    ----------
+    mean1, mean2 : Tensor of shape (d,)
+    cov1, cov2 : Tensor of shape (d, d)
+        Symmetric positive semi-definite; only the symmetric part is used.
+
+    Returns
+    -------
+    A : Tensor of shape (d, d)
+        Rows of points are mapped by ``x @ A + b``.
+    b : Tensor of shape (d,)
+        Both without gradient, in the dtype of `cov1`, computed in float64 where the device has it.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
+
+    See Also
+    --------
+    gaussian_wasserstein : The cost of the map.
+    fit_gaussian : Mean and covariance of a cloud.
+
+    References
+    ----------
+    .. [1] Peyre and Cuturi (2019), Computational optimal transport, remark 2.31.
+    .. [2] Knott and Smith (1984), On the optimal mapping of distributions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skotae.transport import gaussian_map
+    >>> zero, eye = torch.zeros(2), torch.eye(2)
+    >>> A, b = gaussian_map(zero, eye, zero + 1.0, 4.0 * eye)
+    >>> torch.tensor([[1.0, 2.0]]) @ A + b
+    tensor([[3., 5.]])
+    """
+    _check_gaussians(mean1, cov1, mean2, cov2)
+    _, matrix, _ = _transport(cov1, cov2, exact_rank=True)
+    first, second = (mean.detach().to(matrix) for mean in (mean1, mean2))
+    return matrix.to(cov1.dtype), (second - matrix @ first).to(cov1.dtype)
+
+
+def _check_gaussians(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> None:
+    """Raise ValueError unless there are two means (d,) and two covariances (d, d)."""
     d = mean1.shape[0] if mean1.ndim == 1 else -1
     for name, tensor, shape in (
         ("mean1", mean1, (d,)),
@@ -102,7 +175,6 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
         if tuple(tensor.shape) != shape or d == 0:
             expected = "(d,), d > 0" if d < 1 else str(shape)
             raise ValueError(f"{name} must have shape {expected}, got {tuple(tensor.shape)}.")
-    return (mean1 - mean2).square().sum() + _Bures.apply(cov1, cov2)
 
 
 def fit_gaussian(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solutions import Solution, of_clouds, of_cost
-from skotae.utils.base import as_real
+from skotae.utils.base import as_real, brief
 
 
 def sinkhorn_potentials(
@@ -31,9 +32,11 @@ def sinkhorn_potentials(
     tol: float = 1e-3,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
     max_memory: float = 256,
+    potentials_init: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, SinkhornInfo]:
     r"""Dual potentials of entropic optimal transport, of two clouds or of a cost matrix.
 
@@ -56,11 +59,18 @@ def sinkhorn_potentials(
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
-        Power of the cost between clouds.
+        Power of the distance that is the cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between points: the `p`-norm of their difference, so that
+        :math:`C_{ij} = \sum_k |x_{ik} - y_{jk}|^p`, or the Euclidean one,
+        :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Weights, divided by their sum; uniform by default.
     max_memory : float, default=256
         Mebibytes, as for `sinkhorn_divergence`.
+    potentials_init : tuple of Tensor of the shapes of `f` and `g`, optional
+        Potentials to start from, such as those of a problem that is almost the same: the nearer
+        they are, the fewer iterations are made. The solution is the same, within `tol`.
 
     Returns
     -------
@@ -87,9 +97,9 @@ def sinkhorn_potentials(
     ([0.0, 0.0], [0.0, 0.0, 0.0], True)
     """
     max_memory = as_real("max_memory", max_memory, above=0)
-    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
-    options = Options(epsilon, relative, tol, max_iter, p, max_bytes=max_memory * 2.0**20)
-    found = _solve(x, y, cost, a, b, options)
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
+    options = Options(epsilon, relative, tol, max_iter, ground, max_bytes=max_memory * 2.0**20)
+    found = _solve(x, y, cost, a, b, options, potentials_init)
     warn_unless_converged(found.info, tol, max_iter)
     f, g = ([getattr(one, name) for one in found.solutions] for name in ("f", "g"))
     return found.stacked(f, -2), found.stacked(g, -1), found.info
@@ -105,14 +115,16 @@ def sinkhorn_plan(
     tol: float = 1e-3,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
+    potentials_init: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     r"""Entropic transport plan ``P_ij = a_i b_j exp((f_i + g_j - C_ij) / epsilon)``.
 
     Parameters
     ----------
-    x, y, cost, epsilon, relative, tol, max_iter, p, a, b
+    x, y, cost, epsilon, relative, tol, max_iter, p, metric, a, b, potentials_init
         As for `sinkhorn_potentials`.
 
     Returns
@@ -138,9 +150,9 @@ def sinkhorn_plan(
     tensor([[0.5000, 0.0000],
             [0.0000, 0.5000]])
     """
-    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
-    options = Options(epsilon, relative, tol, max_iter, p)
-    found = _solve(x, y, cost, a, b, options, plan=True)
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
+    options = Options(epsilon, relative, tol, max_iter, ground)
+    found = _solve(x, y, cost, a, b, options, potentials_init, plan=True)
     warn_unless_converged(found.info, tol, max_iter)
     return found.stacked([one.plan for one in found.solutions if one.plan is not None], -2, -1)
 
@@ -174,6 +186,7 @@ def _solve(
     a: Tensor | None,
     b: Tensor | None,
     options: Options,
+    start: tuple[Tensor, Tensor] | None,
     *,
     plan: bool = False,
 ) -> _Found:
@@ -189,12 +202,30 @@ def _solve(
             weights.append([None] * math.prod(batch))
         else:
             weights.append([*given_weights.expand(*batch, points).reshape(-1, points)])
+    starts: list[Any] = [None] * math.prod(batch)
+    if start is not None:
+        starts = [*zip(*_each_start(start, (*batch, n), (*batch, m)), strict=True)]
     sides = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (given, other))
     with full_precision(given.device):
         solutions = [
-            of_clouds(left, right, row, column, options, plan=plan)
+            of_clouds(left, right, row, column, options, plan=plan, start=begin)
             if cost is None
-            else of_cost(left, row, column, options, plan=plan)
-            for left, right, row, column in zip(*sides, *weights, strict=True)
+            else of_cost(left, row, column, options, plan=plan, start=begin)
+            for left, right, row, column, begin in zip(*sides, *weights, starts, strict=True)
         ]
     return _Found(solutions, shape, given)
+
+
+def _each_start(start: tuple[Tensor, Tensor], *shapes: tuple[int, ...]) -> list[list[Tensor]]:
+    """Return the potentials to start from, of each problem, or raise ValueError."""
+    if not isinstance(start, (tuple, list)) or len(start) != 2:
+        raise ValueError(f"potentials_init must be two tensors, got {brief(start)}.")
+    for potential, shape in zip(start, shapes, strict=True):
+        given = getattr(potential, "shape", type(potential).__name__)
+        if not isinstance(potential, Tensor) or given != shape:
+            raise ValueError(f"potentials_init must be of shapes {shapes}, got {brief(given)}.")
+        if not bool(potential.isfinite().all()):
+            raise ValueError("potentials_init must be finite, got NaN or infinite values.")
+    return [
+        [*potential.reshape(-1, shape[-1])] for potential, shape in zip(start, shapes, strict=True)
+    ]

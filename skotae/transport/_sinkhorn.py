@@ -35,6 +35,7 @@ def sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -55,6 +56,7 @@ def sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -75,6 +77,7 @@ def sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -94,6 +97,7 @@ def sinkhorn_divergence(
     tol: float = 1e-3,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
     debias: str = "paired",
@@ -127,7 +131,10 @@ def sinkhorn_divergence(
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
-        Power of the cost, at least 1.
+        Power of the distance that is the cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between points: the `p`-norm of their difference, as in the formula, or the
+        Euclidean one, so that :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Non-negative weights, divided by their sum; uniform by default. Differentiable. Those of
         shape (n,) and (m,) are shared by a batch.
@@ -206,7 +213,7 @@ def sinkhorn_divergence(
     shards = Alone() if group is None else Group(group)
     check_clouds(x, y, may_be_empty=not shards.alone, batches=shards.alone)
     batch = x.shape[:-2]
-    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     if shards.alone:
         check_weight_shape("a", a, (x.shape[-2],), tuple(x.shape[:-1]))
         check_weight_shape("b", b, (y.shape[-2],), tuple(y.shape[:-1]))
@@ -222,7 +229,7 @@ def sinkhorn_divergence(
         relative,
         tol,
         max_iter,
-        p,
+        ground,
         debias=debias,
         sharp=sharp,
         max_bytes=max_memory * 2.0**20,

@@ -33,6 +33,7 @@ def unbalanced_sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -52,6 +53,7 @@ def unbalanced_sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -71,6 +73,7 @@ def unbalanced_sinkhorn_divergence(
     tol: float = ...,
     max_iter: int = ...,
     p: float = ...,
+    metric: str = ...,
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     debias: str = ...,
@@ -89,6 +92,7 @@ def unbalanced_sinkhorn_divergence(
     tol: float = 1e-6,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
     debias: str = "paired",
@@ -134,7 +138,10 @@ def unbalanced_sinkhorn_divergence(
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
-        Power of the cost, at least 1.
+        Power of the distance that is the cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between points: the `p`-norm of their difference, as in the formula, or the
+        Euclidean one, so that :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), optional
         Masses of the points, not negative and not normalised; by default uniform, of sum one.
         Differentiable.
@@ -183,7 +190,7 @@ def unbalanced_sinkhorn_divergence(
     5.05
     """
     check_clouds(x, y)
-    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     prices = check_rho(rho)
     check_weights("a", a, len(x))
     check_weights("b", b, len(y))
@@ -204,7 +211,7 @@ def unbalanced_sinkhorn_divergence(
         relative,
         tol,
         max_iter,
-        p,
+        ground,
         debias=debias,
         rho=1.0,
         prices=prices,

@@ -32,6 +32,7 @@ def unbalanced_sinkhorn_potentials(
     tol: float = 1e-6,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
     max_memory: float = 256,
@@ -65,7 +66,11 @@ def unbalanced_sinkhorn_potentials(
     max_iter : int, default=1000
         Largest number of iterations; not reaching `tol` warns.
     p : float, default=2
-        Power of the cost between clouds, at least 1.
+        Power of the distance that is the cost, at least 1.
+    metric : {"minkowski", "euclidean"}, default="minkowski"
+        Distance between points: the `p`-norm of their difference, so that
+        :math:`C_{ij} = \sum_k |x_{ik} - y_{jk}|^p`, or the Euclidean one,
+        :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), optional
         Masses of the points, not negative and not normalised; by default uniform, of sum one.
     max_memory : float, default=256
@@ -104,7 +109,7 @@ def unbalanced_sinkhorn_potentials(
     >>> torch.exp(-f / 3.0).round(decimals=2), info.converged
     (tensor([1.2600, 0.0900]), True)
     """
-    options = _options(epsilon, rho, relative, tol, max_iter, p, max_memory)
+    options = _options(epsilon, rho, relative, tol, max_iter, p, metric, max_memory)
     solution, dtype = _solve(x, y, cost, a, b, options)
     warn_unless_converged(solution.info, options.tol, options.max_iter)
     return solution.f.to(dtype), solution.g.to(dtype), solution.info
@@ -121,6 +126,7 @@ def unbalanced_sinkhorn_plan(
     tol: float = 1e-6,
     max_iter: int = 1000,
     p: float = 2,
+    metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
 ) -> Tensor:
@@ -135,7 +141,7 @@ def unbalanced_sinkhorn_plan(
 
     Parameters
     ----------
-    x, y, cost, epsilon, rho, relative, tol, max_iter, p, a, b
+    x, y, cost, epsilon, rho, relative, tol, max_iter, p, metric, a, b
         As for `unbalanced_sinkhorn_potentials`.
 
     Returns
@@ -172,7 +178,7 @@ def unbalanced_sinkhorn_plan(
     >>> exact_columns.sum(0).round(decimals=3)
     tensor([1., 1., 1.])
     """
-    options = _options(epsilon, rho, relative, tol, max_iter, p)
+    options = _options(epsilon, rho, relative, tol, max_iter, p, metric)
     solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
     warn_unless_converged(solution.info, options.tol, options.max_iter)
     assert solution.plan is not None
@@ -186,10 +192,11 @@ def _options(
     tol: float,
     max_iter: int,
     p: float,
+    metric: str,
     max_memory: float | None = None,
 ) -> Options:
-    epsilon, tol, max_iter, p = check_solver(epsilon, tol, max_iter, p)
-    options = Options(epsilon, relative, tol, max_iter, p, rho=1.0, prices=check_rho(rho))
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
+    options = Options(epsilon, relative, tol, max_iter, ground, rho=1.0, prices=check_rho(rho))
     if max_memory is None:
         return options
     return replace(options, max_bytes=as_real("max_memory", max_memory, above=0) * 2.0**20)

@@ -73,22 +73,23 @@ def unrolled_sinkhorn_cost(
     epsilon, *_ = check_solver(epsilon, 1.0, 1)
     n_iter = as_whole("n_iter", n_iter)
     n, m = cost.shape
-    unit = float(cost.detach().mean()) if relative else 1.0
-    if unit <= 0:
-        # Without a unit all plans cost the same.
-        return cost.mean()
+    # On the device, which nothing here waits for.
+    unit = cost.detach().mean() if relative else cost.new_ones(())
+    there_is_one = unit > 0
+    unit = torch.where(there_is_one, unit, 1.0)
     # No finer than float32 tells plans apart.
-    scaled = cost / max(epsilon * unit, 1e-12 * float(cost.detach().abs().mean()))
+    scaled = cost / torch.maximum(epsilon * unit, 1e-12 * cost.detach().abs().mean())
     f = scaled.new_zeros(n)
     for _ in range(n_iter):
         g = -math.log(m) - torch.logsumexp(f[:, None] - scaled, 0)
         f = -math.log(n) - torch.logsumexp(g - scaled, 1)
     plan = rounded((f[:, None] + g - scaled).exp())
     value = (plan * cost).sum()
-    if sharp:
-        return value
-    entropy = torch.xlogy(plan, (n * m * plan).clamp_min(torch.finfo(plan.dtype).tiny)).sum()
-    return value + epsilon * unit * entropy
+    if not sharp:
+        tiny = torch.finfo(plan.dtype).tiny
+        value = value + epsilon * unit * torch.xlogy(plan, (n * m * plan).clamp_min(tiny)).sum()
+    # Without a unit all plans cost the same.
+    return torch.where(there_is_one, value, cost.mean())
 
 
 def rounded(plan: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_iris
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skotae import SinkhornAE, SinkhornEncoder, load
 from skotae.divergences import SinkhornDivergence
@@ -96,3 +97,45 @@ def test_geodesic_codes_spread_over_the_sphere():
     Z = model.fit_transform(X)
     assert np.linalg.norm(Z.mean(0)) < 0.15
     assert np.allclose(np.cov(Z.T).diagonal(), 1 / 3, atol=0.08)
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read from a tensor, for which a device has to be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "debias, shapes",
+    [
+        ("none", [(32, 32)]),
+        ("paired", [(32, 32)] * 3),
+        ("independent", [(32, 32), (16, 16), (16, 16)]),
+    ],
+)
+@pytest.mark.parametrize("relative", [True, False])
+def test_each_matrix_of_costs_is_made_once_and_no_number_of_it_is_read(debias, shapes, relative):
+    made = []
+
+    def noted(z, y):
+        made.append((len(z), len(y)))
+        return squared(z, y)
+
+    options = {"debias": debias, "relative": relative, "n_iter": 3}
+    with Reads() as reads:
+        SinkhornDivergence(cost=noted, **options)(
+            codes().requires_grad_(), codes(seed=1)
+        ).backward()
+    assert made == shapes and reads.count == 0
+
+
+def test_equal_codes_cost_nothing():
+    z = torch.ones(8, 3, requires_grad=True)
+    for n_iter in (None, 3):
+        value = SinkhornDivergence(cost=squared, n_iter=n_iter)(z, torch.ones(8, 3))
+        value.backward()
+        assert value.item() == 0 and (z.grad == 0).all()

@@ -23,6 +23,7 @@ from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solutions import of_clouds, of_cost
+from skotae.transport.ground import Ground
 
 N, M = 290, 270
 OPTIONS = Options(epsilon=0.05, relative=True, tol=1e-3, max_iter=1000)
@@ -162,7 +163,8 @@ def test_kernels_in_another_thread(read):
 
 @pytest.mark.parametrize("p", [1, 2])
 def test_gradients_of_problems_after_the_next(p):
-    options = Options(epsilon=1.0, relative=False, tol=1e-3, max_iter=1000, p=p, max_bytes=2.0**20)
+    posed = {"epsilon": 1.0, "relative": False, "tol": 1e-3, "max_iter": 1000}
+    options = Options(**posed, ground=Ground(p), max_bytes=2.0**20)
 
     def problems(seed):
         x, y = (Cloud(as_array(cloud, torch.float64)) for cloud in clouds(seed))

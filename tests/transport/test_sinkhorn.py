@@ -190,3 +190,14 @@ def test_bad_arguments(change, match):
     arguments = {"x": x, "y": y} | change
     with pytest.raises(ValueError, match=match):
         sinkhorn_divergence(**arguments)
+
+
+@pytest.mark.parametrize("debias", ["none", "paired", "independent"])
+def test_equal_coordinates_add_nothing_to_a_gradient(debias):
+    x, y = clouds(n=6, m=8)
+    y[:3], y[4:6, 1] = x[1:4], x[4:6, 1]
+    x.requires_grad_()
+    options = {"epsilon": 1.0, "p": 1}
+    value = sinkhorn_divergence(x, y, relative=False, debias=debias, **options, **TIGHT)
+    (wanted,) = torch.autograd.grad(reference(x, y, debias=debias, n_iter=500, **options), x)
+    torch.testing.assert_close(torch.autograd.grad(value, x)[0], wanted, rtol=1e-6, atol=1e-8)

@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skotae.transport.base import cost_gradients, pairwise_cost
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, dot
 from skotae.transport.entropic.clouds import Cloud, cost_between
 from skotae.transport.entropic.log_kernel import SquaredDistances, between
@@ -50,7 +49,7 @@ class Problems:
         self._same = [u is v for u, v in self._pairs]
         self._batch = tuple(x[0].points.shape[:-2])
         # Centring changes the potentials only: the shift returns in values and gradients.
-        self._squared = options.p == 2
+        self._squared = x[0].ground.squared
         log_kernel, depth = between(x, y, dtype, options)
         _, n, m = log_kernel.shape
         a = concatenated([u.weights.reshape(-1, 1, n) for u in x], 0)
@@ -144,8 +143,8 @@ class Problems:
         return pairs
 
     def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
-        """The gradients of ``sum_ij P_ij C_ij``, block by block, for any power."""
-        p, epsilon = self.options.p, self.options.epsilon
+        """The gradients of ``sum_ij P_ij C_ij``, block by block, for any cost."""
+        ground, epsilon = self.options.ground, self.options.epsilon
         result, kernel = self.result, self.result.kernel
         pairs: list[Gradients] = []
         left, right = as_tensor(kernel.a / result.rows), as_tensor(result.w)
@@ -154,7 +153,8 @@ class Problems:
             x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
             if self.options.sharp:
                 sensitivity = sharp_sensitivity(self._plans[k], self._costs[k], epsilon)
-                grad_x, grad_y = cost_gradients(sensitivity, x, y, p)
+                grad_x, grad_y = ground.gradients(x, y, sensitivity, sensitivity)
+                assert grad_x is not None and grad_y is not None
                 if self._same[k]:
                     grad_x = (grad_x + grad_y) / 2
                 pairs.append([as_array(grad_x), as_array(grad_y)])
@@ -162,12 +162,16 @@ class Problems:
             grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
             for rows, block in kernel.blocks():
                 scaled = left[k, :, rows].mT * as_tensor(block)[k]
-                if want_x[k]:
-                    plan = (scaled * right[k]).to(x.dtype)
-                    grad_x[rows] = cost_gradients(plan, x[rows], y, p)[0]
-                if want_y[k]:
-                    plan = (scaled * exact[k]).to(x.dtype)
-                    grad_y += cost_gradients(plan, x[rows], y, p)[1]
+                above, below = ground.gradients(
+                    x[rows],
+                    y,
+                    (scaled * right[k]).to(x.dtype) if want_x[k] else None,
+                    (scaled * exact[k]).to(x.dtype) if want_y[k] else None,
+                )
+                if above is not None:
+                    grad_x[rows] = above
+                if below is not None:
+                    grad_y += below
             sums = (kernel.shards.sum(as_array(gradient)) for gradient in (grad_x, grad_y))
             pairs.append(list(sums))
         return pairs
@@ -179,8 +183,9 @@ class Problems:
     @cached_property
     def _costs(self) -> Tensor:
         """Costs (B, n, m); between centred clouds, if squared, to be exact for clouds far apart."""
+        ground = self.options.ground
         if not self._squared:
-            return torch.stack([cost_between(u, v, self.options.p) for u, v in self._pairs])
+            return torch.stack([cost_between(u, v) for u, v in self._pairs])
         return torch.stack(
-            [pairwise_cost(as_tensor(u.points), as_tensor(v.points)) for u, v in self._pairs]
+            [ground.costs(as_tensor(u.points), as_tensor(v.points)) for u, v in self._pairs]
         )

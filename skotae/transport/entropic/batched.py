@@ -67,7 +67,7 @@ def _solve_together(batch: Batch, options: Options) -> None:
     """Evaluate, in chunks that stay in the processor's cache, what is easy."""
     (size, n, d), m = batch.inputs["x"].shape, batch.inputs["y"].shape[1]
     elements = n * m if options.debias == "none" else max(n, m) ** 2
-    if options.p != 2 or options.sharp:
+    if not options.ground.squared or options.sharp:
         return
     dtype = kernel_dtype(batch.inputs["x"], options.goal, 1.0)
     # Up to four terms of a problem are solved at once.

@@ -1,4 +1,4 @@
-"""Weighted clouds about their mean."""
+"""Weighted clouds, about their mean where costs are squared distances."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from skotae.transport.base import pairwise_cost
 from skotae.transport.entropic.arrays import Array, as_tensor, cast, dot, filled
+from skotae.transport.ground import SQUARED, Ground
 
 _BLOCK = 2**20  # elements of a block of costs
 # What rounding leaves of equal points, as a share of the squared distance of their means from the
@@ -18,35 +18,42 @@ _ROUNDING = {4: 1e-12, 8: 1e-30}
 
 
 class Cloud:
-    """Points about their weighted mean, in the widest dtype.
+    """Points in the widest dtype, about their weighted mean where costs are squared.
+
+    For other costs points stay where they are, so that those that coincide go on to do so.
 
     Parameters
     ----------
     points : array of shape (n, d), or (B, n, d) for a batch of clouds
     weights : array of shape (n,) or (B, n), optional
         Divided by their sum; uniform by default.
+    ground : Ground
 
     Attributes
     ----------
     points : array of shape (n, d) or (B, n, d)
         Less `centre`.
     centre : array of shape (d,) or (B, d)
+        Zero where costs are not squared.
     weights : array of shape (n,) or (B, n)
     squares : array of shape (n,) or (B, n)
-        Squared distances from the mean.
+        Squared distances from the centre.
     spread : array of shape () or (B,)
         Weighted mean of the squares.
     """
 
-    def __init__(self, points: Array, weights: Array | None = None):
-        shape = tuple(points.shape[:-1])
+    def __init__(self, points: Array, weights: Array | None = None, ground: Ground = SQUARED):
+        self.ground, shape = ground, tuple(points.shape[:-1])
         if weights is None:
             self.weights = filled(shape, 1.0 / shape[-1], like=points)
         elif len(shape) == 1:
             self.weights = weights / weights.sum()
         else:
             self.weights = weights / weights.sum(-1)[..., None]
-        if len(shape) == 1:
+        if not ground.squared:
+            self.centre = filled((*shape[:-1], points.shape[-1]), 0.0, like=points)
+            self.points = points
+        elif len(shape) == 1:
             self.centre = self.weights @ points
             self.points = points - self.centre
         else:
@@ -80,21 +87,21 @@ class Cloud:
         self._scaled = None
 
 
-def cost_between(x: Cloud, y: Cloud, p: float, rows: slice = slice(None)) -> Tensor:
-    """Return ``|x_i - y_j|^p`` (rows, m) of the clouds where they are, for some rows."""
-    return pairwise_cost(as_tensor(x.points[rows] + (x.centre - y.centre)), as_tensor(y.points), p)
+def cost_between(x: Cloud, y: Cloud, rows: slice = slice(None)) -> Tensor:
+    """Return the costs (rows, m) of the clouds where they are, for some rows."""
+    return x.ground.costs(as_tensor(x.points[rows] + (x.centre - y.centre)), as_tensor(y.points))
 
 
-def mean_cost(x: Cloud, y: Cloud, p: float) -> float:
-    """Return the weighted mean of ``|x_i - y_j|^p``, exactly zero where all points are equal.
+def mean_cost(x: Cloud, y: Cloud) -> float:
+    """Return the weighted mean of the costs, exactly zero where all points are equal.
 
     It is not finite where a cost is not, and zero where costs are below the range of the dtype.
     """
-    if p != 2:
+    if not x.ground.squared:
         a, b = as_tensor(x.weights), as_tensor(y.weights)
         size = max(1, _BLOCK // len(b))
         blocks = [slice(i, i + size) for i in range(0, len(a), size)]
-        mean = sum(float(a[rows] @ cost_between(x, y, p, rows) @ b) for rows in blocks)
+        mean = sum(float(a[rows] @ cost_between(x, y, rows) @ b) for rows in blocks)
         return 0.0 if mean < torch.finfo(a.dtype).tiny else mean
     shift = x.centre - y.centre
     mean = float(x.spread + y.spread + shift @ shift)

@@ -61,8 +61,11 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
         check_weight_values(weights, inputs.get(weights))
     keep_freed()
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
-    x, y = (Cloud(arrays[name], arrays.get(weights)) for name, weights in WEIGHTS.items())
-    mean = mean_cost(x, y, options.p)
+    x, y = (
+        Cloud(arrays[name], arrays.get(weights), options.ground)
+        for name, weights in WEIGHTS.items()
+    )
+    mean = mean_cost(x, y)
     if not math.isfinite(mean):
         nothing = {name: torch.full_like(inputs[name], math.nan) for name in wanted}
         return Outcome(math.nan, nothing, SinkhornInfo(0, math.nan, False))
@@ -139,7 +142,8 @@ def part_of(cloud: Cloud, part: str, rows: dict[str, slice], arrays: dict[str, A
             f"{some.stop - 1}, and debias='independent' compares halves: give both positive "
             "weights, or use 'paired'."
         )
-    return Cloud(arrays[part[0]][..., some, :], None if weights is None else weights[..., some])
+    points = arrays[part[0]][..., some, :]
+    return Cloud(points, None if weights is None else weights[..., some], cloud.ground)
 
 
 def accumulate(

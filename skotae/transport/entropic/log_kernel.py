@@ -166,27 +166,27 @@ class Matrix(_Elementwise):
         return Matrix(self._matrix, dtype)
 
 
-class PowerDistances(_Elementwise):
-    """``-factor * sum_k |x_ik - y_jk|^p`` of clouds, computed whenever a block is asked for."""
+class Costs(_Elementwise):
+    """``-factor * C`` of clouds, computed whenever a block is asked for."""
 
-    def __init__(self, x: list[Cloud], y: list[Cloud], p: float, factor: float, dtype: torch.dtype):
-        self.x, self.y, self._p, self._factor, self.dtype = x, y, p, factor, dtype
+    def __init__(self, x: list[Cloud], y: list[Cloud], factor: float, dtype: torch.dtype):
+        self.x, self.y, self._factor, self.dtype = x, y, factor, dtype
         self.device = as_tensor(x[0].points).device
         self.shape = (len(x), len(x[0].points), len(y[0].points))
 
     def _values(self, rows: slice) -> Tensor:
         return torch.stack(
             [
-                cost_between(u, v, self._p, rows).mul_(-self._factor)
+                cost_between(u, v, rows).mul_(-self._factor)
                 for u, v in zip(self.x, self.y, strict=True)
             ]
         )
 
-    def rescaled(self, factor: float) -> PowerDistances:
-        return PowerDistances(self.x, self.y, self._p, self._factor * factor, self.dtype)
+    def rescaled(self, factor: float) -> Costs:
+        return Costs(self.x, self.y, self._factor * factor, self.dtype)
 
-    def astype(self, dtype: torch.dtype) -> PowerDistances:
-        return PowerDistances(self.x, self.y, self._p, self._factor, dtype)
+    def astype(self, dtype: torch.dtype) -> Costs:
+        return Costs(self.x, self.y, self._factor, dtype)
 
 
 def between(
@@ -194,12 +194,16 @@ def between(
 ) -> tuple[LogKernel, float]:
     """Return the log kernel of clouds, about their means if squared, and its mean exponent."""
     pairs, bit = list(zip(x, y, strict=True)), options.bit
-    if options.p == 2:
+    if x[0].ground.squared:
         depth = max(float((u.spread + v.spread).max()) for u, v in pairs) / bit
         return SquaredDistances(x, y, math.sqrt(2.0 / bit), dtype), depth
-    depth = max(mean_cost(u, v, options.p) for u, v in pairs) / bit
-    log_kernel = PowerDistances(x, y, options.p, 1 / bit, dtype)
+    log_kernel = Costs(x, y, 1 / bit, dtype)
     wide = widest(log_kernel)
     if math.prod(log_kernel.shape) * wide.itemsize <= options.max_bytes:
-        return Matrix(log_kernel.astype(wide).block(), dtype), depth
-    return log_kernel, depth
+        values = log_kernel.astype(wide).block()
+        means = (
+            as_tensor(u.weights) @ block @ as_tensor(v.weights)
+            for (u, v), block in zip(pairs, values, strict=True)
+        )
+        return Matrix(values, dtype), -min(map(float, means))
+    return log_kernel, max(mean_cost(u, v) for u, v in pairs) / bit

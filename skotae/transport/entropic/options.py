@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.shards import Alone
+from skotae.transport.ground import SQUARED, Ground
 
 _SHARP_TOL = 1e-8  # where the plan itself is differentiated
 
@@ -23,8 +24,8 @@ class Options:
     tol : float
         L1 marginal violation at which to stop.
     max_iter : int
-    p : float
-        Power of the cost.
+    ground : Ground
+        The cost between points of clouds.
     debias : {"none", "paired", "independent"}
     sharp : bool
         Whether the entropy is left out of the values.
@@ -42,7 +43,7 @@ class Options:
     relative: bool
     tol: float
     max_iter: int
-    p: float = 2.0
+    ground: Ground = SQUARED
     debias: str = "none"
     sharp: bool = False
     rho: float = math.inf

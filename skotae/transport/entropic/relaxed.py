@@ -14,7 +14,6 @@ from skotae.transport.base import (
     DEBIASING,
     WEIGHTS,
     SinkhornInfo,
-    cost_gradients,
     largest,
     widest,
 )
@@ -27,6 +26,7 @@ from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import between
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import levels
+from skotae.transport.ground import Ground
 
 _LEVEL_TOL, _LEVEL_STEPS = 1e-2, 20  # of a level of epsilon, before it is halved
 
@@ -44,15 +44,17 @@ class Masses:
 class Side(Masses):
     """A cloud, its masses, and the part of it whose masses are not zero."""
 
-    def __init__(self, points: Array, masses: Array):
+    def __init__(self, points: Array, masses: Array, ground: Ground):
         super().__init__(masses)
         # About the bulk of the points: about the mean, an outlier would cost them their digits.
         found = as_tensor(points[self.rows])
         squares = (as_tensor(points) - found.median(0).values).square().sum(1)
         unit = squares[as_tensor(masses) > 0].median() + torch.finfo(squares.dtype).tiny
         weights = masses / as_array(1.0 + squares / unit)
-        self.whole = Cloud(points, weights)
-        self.cloud = self.whole if self.full else Cloud(points[self.rows], weights[self.rows])
+        self.whole = Cloud(points, weights, ground)
+        self.cloud = self.whole
+        if not self.full:
+            self.cloud = Cloud(points[self.rows], weights[self.rows], ground)
 
 
 class Relaxed(ABC):
@@ -141,12 +143,14 @@ class Term(Relaxed):
 
     def point_gradients(self) -> tuple[Array, Array]:
         """Return the gradients for the points with mass: those of ``<P, C>`` at the plan."""
-        u, v = self.x.cloud, self.y.cloud
+        u, v, ground = self.x.cloud, self.y.cloud, self.options.ground
         x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
         grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
         for rows, plan in self.plan_blocks():
-            grad_x[rows], part = cost_gradients(plan, x[rows], y, self.options.p)
-            grad_y += part
+            above, below = ground.gradients(x[rows], y, plan, plan)
+            assert above is not None and below is not None
+            grad_x[rows] = above
+            grad_y += below
         return as_array(grad_x), as_array(grad_y)
 
 
@@ -157,7 +161,7 @@ def _posed(
     log_kernel, depth = between([x], [y], widest(as_tensor(x.points)), options)
     kernel = Kernel(log_kernel, a[None, None], b[None, None], options, [x is y])
     alpha, beta = (filled((1, 1, len(masses)), 0.0, like=masses) for masses in (a, b))
-    if options.p == 2:
+    if x.ground.squared:
         shift = x.centre - y.centre
         half = float(shift @ shift) / 2.0
         alpha += (2.0 * (x.points @ shift) + half) / options.bit
@@ -174,17 +178,17 @@ def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Op
     for name, weights in WEIGHTS.items():
         points = arrays[name]
         uniform = filled((len(points),), 1.0 / len(points), like=points)
-        sides[name] = Side(points, arrays.get(weights, uniform))
-        clouds.append(Cloud(points, sides[name].masses))
+        sides[name] = Side(points, arrays.get(weights, uniform), options.ground)
+        clouds.append(Cloud(points, sides[name].masses, options.ground))
     x, y = sides["x"], sides["y"]
     gradients = {name: torch.zeros_like(inputs[name], dtype=wide) for name in wanted}
-    mean = mean_cost(clouds[0], clouds[1], options.p)
+    mean = mean_cost(clouds[0], clouds[1])
     value, n_iter, violation = 0.0, 0, 0.0
     if not math.isfinite(mean):
         value = violation = math.nan
         gradients = {name: gradient + math.nan for name, gradient in gradients.items()}
     elif mean > 0.0 or not options.relative:
-        options = options.absolute(mean, mean_cost(x.whole, y.whole, options.p))
+        options = options.absolute(mean, mean_cost(x.whole, y.whole))
         if options.debias == "none":
             # The products of masses, which the terms leave out, cancel in a paired value.
             value = options.epsilon * x.total * y.total

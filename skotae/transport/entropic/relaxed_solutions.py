@@ -71,10 +71,10 @@ def relaxed_of_clouds(
     wide = widest(x)
     points = [as_array(cloud, wide) for cloud in (x, y)]
     masses = [_given(w, len(each), x) for each, w in zip(points, (a, b), strict=True)]
-    sides = [Side(*each) for each in zip(points, masses, strict=True)]
-    clouds = [Cloud(*each) for each in zip(points, masses, strict=True)]
-    mean = finite_mean_cost(clouds[0], clouds[1], options.p)
-    usual = mean_cost(sides[0].whole, sides[1].whole, options.p)
+    sides = [Side(*each, options.ground) for each in zip(points, masses, strict=True)]
+    clouds = [Cloud(*each, options.ground) for each in zip(points, masses, strict=True)]
+    mean = finite_mean_cost(clouds[0], clouds[1])
+    usual = mean_cost(sides[0].whole, sides[1].whole)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, usual)
     return _solution(Term(sides[0], sides[1], options), flat, wants_plan=plan)

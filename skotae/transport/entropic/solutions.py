@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skotae.transport.base import SinkhornInfo, normalised_weights, widest
-from skotae.transport.entropic.arrays import as_array, as_tensor
-from skotae.transport.entropic.balanced import Problems
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
+from skotae.transport.entropic.balanced import Problems, Solver
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
@@ -54,8 +55,11 @@ def of_clouds(
     options: Options,
     *,
     plan: bool = False,
+    start: tuple[Tensor, Tensor] | None = None,
 ) -> Solution:
     """Solve the problem of two clouds, and return its `plan` where it is wanted.
+
+    From potentials to start with, if there are any.
 
     Raises
     ------
@@ -64,17 +68,19 @@ def of_clouds(
     """
     wide = widest(x)
     clouds = [
-        Cloud(as_array(points, wide), None if w is None else as_array(w, wide))
+        Cloud(as_array(points, wide), None if w is None else as_array(w, wide), options.ground)
         for points, w in ((x, a), (y, b))
     ]
-    mean = finite_mean_cost(clouds[0], clouds[1], options.p)
+    mean = finite_mean_cost(clouds[0], clouds[1])
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal
         zeros = torch.zeros_like(row), torch.zeros_like(column)
         return _solution(*zeros, row, column, None, options, plan)
     dtype = kernel_dtype(x, options.goal, mean / options.bit)
-    problems = Problems([clouds[0]], [clouds[1]], dtype, options)
+    problems = Problems(
+        [clouds[0]], [clouds[1]], dtype, options, _from(start, wide, clouds, options)
+    )
     f, g = (as_tensor(potential) for potential in problems.potentials()[0])
     return _solution(f, g, row, column, problems.result, options, plan)
 
@@ -86,8 +92,11 @@ def of_cost(
     options: Options,
     *,
     plan: bool = False,
+    start: tuple[Tensor, Tensor] | None = None,
 ) -> Solution:
     """Solve the problem of a cost matrix, and return its `plan` where it is wanted.
+
+    From potentials to start with, if there are any.
 
     Raises
     ------
@@ -111,19 +120,47 @@ def of_cost(
     depth = reduced_mean / bit
     log_kernel = Matrix((reduced / -bit)[None], kernel_dtype(cost, options.goal, depth))
     weights = as_array(row[None, None]), as_array(column[None, None])
-    result = solve(log_kernel, *weights, options, depth=depth)
+    offsets = offset_f, offset_g
+    result = solve(
+        log_kernel, *weights, options, depth=depth, start=_in_bits(start, offsets, options)
+    )
     f = as_tensor(result.f)[0, 0] * bit + offset_f
     g = as_tensor(result.g)[0, 0] * bit + offset_g
     return _solution(f, g, row, column, result, options, plan)
 
 
-def finite_mean_cost(x: Cloud, y: Cloud, p: float) -> float:
+def _from(
+    start: tuple[Tensor, Tensor] | None, wide: torch.dtype, clouds: list[Cloud], options: Options
+) -> Solver:
+    """Return the solver that starts from potentials of the clouds where they are."""
+    x, y = clouds
+    # What `Problems.potentials` adds.
+    shift = x.centre - y.centre
+    offsets = 2 * (x.points @ shift) + shift @ shift, -2 * (y.points @ shift)
+    tensors = as_tensor(offsets[0], wide), as_tensor(offsets[1], wide)
+    return partial(solve, start=_in_bits(start, tensors, options))
+
+
+def _in_bits(
+    start: tuple[Tensor, Tensor] | None, offsets: tuple[Tensor, Tensor], options: Options
+) -> tuple[Array, Array] | None:
+    """Return potentials (1, 1, n) and (1, 1, m) in bits, less those offsets, if all are finite."""
+    if start is None:
+        return None
+    f, g = (
+        as_array(((each.detach().to(offset) - offset) / options.bit)[None, None])
+        for each, offset in zip(start, offsets, strict=True)
+    )
+    return (f, g) if np.isfinite(largest(f) + largest(g)) else None
+
+
+def finite_mean_cost(x: Cloud, y: Cloud) -> float:
     """Return the mean cost of two clouds, or raise ValueError if it is not finite."""
-    mean = mean_cost(x, y, p)
+    mean = mean_cost(x, y)
     if not math.isfinite(mean):
         raise ValueError(
             "x or y must be finite, with costs in the range of float64, got a mean cost of "
-            f"{mean} for p={p:g}."
+            f"{mean} for p={x.ground.p:g}."
         )
     return mean
 

@@ -42,6 +42,7 @@ def solve(
     *,
     depth: float,
     symmetric: list[bool] | None = None,
+    start: tuple[Array, Array] | None = None,
 ) -> Scaling:
     """Solve a batch of entropic problems, falling back to slower arithmetic where needed.
 
@@ -56,6 +57,8 @@ def solve(
         Mean of ``-log_kernel``.
     symmetric : list of bool, optional
         Which problems are of a cloud against itself; none by default.
+    start : tuple of array of shape (B, 1, n) and (B, 1, m), optional
+        Potentials in bits to start from. Where they are of no help they are forgotten.
 
     Returns
     -------
@@ -64,7 +67,8 @@ def solve(
     tol, max_iter = options.goal, options.max_iter
     kernel = Kernel(log_kernel, a, b, options, symmetric or [False] * len(a))
     wide = kernel.wide
-    spent, f, g = 0, None, None
+    spent = 0
+    f, g = (None, None) if start is None else start
 
     def scaled(limit: int) -> Scaling | None:
         nonlocal spent, f, g
@@ -78,8 +82,16 @@ def solve(
 
     # A cloud against itself has ones on the diagonal, however deep the rest.
     deep = depth > DEEP and not all(kernel.symmetric)
+    if start is not None:
+        warm = kernel.of(kernel.log_kernel.astype(wide)) if deep else kernel
+        result = scale(warm, tol=tol, max_iter=min(PATIENCE, max_iter), f=f, g=g)
+        f = g = None
+        if result is not None:
+            spent, f, g = result.n_iter, result.f, result.g
+            if solved(result):
+                return result
     if not deep and kernel.dtype != wide:
-        if depth > HOLLOW and not any(kernel.symmetric):
+        if f is None and depth > HOLLOW and not any(kernel.symmetric):
             f, g = kernel.log_maxima()
         result = scaled(SINGLE_STEPS)
         if result is not None and solved(result):

@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from skotae.transport.base import normalised_weights, pairwise_cost
-from skotae.transport.linear.ground import cost_along, cost_matrix
+from skotae.transport.base import normalised_weights
+from skotae.transport.ground import Ground
 from skotae.transport.linear.line import staircases
 
 _REDUCE_FROM = 128  # points from which rough potentials pay for themselves
@@ -51,22 +51,21 @@ def of_clouds(
     y: Tensor,
     a: Tensor | None,
     b: Tensor | None,
-    p: float,
-    metric: str,
+    ground: Ground,
     *,
     potentials: bool,
 ) -> Plan | None:
     """Return the plan of two clouds, or None where a cost is not finite."""
     if x.shape[1] == 1:
-        return _of_line(x, y, a, b, p)
+        return _of_line(x, y, a, b, ground)
     # Shifts of whole clouds change squared costs by terms of rows and of columns alone.
     shift = x.mean(0) - y.mean(0)
-    u, v = (x - x.mean(0), y - y.mean(0)) if p == 2 else (x, y)
-    cost = pairwise_cost(u, v) if p == 2 else cost_matrix(x, y, p, metric)
+    u, v = (x - x.mean(0), y - y.mean(0)) if ground.squared else (x, y)
+    cost = ground.costs(u, v)
     if not math.isfinite(cost.sum().item()):  # isfinite() of a matrix is slow
         return None
     plan = _solved(cost, a, b, potentials=potentials)
-    if p != 2 or plan.f is None or plan.g is None:
+    if not ground.squared or plan.f is None or plan.g is None:
         return plan
     half = shift @ shift / 2.0
     f, g = plan.f + 2.0 * (u @ shift) + half, plan.g - 2.0 * (v @ shift) + half
@@ -86,12 +85,14 @@ def of_cost(cost: Tensor, a: Tensor | None, b: Tensor | None, *, potentials: boo
     return _solved(cost.clone(), a, b, potentials=potentials)
 
 
-def _of_line(x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float) -> Plan | None:
+def _of_line(
+    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, ground: Ground
+) -> Plan | None:
     (sorted_x, order_x), (sorted_y, order_y) = x[:, 0].sort(), y[:, 0].sort()
     row = normalised_weights(a, len(x), x)[order_x]
     stairs = staircases(row[None], normalised_weights(b, len(y), y)[None, order_y])
     i, j = stairs.i[0], stairs.j[0]
-    cost = cost_along((sorted_x[i] - sorted_y[j])[:, None], p, "minkowski")[0]
+    cost = ground.along((sorted_x[i] - sorted_y[j])[:, None])[0]
     if not math.isfinite(cost.sum().item()):
         return None
     f, g = (potential[0] for potential in stairs.potentials(cost[None]))

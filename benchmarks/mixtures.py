@@ -9,9 +9,11 @@ from the front, 5,000 more as test rows; its own test rows are not looked at):
 - ``greedy``, ``hungarian``: accuracy with one component for each class, assigned greedily by the
   largest mean q(k|x), or as well as can be;
 - ``in_use``: components with at least half of an equal share of the training rows;
+- ``purity``: share of a component's training rows that are of the class that most of them have,
+  the mean over components;
 - ``samples_of_class``: share of a component's samples that five nearest neighbours among the
-  training rows give the class that most of the component's training rows have, the mean over
-  components, and ``least_of_class``, the least;
+  training rows give that class, the mean over components, and ``least_of_class``, the least;
+  ``prior_of_class`` is the first with ``latent="prior"``, where samples are the prior's;
 - ``cpu_seconds`` of the fit, and on digits those of ``WAEEstimator()``.
 
 Medians of the seeds are printed. Results are written as they come to ``results/mixtures.json``;
@@ -27,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import argparse
 import json
 import time
+from copy import copy
 from statistics import median
 from typing import Any
 
@@ -64,15 +67,23 @@ def seconds_of(model: Any, X: np.ndarray) -> float:
     return round(time.process_time() - start, 2)
 
 
-def shares_of_class(model: GMWAE, X: np.ndarray, y: np.ndarray) -> list[float]:
-    """Of samples of each component that has rows, those of its rows' class."""
+def shares_of_class(model: GMWAE, X: np.ndarray, y: np.ndarray) -> Row:
+    """Of rows and samples of each component that has rows, those of its rows' class."""
     classifier = KNeighborsClassifier(5).fit(X, y)
-    found = []
+    prior = copy(model).set_params(latent="prior")
+    rows, of_codes, of_prior = [], [], []
     for k in np.unique(model.labels_):
         classes, counts = np.unique(y[model.labels_ == k], return_counts=True)
-        samples = model.sample(N_SAMPLES, component=int(k), random_state=0)
-        found.append(float(np.mean(classifier.predict(samples) == classes[counts.argmax()])))
-    return found
+        rows.append(counts.max() / counts.sum())
+        for each, found in ((model, of_codes), (prior, of_prior)):
+            samples = each.sample(N_SAMPLES, component=int(k), random_state=0)
+            found.append(np.mean(classifier.predict(samples) == classes[counts.argmax()]))
+    return {
+        "purity": float(np.mean(rows)),
+        "samples_of_class": float(np.mean(of_codes)),
+        "least_of_class": float(min(of_codes)),
+        "prior_of_class": float(np.mean(of_prior)),
+    }
 
 
 def measured(data: tuple[np.ndarray, ...], seed: int, **params: Any) -> Row:
@@ -89,15 +100,14 @@ def measured(data: tuple[np.ndarray, ...], seed: int, **params: Any) -> Row:
         "k_means": float(clustering_accuracy(y_test, clusters)),
         "in_use": int((model.weights_ >= 0.5 / k).sum()),
         "n_classes": k,
-        "samples_of_class": float(np.mean(of_class)),
-        "least_of_class": min(of_class),
+        **of_class,
         "cpu_seconds": seconds,
     }
 
 
 def show(results: Row) -> None:
-    names = ["greedy", "hungarian", "k_means", "in_use", "n_classes", "samples_of_class"]
-    names += ["least_of_class", "cpu_seconds", "wae_seconds"]
+    names = ["greedy", "hungarian", "k_means", "in_use", "n_classes", "purity", "samples_of_class"]
+    names += ["least_of_class", "prior_of_class", "cpu_seconds", "wae_seconds"]
     rows = []
     for name, seeds in results.items():
         found = [[row[key] for row in seeds.values() if key in row] for key in names]

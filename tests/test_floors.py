@@ -95,7 +95,7 @@ ROOMS = {
         "_diagnosis",
         "_extremes",
         "principal",
-        "_codes",
+        "codes",
         "modules",
         "model",
         "fitted",

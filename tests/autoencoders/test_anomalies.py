@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skotae
 from skotae import VAE, CoupledVAE, SinkhornAE, WAEEstimator
-from skotae.autoencoders.bases._codes import REACH
+from skotae.autoencoders.bases.codes import REACH
 from skotae.priors import DirichletPrior, SpherePrior, UniformPrior
 
 X = np.random.RandomState(0).normal(size=(80, 5)) * [3, 2, 1, 0.5, 0.1] + 1

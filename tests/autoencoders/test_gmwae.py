@@ -6,8 +6,10 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import KNeighborsClassifier
 
 from skotae import GMWAE
+from skotae.autoencoders.mixture import _gmwae as _gaussian_mixture
 from skotae.autoencoders.mixture._graph_clusters import N_DENSE, graph_clusters
 from skotae.metrics import clustering_accuracy
 from skotae.networks import MLP
@@ -115,6 +117,22 @@ def test_joint_discrepancy_by_its_definition():
     assert abs(values.mean() - expected) < 5 * values.std() / np.sqrt(len(values))
 
 
+def test_components_one_by_one(monkeypatch):
+    """Where many codes are in one component; the same as all at once."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(40, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    shares = torch.rand(40, generator=generator, dtype=torch.float64, requires_grad=True)
+    k = torch.arange(40).square() % 5  # None is of component 2 or 3.
+
+    def value_and_gradients():
+        value = _gaussian_mixture._within_components(points, shares, k, 5)
+        return value, *torch.autograd.grad(value, (points, shares))
+
+    at_once = value_and_gradients()
+    monkeypatch.setattr(_gaussian_mixture, "MOST_PAIRS", 0)
+    torch.testing.assert_close(value_and_gradients(), at_once)
+
+
 def test_marginal_discrepancy_does_not_see_shares():
     """Codes of the prior count as such, whichever component they are said to be from."""
     model = small(discrepancy="marginal").fit(X)
@@ -196,6 +214,18 @@ def test_components_are_groups_by_default():
     model = GMWAE(n_mixtures=5, hidden_layer_sizes=(64,), random_state=0).fit(data)
     assert clustering_accuracy(y, model.labels_) > 0.9
     assert model.weights_.min() > 0.5 / 5
+    classes = [np.bincount(y[model.labels_ == k]).argmax() for k in range(5)]
+    neighbours = KNeighborsClassifier(5).fit(data, y)
+
+    def of_class():
+        samples = [model.sample(100, component=k, random_state=0) for k in range(5)]
+        return np.mean(
+            [neighbours.predict(part) == each for part, each in zip(samples, classes, strict=True)]
+        )
+
+    from_codes = of_class()
+    model.set_params(latent="prior")
+    assert from_codes > max(0.85, of_class() + 0.05)
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from torch import nn
 
 import skotae
 from skotae import GMWAE, VAE, SymmetricWAE, WAEEstimator
-from skotae.autoencoders.bases._codes import SUPPORTS, Chart, middle
 from skotae.autoencoders.bases._ex_post import LADDER, draw, fit_mixture
+from skotae.autoencoders.bases.codes import SUPPORTS, Chart, middle
 from skotae.callbacks import Checkpoint
 from skotae.priors import (
     AtomsPrior,
@@ -47,8 +47,8 @@ def nearest(A, B):
     return np.median(NearestNeighbors(n_neighbors=1).fit(A).kneighbors(B)[0])
 
 
-def codes_of(model, n=500):
-    return model._drawn_codes(n, generator(), np.dtype(np.float64))
+def codes_of(model, n=500, **options):
+    return model._drawn_codes(n, generator(), np.dtype(np.float64), **options)
 
 
 # --- coordinates -------------------------------------------------------------------------
@@ -287,11 +287,24 @@ def test_the_prior_alone():
 
 
 @pytest.mark.parametrize("component, scale", [(1, 1.0), (1, 0.5), (None, 0.5)])
-def test_components_are_the_priors(component, scale):
+def test_components_are_those_of_the_codes(component, scale):
+    """With latent="prior" they are the prior's."""
     model = small(GMWAE, n_mixtures=3, latent="mixture").fit(X)
-    parts = {"component": component, "scale": scale, "random_state": 0}
-    expected = model.sample(5, **parts)
-    np.testing.assert_array_equal(model.set_params(latent="prior").sample(5, **parts), expected)
+    parts = {"component": component, "scale": scale}
+    codes = codes_of(model, 3000, **parts)
+    from_prior = codes_of(model.set_params(latent="prior"), 3000, **parts)
+    kept = model._codes_
+    if component is None:
+        mean = kept["component_weights"] @ kept["component_means"]
+        prior_mean = model.prior_.component_means(3).mean(0)
+    else:
+        mean, prior_mean = kept["component_means"][1], model.prior_.component_means(3)[1]
+        factor = scale * kept["component_factors"][1]
+        np.testing.assert_allclose(np.cov(codes.T), factor @ factor.T, atol=0.2 * scale**2)
+    error = 6 * codes.std(0).numpy() / np.sqrt(len(codes))
+    assert np.all(np.abs(codes.mean(0).numpy() - mean) < error)
+    error = 6 * from_prior.std(0) / np.sqrt(len(from_prior))
+    assert torch.all((from_prior.mean(0) - prior_mean).abs() < error)
 
 
 # --- errors ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from sklearn.base import is_clusterer
 from torch import nn
 
 from skotae import GMVAE, GMWAE
+from skotae.autoencoders.mixture.posterior import gaussians_of_components
 from skotae.testing import make_data
 
 X = make_data(48)
@@ -82,6 +83,30 @@ def test_samples_of_a_component(model):
     again = model.sample(200, component=np.int64(1), random_state=0)
     np.testing.assert_array_equal(again, parts[1])
     assert np.isfinite(model.sample(5, random_state=0)).all()
+
+
+def test_gaussians_of_components():
+    """Moments of codes with their weights, and of d + 1 that have the prior's."""
+    random = np.random.default_rng(0)
+    weight = random.dirichlet(np.ones(3), 40)
+    weight[:, 2] = 0.0
+    shift, variance = random.normal(2.0, 3.0, (40, 3, 2)), random.uniform(0.1, 1.0, (40, 3, 2))
+    parts = np.concatenate([weight[..., None], shift, variance], axis=2)
+    parts = [parts[:30], parts[30:], np.full((1, 3, 5), np.nan)]
+    means = random.normal(size=(3, 2))
+    found = gaussians_of_components(parts, means)
+    for k in range(3):
+        # Each row as four codes with its mean and variance, and the prior's likewise.
+        corners = np.sqrt(2) * np.r_[np.eye(2), -np.eye(2)]
+        codes = (shift[:, k, None] + np.sqrt(variance[:, k, None]) * corners).reshape(-1, 2)
+        codes = np.r_[codes, corners]
+        weights = np.r_[np.repeat(weight[:, k], 4), np.full(4, 3.0)] / 4
+        expected = means[k] + np.average(codes, axis=0, weights=weights)
+        np.testing.assert_allclose(found["component_means"][k], expected)
+        factor = found["component_factors"][k]
+        covariance = np.cov(codes.T, aweights=weights, ddof=0)
+        np.testing.assert_allclose(factor @ factor.T, covariance, atol=1e-12)
+    np.testing.assert_allclose(found["component_means"][2], means[2])
 
 
 def test_samples_of_a_component_are_frames(model):

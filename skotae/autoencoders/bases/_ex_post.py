@@ -12,7 +12,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
-from skotae.autoencoders.bases._codes import whitening
+from skotae.autoencoders.bases.codes import whitening
 from skotae.autoencoders.bases.options import ROWS_TO_TELL
 from skotae.priors.base import draw_index
 

@@ -12,8 +12,8 @@ import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
-from skotae.autoencoders.bases._codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
 from skotae.autoencoders.bases._ex_post import draw, fit_mixture
+from skotae.autoencoders.bases.codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
 from skotae.autoencoders.bases.encoding import EncodingEstimator
 from skotae.autoencoders.bases.generating import GeneratingEstimator
 from skotae.autoencoders.bases.inference import DTYPES, Inference, check_count, check_room
@@ -103,16 +103,19 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _drawn_codes(
         self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any
     ) -> Tensor:
-        # Components that are asked for by number or by width are the prior's.
-        of_prior = (options.get("component"), options.get("scale", 1.0)) != (None, 1.0)
-        if of_prior or not self._draws_from_mixture:
+        if not self._draws_from_mixture:
             return super()._drawn_codes(n, generator, dtype, **options)
+        mixture = self._mixture_of_codes(**options)
+        return self._chart.codes(draw(mixture, n, generator)).to(TORCH_DTYPES[dtype])
+
+    def _mixture_of_codes(self) -> dict[str, np.ndarray]:
+        """Weights, means and factors of the Gaussians that codes are drawn from."""
         if "weights" not in self._codes_:
             raise ValueError(
                 f"latent={self.latent!r} was set after the fit, that kept no mixture of the codes; "
                 "expected latent='prior', or a fit with latent='mixture'."
             )
-        return self._chart.codes(draw(self._codes_, n, generator)).to(TORCH_DTYPES[dtype])
+        return self._codes_
 
     def inverse_transform(self, X):
         """Decode codes into data space.

@@ -12,7 +12,7 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from skotae.autoencoders.bases._codes import check_support
+from skotae.autoencoders.bases.codes import check_support
 from skotae.autoencoders.bases.modules import Decoder, Encoder
 from skotae.autoencoders.bases.principal import PrincipalMap, ridge_regression
 from skotae.costs.base import BaseCost

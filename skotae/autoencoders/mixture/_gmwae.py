@@ -26,6 +26,8 @@ from skotae.utils._sklearn import Interval, StrOptions
 
 # Codes of components whose share of a row is smaller, relative to the largest, are left out.
 LEAST_SHARE = 1e-3
+# Pairs of codes, in all components, that are looked at at once.
+MOST_PAIRS = 2**16
 # One of so many rows of a mini-batch is moved in the worst direction.
 MOVED = 2
 
@@ -124,13 +126,29 @@ class GMWAEModel(MixtureModel):
         points, shares = z[row, k], weights[row, k]
         across = kernel_mean(points, shares, draws, uniform)
         if joint:
-            parts = (k == each for each in range(n_mixtures))
-            within = n_mixtures * sum(kernel_mean(points[p], shares[p]) for p in parts if p.any())
+            within = n_mixtures * _within_components(points, shares, k, n_mixtures)
         else:
             several = (weights.detach() > 0).sum(1) > 1
             own = kernel_mean_within(z[several], weights[several])
             within = kernel_mean(points, shares) - own
         return within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
+
+
+def _within_components(points: Tensor, shares: Tensor, k: Tensor, n_mixtures: int) -> Tensor:
+    """Sum of a_i a_j K(x_i, x_j) over i != j of one component; points (m, d), others (m,)."""
+    counts = torch.bincount(k, minlength=n_mixtures)
+    most = int(counts.max())
+    if n_mixtures * most * most > MOST_PAIRS:
+        parts = (k == number for number in range(n_mixtures))
+        each = (kernel_mean(points[p], shares[p]) for p in parts if p.any())
+        return sum(each, start=points.new_zeros(()))
+    # All components at once, each with room for as many points as the largest has.
+    order = k.argsort()
+    first = counts.cumsum(0) - counts
+    place = k[order], torch.arange(len(k), device=k.device) - first[k[order]]
+    x = points.new_zeros(n_mixtures, most, points.shape[1]).index_put(place, points[order])
+    a = shares.new_zeros(n_mixtures, most).index_put(place, shares[order])
+    return kernel_mean_within(x, a)
 
 
 def _without_the_least(share: Tensor) -> Tensor:

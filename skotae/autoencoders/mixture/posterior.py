@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
+from skotae.autoencoders.bases.codes import MAX_CODES
 from skotae.autoencoders.bases.inference import check_count, check_room, joined
 from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
 from skotae.autoencoders.bases.modules import draw_gaussian, repeated
@@ -97,10 +98,63 @@ class MixtureModel(AutoencoderModel):
         prior = GaussianMixturePrior(means=self.prior.component_means(d), scale=scale)
         return prior.sample(n, d, generator, dtype=dtype, component=component)
 
+    def weighted_moments(self, x: Tensor) -> Tensor:
+        """q(k|x), and mean less the prior's and variance of q(z|k,x); of shape (n, K, 1 + 2 d)."""
+        moments = self.encoder.moments(x)
+        shift = moments.mean - self.encoder.prior_means
+        return torch.cat([moments.share[..., None], shift, (2 * moments.log_scale).exp()], dim=2)
+
     def component_costs(self, x: Tensor, z: Tensor) -> Tensor:
         """Cost of decoding z, of shape (n, K, d), for each row of x; of shape (n, K)."""
         raw = self.decoder.net(z.flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.decoder.cost.from_raw(x[:, None, :], raw)
+
+
+def gaussians_of_components(
+    parts: Iterable[np.ndarray], means: np.ndarray
+) -> dict[str, np.ndarray]:
+    r"""One for the codes of each component: the moments of its aggregate posterior.
+
+    .. math::
+        N_k = \sum_i q(k|x_i), \qquad
+        m_k = \frac1{N_k} \sum_i q(k|x_i)\, \mu_k(x_i), \qquad
+        S_k = \frac1{N_k} \sum_i q(k|x_i) \big(\mu_k(x_i) \mu_k(x_i)^T
+        + \mathrm{diag}\, \sigma_k^2(x_i)\big) - m_k m_k^T,
+
+    where d + 1 rows with the moments of the prior count as well, so that a component that has
+    hardly any row keeps the prior's.
+
+    Parameters
+    ----------
+    parts : iterable of ndarray of shape (n, K, 1 + 2 d)
+        Weights, means less the prior's, and variances, of some rows at a time.
+    means : ndarray of shape (K, d)
+        The prior's, whose scales are 1.
+
+    Returns
+    -------
+    gaussians : dict
+        ``"component_weights"`` (K,), ``"component_means"`` (K, d) and ``"component_factors"``
+        (K, d, d), each with its transpose a covariance; float64.
+    """
+    k, d = means.shape
+    mass, first, second = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
+    for part in parts:
+        part = part[np.isfinite(part).all(axis=(1, 2))].astype(np.float64)
+        weight, shift, variance = part[..., 0], part[..., 1 : d + 1], part[..., d + 1 :]
+        mass += weight.sum(axis=0)
+        first += np.einsum("nk,nkd->kd", weight, shift)
+        second += np.einsum("nkd,nke->kde", weight[..., None] * shift, shift)
+        second[:, range(d), range(d)] += np.einsum("nk,nkd->kd", weight, variance)
+    n = (mass + d + 1)[:, None]
+    shift = first / n
+    scatter = (second + (d + 1) * np.eye(d)) / n[..., None] - shift[:, :, None] * shift[:, None, :]
+    value, vector = np.linalg.eigh(scatter)
+    return {
+        "component_weights": (mass + 1) / (mass + 1).sum(),
+        "component_means": means + shift,
+        "component_factors": vector * np.sqrt(value.clip(0))[:, None, :],
+    }
 
 
 # Components where none are asked for, if the rows are enough for them.
@@ -145,6 +199,28 @@ class MixtureAutoencoder(BaseAutoencoder):
             total += proba.sum(axis=0, dtype=np.float64)
         self.labels_ = np.concatenate(labels)
         self.weights_ = (total / len(rows)).astype(proba.dtype)
+
+    def _look_at_codes(self, rows: Rows) -> None:
+        super()._look_at_codes(rows)
+        if self._draws_from_mixture:
+            some = rows.X[:: -(-len(rows) // MAX_CODES)]
+            inference = self._inference(np.float32)
+            parts = inference.blocks(inference.model.weighted_moments, some)
+            means = self.prior_.component_means(self.n_components_).numpy()
+            self._codes_ |= gaussians_of_components(parts, means)
+
+    def _mixture_of_codes(
+        self, component: int | None = None, scale: float = 1.0
+    ) -> dict[str, np.ndarray]:
+        codes = super()._mixture_of_codes()
+        if component is None and scale == 1.0:
+            return codes
+        which = slice(None) if component is None else slice(component, component + 1)
+        return {
+            "weights": np.ones(1) if component is not None else codes["component_weights"],
+            "means": codes["component_means"][which],
+            "factors": scale * codes["component_factors"][which],
+        }
 
     def _proba(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Posterior probabilities, in blocks of rows."""
@@ -194,18 +270,22 @@ class MixtureAutoencoder(BaseAutoencoder):
         return self.fit(X, y).labels_
 
     def sample(self, n_samples=1, *, component=None, scale=1.0, noise=False, random_state=None):
-        """New rows: decoded draws from what `latent` names, or from a component of the prior.
+        """New rows: decoded draws from what `latent` names, or from one of the components.
+
+        With ``latent="prior"`` components are those of the prior, p(z|k). Otherwise they are
+        Gaussians with the moments that the codes of the training rows, at most 2,048 of these,
+        have in the component.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows.
         component : int or None, default=None
-            Number of the component of the prior to draw from, whatever `latent` is; None
-            draws from all, or from the mixture of the codes.
+            Number of the component to draw from; None draws from all, or from the mixture of
+            the codes.
         scale : float, default=1.0
-            Standard deviation of the components of the prior; below 1, codes lie closer
-            to the means. Another number than 1 draws from the prior, whatever `latent` is.
+            Factor of the standard deviation of the components; below 1, codes lie closer to the
+            means. Another number than 1 draws from these, not from the mixture of the codes.
         noise : bool, default=False
             Whether rows are drawn from the likelihood p(x|z), in the place of its mean; only
             where `cost` is a Gaussian or Bernoulli likelihood.

@@ -1,8 +1,8 @@
 """Configuration of the documentation: ``sphinx-build -W doc doc/_build/html``.
 
-Building needs no network; formulas in the built pages are drawn by MathJax, which a browser
-fetches. ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to the
-documentation of scikit-learn and others, for a published build.
+Building needs no network. ``npm ci --prefix doc`` beforehand makes the built pages draw their
+formulas without one too (``_ext/formulas.py``). ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to
+the documentation of scikit-learn and others, for a published build.
 """
 
 import os
@@ -32,6 +32,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "benchmarks",
     "docstrings",
+    "formulas",
     "fragments",
     "recipes",
 ]
@@ -46,7 +47,7 @@ if os.environ.get("SKOTAE_DOC_INTERSPHINX") == "1":
     }
 
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "whats_new/fragments"]
+exclude_patterns = ["_build", "_templates", "node_modules", "whats_new/fragments"]
 default_role = "literal"
 nitpicky = False
 extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
@@ -55,6 +56,8 @@ extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+# In the table of contents: `fit()` rather than `WAEEstimator.fit()`.
+toc_object_entries_show_parents = "hide"
 # doc/_templates/autosummary/class.rst lists the members; numpydoc shall not do so again.
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -69,6 +72,8 @@ sphinx_gallery_conf = {
     "reference_url": {"skotae": None},
     "remove_config_comments": True,
     "show_memory": False,
+    # The table of running times has scripts from elsewhere.
+    "write_computation_times": False,
     "download_all_examples": False,
 }
 
@@ -81,6 +86,8 @@ html_static_path = ["_static"]
 html_css_files = ["front.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skotae {version}"
+# Without it the theme's script says so in the console of each page.
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": False,

@@ -181,6 +181,24 @@ def like_mnist(script: str) -> Data:
     return Data("mnist", X, y, X[:n_test], y[:n_test], (28, 28))
 
 
+# Of the other data of the guide: rows for training and for testing, shape of images or number of
+# features, and classes.
+OTHER_DATA: dict[str, tuple[int, int, tuple[int, ...] | int, int]] = {
+    "segments": (1617, 693, 18, 7),
+    "patches": (5720, 2392, (3, 16, 16), 4),
+}
+
+
+def like(script: str, data: str) -> Data:
+    """Data of the size of those that a script's results are of, without the values."""
+    if data == "mnist":
+        return like_mnist(script)
+    n, n_test, shape, n_classes = OTHER_DATA[data]
+    X, y = np.broadcast_to(np.float32(0), (n, int(np.prod(shape)))), np.arange(n) % n_classes
+    found = Data(data, X, y, X[:n_test], y[:n_test], None if isinstance(shape, int) else shape)
+    return found.subset(len(like_mnist(script).X_train))
+
+
 def _from_file(path: Path) -> Data:
     if not path.is_file():
         raise SystemExit(f"--data {path}: there is no such file.")

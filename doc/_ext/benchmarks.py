@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from statistics import median, stdev
 
-from _rows import as_table
+import paper_rows
 from _summary import against_targets, data_sets, headline, list_table, part
 from sphinx.util.docutils import SphinxDirective
 
@@ -140,14 +140,6 @@ def score_study(results):
     ]
 
 
-def of_paper(results):
-    """Text of the tables of one script."""
-    lines = [f"``{results['command']}``", ""]
-    for title, entries in results["tables"].items():
-        lines += list_table(title, *as_table(entries, results["decimals"][title]))
-    return lines
-
-
 def on_tables(results):
     """Text of the comparison on public data sets: those looked at, then those held out."""
     path = RESULTS / "tables_before.json"
@@ -179,7 +171,7 @@ class BenchmarkDirective(SphinxDirective):
         path = RESULTS / f"{self.benchmark}.json"
         if path.exists():
             self.env.note_dependency(str(path))
-            lines = type(self).render(json.loads(path.read_text()))
+            lines = self.render(json.loads(path.read_text()))
         else:
             lines = [f"No results yet: run ``python benchmarks/{self.benchmark}.py``."]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -207,11 +199,13 @@ class HeldOutBenchmark(BenchmarkDirective):
 
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
-    render = staticmethod(of_paper)
 
     @property
     def benchmark(self):
         return f"papers/{self.arguments[0]}"
+
+    def render(self, results):
+        return paper_rows.text(self.arguments[0], results)
 
 
 def setup(app):

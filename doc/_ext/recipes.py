@@ -90,9 +90,9 @@ def systems(name):
 def deviation_table(name):
     """Text of the table of the defaults."""
     rows = [row for _, rows in tables_of(name) for row in rows.values()]
-    header = ["Parameter", "As in the paper", "Default", "Why", "Measured", "Of"]
+    header = ["Parameter", "Paper → default", "Why", "Measured"]
     lines = [
-        [f"`{key}`", f"``{theirs}``", f"``{ours}``", *rest, classes]
+        [f"`{key}` of {classes}", f"``{theirs}`` → ``{ours}``", *rest]
         for classes, key, theirs, ours, *rest in deviations(rows)
     ]
     return list_table("Where the defaults differ", header, lines)

@@ -77,6 +77,9 @@ class SymmetricModel(AutoencoderModel):
         z = self.conditional_prior.sample(index.to(inputs.device), generator)
         return z.to(generator.device, dtype)
 
+    def code_components(self) -> tuple[Tensor, Tensor]:
+        return self.conditional_prior.components(self.conditional_prior.pseudo_inputs)
+
 
 @shared_documentation
 class SymmetricWAE(PseudoInputEstimator):
@@ -235,12 +238,16 @@ class PseudoInputPrior(nn.Module):
 
     def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the conditional prior of each indexed pseudo-input."""
-        mean, log_scale = self.net(self.pseudo_inputs[index]).chunk(2, dim=1)
+        mean, scale = self.components(self.pseudo_inputs[index])
         noise = torch.randn(
             mean.shape, generator=generator, device=generator.device, dtype=torch.float32
         )
-        scale = log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE).exp()
         return mean + scale * noise.to(mean)
+
+    def components(self, pseudo_inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale of the Gaussian of each pseudo-input."""
+        mean, log_scale = self.net(pseudo_inputs).chunk(2, dim=1)
+        return mean, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE).exp()
 
 
 def _nearest(x: Tensor, candidates: Tensor, metric: str) -> Tensor:

@@ -49,6 +49,9 @@ class VampPriorWAEModel(WassersteinModel):
             encoder = copy.deepcopy(encoder).to(generator.device)
         return encoder.sample_prior(n, generator).to(dtype)
 
+    def code_components(self) -> tuple[Tensor, Tensor]:
+        return self.encoder.components()
+
     def compare(self, z: Tensor, draws: Tensor, generator: torch.Generator) -> Tensor:
         # Codes and prior are one network's: both would else shrink to nothing.
         spread = draws.var(0, correction=0).mean().clamp_min(LEAST_SPREAD).sqrt()

@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
 import skotae
+from skotae.autoencoders.bases._noise import codes_of_noise
 from skotae.networks import MLP, ConvNet
 
 try:
@@ -58,6 +60,26 @@ def check_agreement(model, rows, path):
                 assert (np.abs(found - expected) <= 1e-5 * unit + resolution).all()
 
 
+def check_samples(model, path):
+    """Codes are those of the noise, rows those that the codes are decoded to."""
+    n_noise = codes_of_noise(model).n_noise
+    noise = np.random.default_rng(0).normal(size=(300, n_noise))
+    for dtype in (np.float32, np.float64):
+        model.to_onnx(path, method="sample", dtype=dtype)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        assert session.get_inputs()[0].shape[1] == n_noise
+        for n in (1, len(noise)):
+            rows, codes = session.run(None, {"noise": noise[:n].astype(dtype)})
+            assert rows.dtype == codes.dtype == dtype
+            expected = codes_of_noise(model)(torch.from_numpy(noise[:n]).float()).numpy()
+            np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-5)
+            expected = model._inference(dtype).decoded(codes)
+            if model.clip:
+                expected = expected.clip(model.data_min_, model.data_max_)
+            resolution = 4 * np.finfo(dtype).eps * np.abs(expected)
+            assert (np.abs(rows - expected) <= 1e-5 * model.data_scale_ + resolution).all()
+
+
 @needs_onnx
 @pytest.mark.parametrize(
     "name",
@@ -67,7 +89,29 @@ def check_agreement(model, rows, path):
     ],
 )
 def test_estimators(name, tmp_path):
-    check_agreement(fitted(name), X, tmp_path / "model.onnx")
+    model = fitted(name)
+    if hasattr(model, "transform"):
+        check_agreement(model, X, tmp_path / "model.onnx")
+    if hasattr(model, "sample"):
+        check_samples(model, tmp_path / "samples.onnx")
+
+
+@needs_onnx
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, params",
+    [
+        ("VampPriorVAE", {"n_pseudo_inputs": 7}),
+        ("GMVAE", {"latent": "prior"}),
+        ("WAEEstimator", {"latent": "prior", "prior": "sphere"}),
+        ("WAEEstimator", {"latent": "prior", "prior": "uniform", "clip": False}),
+        ("WAEEstimator", {"latent": "mixture", "prior": "uniform"}),
+        ("WAEEstimator", {"latent": "mixture", "prior": "dirichlet"}),
+        ("WAEEstimator", {"latent": "mixture", "prior": "sphere"}),
+    ],
+)
+def test_samples_of_priors(name, params, tmp_path):
+    check_samples(fitted(name, **params), tmp_path / "samples.onnx")
 
 
 @needs_onnx
@@ -133,6 +177,14 @@ class Noisy(nn.Module):
         ),
         ("VAE", {}, {"dtype": "float16"}, "dtype='float16'; expected 'float32' or"),
         ("WAEEstimator", {"encoder": Noisy}, {}, "draw random numbers"),
+        ("SinkhornEncoder", {}, {"method": "sample"}, r"expected one of \['transform'\]"),
+        ("WGAN", {}, {}, r"expected one of \['sample'\]"),
+        (
+            "WAEEstimator",
+            {"prior": "dirichlet", "latent": "prior"},
+            {"method": "sample"},
+            "prior=DirichletPrior",
+        ),
     ],
 )
 def test_what_cannot_be_exported(name, params, options, words, tmp_path):

@@ -13,13 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skotae.autoencoders.bases._noise import codes_of_noise
 from skotae.autoencoders.bases.inference import DTYPES
 from skotae.columns import Units
 from skotae.utils._torch import TORCH_DTYPES, ambient
 from skotae.utils.base import brief
 
 # What goes in, and what comes out.
-NAMES = {"transform": ("X", "Z"), "inverse_transform": ("Z", "X")}
+NAMES = {
+    "transform": ("X", ["Z"]),
+    "inverse_transform": ("Z", ["X"]),
+    "sample": ("noise", ["X", "Z"]),
+}
 
 
 class Graph(nn.Module):
@@ -45,6 +50,34 @@ class Graph(nn.Module):
         if self.encodes:
             return self.model.encode(self.units.standardised(rows).float()).to(rows.dtype)
         return self.units.restored(self.model.decode(rows.float()))
+
+
+class SampleGraph(Graph):
+    """Rows, and their codes, of noise.
+
+    Parameters
+    ----------
+    model, units
+        As for `Graph`.
+    codes : nn.Module
+        From standard normal numbers to codes.
+    limits : Tensor of shape (2, n_features) or None
+        Ends of the columns, that rows are clipped to.
+    """
+
+    limits: Tensor | None
+
+    def __init__(self, model: Any, units: InUnits, codes: nn.Module, limits: Tensor | None):
+        super().__init__(model, units, False)
+        self.codes = codes
+        self.register_buffer("limits", limits)
+
+    def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        z = self.codes(noise.float()).to(noise.dtype)
+        rows = super().forward(z)
+        if self.limits is not None:
+            rows = torch.minimum(torch.maximum(rows, self.limits[0]), self.limits[1])
+        return rows, z
 
 
 class InUnits(nn.Module):
@@ -101,7 +134,7 @@ def _without_word_of_torchvision() -> Iterator[None]:
 
 
 def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
-    """Write a fitted estimator's method to an ONNX file; see `EncodingEstimator.to_onnx`."""
+    """Write a fitted estimator's method to an ONNX file; see `FittedEstimator.to_onnx`."""
     if method not in NAMES or not hasattr(estimator, method):
         able = [name for name in NAMES if hasattr(estimator, name)]
         raise ValueError(
@@ -115,25 +148,33 @@ def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
             "The networks draw random numbers in evaluation mode, which a graph of one function "
             "does not do; expected networks that do not."
         )
+    codes = codes_of_noise(estimator) if method == "sample" else None
     try:
         importlib.import_module("onnxscript")
     except ImportError as error:
         raise ImportError(
             "to_onnx needs onnx and onnxscript: pip install 'skotae[onnx]'."
         ) from error
-    encodes = method == "transform"
     units = InUnits(estimator._units, np.dtype(dtype)).to(inference.device)
-    width = estimator.n_features_in_ if encodes else estimator.n_components_
-    source, target = NAMES[method]
+    if codes is not None:
+        limits = None
+        if estimator.clip:
+            limits = units._like_rows(np.stack([estimator.data_min_, estimator.data_max_]))
+        graph: Graph = SampleGraph(inference.model, units, codes, limits).to(inference.device)
+        width = codes.n_noise
+    else:
+        graph = Graph(inference.model, units, method == "transform")
+        width = estimator.n_features_in_ if graph.encodes else estimator.n_components_
+    source, targets = NAMES[method]
     # Any two rows: only their shape enters.
     rows = torch.zeros((2, width), dtype=units.dtype, device=inference.device)
     with ambient(), _without_word_of_torchvision():
         torch.onnx.export(
-            Graph(inference.model, units, encodes).eval(),
+            graph.eval(),
             (rows,),
             os.fspath(path),
             input_names=[source],
-            output_names=[target],
+            output_names=targets,
             dynamic_shapes=({0: torch.export.Dim("n_samples")},),
             dynamo=True,
             external_data=False,

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from skotae.autoencoders.bases._export import export
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.inference import Inference, check_count, check_room
 from skotae.autoencoders.bases.network import NetworkEstimator
@@ -60,41 +58,6 @@ class EncodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netwo
         n = check_count("n_samples", n_samples, 1)
         check_room("n_samples", n, len(X), n, self.n_components_, dtype=X.dtype)
         return self._inference(X.dtype).draws(X, n, draw_seed(random_state))
-
-    def to_onnx(self, path, *, method="transform", dtype="float32"):
-        """Write `transform` or `inverse_transform` to a file that needs no Python to run.
-
-        The ONNX graph takes rows in the units of the data, any number of them, and standardises
-        them itself. It checks nothing.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file, by custom ``*.onnx``.
-        method : {"transform", "inverse_transform"}, default="transform"
-            Which method it is. The input is called ``"X"`` and the output ``"Z"``, or the other
-            way round.
-        dtype : {"float32", "float64"}, default="float32"
-            Of the input and the output, and of what rows are standardised in. The networks compute
-            in float32.
-
-        Returns
-        -------
-        None
-
-        Raises
-        ------
-        ValueError
-            If the estimator has no such method, or networks that draw random numbers.
-        ImportError
-            If onnx and onnxscript are not installed: ``pip install "skotae[onnx]"``.
-
-        See Also
-        --------
-        save : A file that `skotae.load` reads.
-        """
-        check_is_fitted(self)
-        export(self, path, method, dtype)
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)

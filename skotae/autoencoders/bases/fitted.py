@@ -15,6 +15,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skotae.autoencoders.bases._export import export
 from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters, on_cpu
 from skotae.autoencoders.bases.inference import DTYPES, Inference
 from skotae.autoencoders.bases.model import Blueprint, Model
@@ -262,6 +263,47 @@ class FittedEstimator(BaseEstimator):
         skotae.load : The other way round.
         """
         save(self, path)
+
+    def to_onnx(self, path, *, method="transform", dtype="float32"):
+        """Write a method to a file that needs no Python to run.
+
+        The ONNX graph takes rows in the units of the data, any number of them, and standardises
+        them itself. It checks nothing and draws nothing: for samples it is given noise.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, by custom ``*.onnx``.
+        method : {"transform", "inverse_transform", "sample"}, default="transform"
+            Which method it is. ``"transform"`` has the input ``"X"`` and the output ``"Z"``,
+            ``"inverse_transform"`` the other way round. ``"sample"`` has the input ``"noise"``,
+            independent standard normal numbers, as many for each row as the graph says, and the
+            outputs ``"X"``, rows, and ``"Z"``, the codes that they are decoded from. They are
+            what `sample` draws codes from, with the `latent` and `clip` of now, and without the
+            noise of a likelihood.
+        dtype : {"float32", "float64"}, default="float32"
+            Of the inputs and the outputs, and of what rows are standardised in. The networks
+            compute in float32.
+
+        Returns
+        -------
+        None
+
+        Raises
+        ------
+        ValueError
+            If the estimator has no such method, or networks that draw random numbers, or if
+            samples are asked for and the prior is none that is known as a function of normal
+            numbers.
+        ImportError
+            If onnx and onnxscript are not installed: ``pip install "skotae[onnx]"``.
+
+        See Also
+        --------
+        save : A file that `skotae.load` reads.
+        """
+        check_is_fitted(self)
+        export(self, path, method, dtype)
 
     def __copy__(self):
         """Another estimator with the same parameters and the same model."""

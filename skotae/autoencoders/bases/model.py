@@ -173,6 +173,13 @@ class Model(Trainable):
         """Codes that samples are decoded from: draws from the prior."""
         return self.prior.sample(n, self.n_components, generator, dtype=dtype)
 
+    def code_components(self) -> tuple[Tensor, Tensor] | None:
+        """Means and scales (K, d) of the Gaussians of equal weight that `draw_codes` draws from.
+
+        None where the draws are those of `prior`.
+        """
+        return None
+
 
 class EncodingModel(Model):
     """Base of the models with an encoder.

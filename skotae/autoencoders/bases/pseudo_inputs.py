@@ -132,6 +132,11 @@ class PosteriorMixture(Encoder):
         )
         return self.sample(self.pseudo_inputs[index], generator)
 
+    def components(self) -> tuple[Tensor, Tensor]:
+        """Means and scales of the posteriors at the pseudo-inputs, of shape (K, d)."""
+        mean, log_scale = self.moments(self.pseudo_inputs)
+        return mean, torch.zeros_like(mean) if log_scale is None else log_scale.exp()
+
 
 class PosteriorMixtureModel(VariationalModel):
     """Base of the models whose prior is the mixture of the posteriors of pseudo-inputs.
@@ -160,6 +165,9 @@ class PosteriorMixtureModel(VariationalModel):
         if encoder.pseudo_inputs.device != generator.device:
             encoder = copy.deepcopy(encoder).to(generator.device)
         return encoder.sample_prior(n, generator).to(dtype)
+
+    def code_components(self) -> tuple[Tensor, Tensor]:
+        return self.encoder.components()
 
 
 def mixture_log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

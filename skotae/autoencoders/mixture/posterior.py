@@ -104,6 +104,10 @@ class MixtureModel(AutoencoderModel):
         shift = moments.mean - self.encoder.prior_means
         return torch.cat([moments.share[..., None], shift, (2 * moments.log_scale).exp()], dim=2)
 
+    def code_components(self) -> tuple[Tensor, Tensor]:
+        means = self.prior.component_means(self.n_components)
+        return means, torch.ones_like(means)
+
     def component_costs(self, x: Tensor, z: Tensor) -> Tensor:
         """Cost of decoding z, of shape (n, K, d), for each row of x; of shape (n, K)."""
         raw = self.decoder.net(z.flatten(0, 1)).unflatten(0, z.shape[:2])

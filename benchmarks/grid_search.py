@@ -62,7 +62,7 @@ GRIDS: dict[str, tuple[str, str, Sequence[Any]]] = {
     "WAEEstimator, n_components": ("WAEEstimator", "n_components", SIZES),
     "WAEEstimator, lam": ("WAEEstimator", "lam", (0.005, 0.05, 0.5, 5.0)),
     "SymmetricWAE, n_components": ("SymmetricWAE", "n_components", SIZES),
-    "SymmetricWAE, beta": ("SymmetricWAE", "beta", (0.05, 0.5, 5.0)),
+    "SymmetricWAE, alpha": ("SymmetricWAE", "alpha", (0.001, 0.01, 0.1)),
 }
 Row = dict[str, Any]
 

@@ -65,6 +65,10 @@ numpydoc_xref_param_type = False
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["auto_examples"],
+    "subsection_order": [
+        f"../examples/{section}"
+        for section in ("start", "use", "families", "shape", "practice", "transport")
+    ],
     "filename_pattern": r"plot_",
     "ignore_pattern": r"(__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),

@@ -26,7 +26,7 @@ X_train, X_test, y_train, y_test = train_test_split(
 # %%
 # A pipeline for each number of components
 # ----------------------------------------
-# Sixty epochs are enough to see the difference; the default is more.
+# Few epochs are enough to see the difference; the default is more.
 
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
@@ -34,11 +34,11 @@ from sklearn.pipeline import make_pipeline
 
 from skotae import SymmetricWAE, WAEEstimator
 
-n_components = [2, 3, 5, 8]
+n_components = [2, 4, 8]
 reducers = {
     "PCA": PCA(random_state=0),
-    "WAEEstimator": WAEEstimator(max_iter=60, random_state=0),
-    "SymmetricWAE": SymmetricWAE(max_iter=60, random_state=0),
+    "WAEEstimator": WAEEstimator(max_iter=25, random_state=0),
+    "SymmetricWAE": SymmetricWAE(max_iter=25, random_state=0),
 }
 accuracy = {name: [] for name in reducers}
 for name, reducer in reducers.items():
@@ -53,13 +53,18 @@ pixels = KNeighborsClassifier().fit(X_train, y_train).score(X_test, y_test)
 # Accuracy
 # --------
 # A linear map loses most with few components: two principal components separate few of the
-# ten classes. The dashed line is the accuracy on all 64 pixels.
+# ten classes, and both autoencoders are ahead there. The dashed line is the accuracy on all pixels.
+
+assert all(values[0] > accuracy["PCA"][0] + 0.1 for values in list(accuracy.values())[1:])
+gap = {name: pixels - values[-1] for name, values in accuracy.items()}
+assert max(gap.values()) < 0.1
 
 import matplotlib.pyplot as plt
 
-figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
-for name, values in accuracy.items():
-    ax.plot(n_components, values, marker="o", label=name)
+figure, ax = plt.subplots(figsize=(6.24, 3.8), layout="constrained")
+colours = "#000000", "#0072B2", "#E69F00"
+for (name, values), colour, marker in zip(accuracy.items(), colours, "sod", strict=True):
+    ax.plot(n_components, values, color=colour, marker=marker, label=name)
 ax.axhline(pixels, color="0.5", linestyle="--", label="64 pixels")
 ax.set(xlabel="number of components", ylabel="test accuracy of 5-NN", xticks=n_components)
 ax.spines[["top", "right"]].set_visible(False)

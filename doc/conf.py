@@ -10,6 +10,9 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+# The gallery looks up what examples import, also those that are not run.
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 for folder in ("benchmarks", "benchmarks/papers"):
     sys.path.append(str(Path(__file__).parents[1] / folder))

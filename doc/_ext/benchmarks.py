@@ -6,7 +6,8 @@ each peer over all rows, and time ratios by number of points and epsilon. The di
 those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
 that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
 ``benchmarks/tables.py --summary`` prints, and ``.. held-out-benchmark::`` the first of these
-tables, of the sets that were held out.
+tables, of the sets that were held out. ``.. grid-search-benchmark::``, ``.. overhead-benchmark::``
+and ``.. growth-benchmark::`` are the tables of the scripts of these names.
 """
 
 import json
@@ -164,6 +165,51 @@ def on_held_out_tables(results):
     return list_table(title, header[:-1], [row[:-1] for row in rows if any(row[1:])])
 
 
+def grid_search(results):
+    """Text of the table of regrets."""
+    rows = [
+        [
+            grid,
+            row["n"],
+            f"{row['median']:.1%}",
+            f"{row['worst']:.1%} ({row['worst_on']})",
+            f"{row['noise_median']:.1%}",
+            f"{row['noise_worst']:.1%}",
+        ]
+        for grid, row in results["summary"].items()
+    ]
+    header = ["Grid", "Sets", "Regret, median", "worst", "By the truth anew, median", "worst"]
+    return list_table("Regret of a grid search by the score", header, rows)
+
+
+def overhead(results):
+    """Text of the tables of steps, one for each kind of network."""
+    lines = []
+    for network, title in (("mlp", "784-512-8"), ("conv", "ConvNet, 28 x 28")):
+        rows = [
+            [name, f"{row['milliseconds']:.1f}", f"{row['ratio']:.2f}", row["most"] or ""]
+            for name, row in results["steps"].get(network, {}).items()
+        ]
+        if rows:
+            header = ["Estimator", "A step, ms", "over the bare one", "aim"]
+            lines += list_table(f"A step, {title}", header, rows)
+    return lines
+
+
+def growth(results):
+    """Text of the table of exponents."""
+    rows = [
+        [
+            name,
+            f"{row['sizes'][0]:,} to {row['sizes'][-1]:,}",
+            f"{row['seconds'][0]:.2f} to {row['seconds'][-1]:.2f}",
+            f"{row['exponent']:.2f}",
+        ]
+        for name, row in results["series"].items()
+    ]
+    return list_table("Growth of a fit", ["What grows", "Sizes", "CPU seconds", "Exponent"], rows)
+
+
 class BenchmarkDirective(SphinxDirective):
     """The tables of a benchmark; a subclass names it and has a function that makes them."""
 
@@ -197,6 +243,18 @@ class HeldOutBenchmark(BenchmarkDirective):
     benchmark, render = "tables", staticmethod(on_held_out_tables)
 
 
+class GridSearchBenchmark(BenchmarkDirective):
+    benchmark, render = "grid_search", staticmethod(grid_search)
+
+
+class OverheadBenchmark(BenchmarkDirective):
+    benchmark, render = "overhead", staticmethod(overhead)
+
+
+class GrowthBenchmark(BenchmarkDirective):
+    benchmark, render = "growth", staticmethod(growth)
+
+
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
 
@@ -212,6 +270,9 @@ def setup(app):
     app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
     app.add_directive("score-study", ScoreStudy)
+    app.add_directive("grid-search-benchmark", GridSearchBenchmark)
+    app.add_directive("overhead-benchmark", OverheadBenchmark)
+    app.add_directive("growth-benchmark", GrowthBenchmark)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     app.add_directive("tables-benchmark", TablesBenchmark)
     app.add_directive("held-out-benchmark", HeldOutBenchmark)

@@ -113,6 +113,7 @@ ROOMS = {
         "batched",
         "solutions",
         "relaxed_solutions",
+        "histograms",
     ],
     "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],
 }

@@ -75,6 +75,7 @@ ROOMS = {
         "batched",
         "solutions",
         "relaxed_solutions",
+        "histograms",
     ],
     "persistence.format": [
         "_tensors",

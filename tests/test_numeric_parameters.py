@@ -44,7 +44,10 @@ VALUES = {
     "weight_scale": 0.25,
 }
 ARGUMENTS = {
-    transport: {"x": x, "y": y, "cost": torch.cdist(x, y), "u": x[:, 0]},
+    transport: {
+        **{"x": x, "y": y, "cost": torch.cdist(x, y), "u": x[:, 0], "A": x.abs()},
+        **{"measures_locations": [x, y], "measures_weights": None, "X_init": x[:4]},
+    },
     metrics: {
         **{"X": X, "Y": Y, "Z": X, "Z_test": Y, "y": LABELS, "y_test": LABELS, "means": Y[:3]},
         **{"X_train": X, "X_test": Y},

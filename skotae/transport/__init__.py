@@ -1,5 +1,6 @@
 """Optimal transport between point clouds, as pure functions on tensors."""
 
+from skotae.transport._barycenters import fixed_support_barycenter, free_support_barycenter
 from skotae.transport._debias import debias_independent, debias_paired
 from skotae.transport._exact import exact_cost, exact_plan
 from skotae.transport._gaussian import fit_gaussian, gaussian_map, gaussian_wasserstein
@@ -29,6 +30,8 @@ __all__ = [
     "exact_cost",
     "exact_plan",
     "fit_gaussian",
+    "fixed_support_barycenter",
+    "free_support_barycenter",
     "gaussian_map",
     "gaussian_wasserstein",
     "geodesic_distances",

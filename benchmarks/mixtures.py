@@ -3,7 +3,7 @@
     python benchmarks/mixtures.py [--only SET ...] [--seeds N] [--redo] [--quick]
 
 The number of components is that of classes; nothing else is set, and labels are used for the
-figures alone. Of test rows, split as ``_datasets.py`` splits them (``mnist``: 10,000 training rows
+figures alone. Of test rows, split as ``_datasets.py`` splits them (``mnist``: 20,000 training rows
 from the front, 5,000 more as test rows; its own test rows are not looked at):
 
 - ``greedy``, ``hungarian``: accuracy with one component for each class, assigned greedily by the
@@ -46,7 +46,7 @@ from skotae.datasets import fetch_mnist
 from skotae.metrics import clustering_accuracy
 
 SETS = ("digits", "iris", "wine", "breast_cancer", "mnist", "satellite", "gun_point", "spambase")
-N_TRAIN, N_TEST = 10_000, 5000
+N_TRAIN, N_TEST = 20_000, 5000
 N_SAMPLES = 200
 Row = dict[str, Any]
 

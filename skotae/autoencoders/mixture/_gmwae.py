@@ -206,7 +206,7 @@ class GMWAE(MixtureAutoencoder):
         paper.
     balance : float, default=4.0
         Weight :math:`\beta` of equal shares within it.
-    smoothness : float, default=5.0
+    smoothness : float, default=7.0
         Weight :math:`\nu` of the change of q(k|x) in the worst direction, taken of every
         second row of a mini-batch. Not in the paper.
     radius : float, default=0.25
@@ -282,7 +282,7 @@ class GMWAE(MixtureAutoencoder):
         warm_up: float = 0.25,
         information: float = 1.0,
         balance: float = 4.0,
-        smoothness: float = 5.0,
+        smoothness: float = 7.0,
         radius: float = 0.25,
         init: str = "prior",
         cost: Any = "sqeuclidean",
@@ -352,7 +352,7 @@ class GMWAE(MixtureAutoencoder):
     _shaping = MixtureAutoencoder._shaping | {"init"}
     _measured = (*MixtureAutoencoder._measured, "neighbour_distance_")
     # Shares of components are told from a mini-batch, for which it must not be small.
-    _auto_batch = (8, 128, 256)
+    _auto_batch = (8, 128, 128)
     _auto_epochs = 40
     _auto_steps = 300
     model_: GMWAEModel

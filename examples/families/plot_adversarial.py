@@ -15,12 +15,12 @@ from sklearn.datasets import make_moons
 
 from skotae import WGAN, AdversarialAE, WAEEstimator
 
-X = make_moons(800, noise=0.05, random_state=0)[0]
-X_test = make_moons(800, noise=0.05, random_state=1)[0]
+X = make_moons(400, noise=0.05, random_state=0)[0]
+X_test = make_moons(400, noise=0.05, random_state=1)[0]
 models = {
-    "AdversarialAE": AdversarialAE(2, max_iter=40, random_state=0).fit(X),
-    "WGAN": WGAN(2, max_iter=40, random_state=0).fit(X),
-    "WAEEstimator": WAEEstimator(2, max_iter=40, random_state=0).fit(X),
+    "AdversarialAE": AdversarialAE(2, random_state=0).fit(X),
+    "WGAN": WGAN(2, random_state=0).fit(X),
+    "WAEEstimator": WAEEstimator(2, random_state=0).fit(X),
 }
 
 # %%
@@ -31,7 +31,7 @@ from skotae.metrics import exact_wasserstein
 print(f"{'data':13} {exact_wasserstein(X, X_test):.3f}")
 samples, distance = {}, {}
 for name, model in models.items():
-    samples[name] = model.sample(800, random_state=0)
+    samples[name] = model.sample(400, random_state=0)
     distance[name] = exact_wasserstein(samples[name], X_test)
     print(f"{name:13} {distance[name]:.3f}")
 constant = exact_wasserstein(X.mean(axis=0, keepdims=True), X_test)

@@ -13,8 +13,7 @@ the regions tile it.
 # The data
 # --------
 # A grid of 25 narrow Gaussians. Two components, so that the prior is a plane as well. This page
-# has fewer points and fewer steps than would be best: with 7,500 points and the default
-# settings more of the samples lie in a mode.
+# has fewer points and steps than one would take elsewhere, to be quick.
 
 from skotae import CoupledVAE
 from skotae.datasets import make_gaussian_grid

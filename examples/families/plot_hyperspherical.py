@@ -17,9 +17,9 @@ from sklearn.model_selection import train_test_split
 from skotae import HypersphericalVAE, SinkhornAE
 
 X, y = load_digits(return_X_y=True)
-X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X, X_test, y, y_test = train_test_split(X, y, train_size=500, stratify=y, random_state=0)
 
-settings = {"n_components": 3, "max_iter": 30, "random_state": 0}
+settings = {"n_components": 3, "max_iter": "auto", "random_state": 0}
 models = {
     "HypersphericalVAE": HypersphericalVAE(**settings).fit(X),
     "SinkhornAE": SinkhornAE(prior="sphere", **settings).fit(X),

@@ -18,11 +18,12 @@ from skotae import GMVAE, GMWAE
 from skotae.costs import GaussianCost
 
 X, y = load_digits(return_X_y=True)
-X = X / 16
+X = X[::2] / 16
+y = y[::2]
 models = {
-    "GMWAE": GMWAE(8, n_mixtures=10, random_state=0).fit(X),
+    "GMWAE": GMWAE(2, n_mixtures=10, random_state=0).fit(X),
     "GMVAE": GMVAE(
-        8, n_mixtures=10, cost=GaussianCost(variance=0.001), max_iter=15, random_state=0
+        2, n_mixtures=10, cost=GaussianCost(variance=0.001), max_iter="auto", random_state=0
     ).fit(X),
 }
 
@@ -49,10 +50,9 @@ axes[0].set_ylabel("share of the rows")
 plt.show()
 
 # %%
-# Codes over the components of the prior:
+# Codes of :class:`~skotae.GMWAE` over the components of the prior:
 
 from skotae.displays import CodesDisplay
 
-plane = GMWAE(2, n_mixtures=10, random_state=0).fit(X)
-CodesDisplay.from_estimator(plane, X, y)
+CodesDisplay.from_estimator(models["GMWAE"], X, y)
 plt.show()

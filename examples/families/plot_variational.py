@@ -16,9 +16,9 @@ from sklearn.model_selection import train_test_split
 from skotae import VAE, PlanarFlowVAE, WAEEstimator
 
 X, y = load_digits(return_X_y=True)
-X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
+X, X_test, y, y_test = train_test_split(X, y, train_size=500, stratify=y, random_state=0)
 
-settings = {"n_components": 2, "max_iter": 25, "random_state": 0}
+settings = {"n_components": 2, "max_iter": "auto", "random_state": 0}
 models = {
     "WAEEstimator": WAEEstimator(prior="normal", **settings).fit(X),
     "VAE": VAE(**settings).fit(X),

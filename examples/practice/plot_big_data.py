@@ -7,7 +7,7 @@ Two ways: a memory map, of which `fit` reads a mini-batch at a time, and `partia
 """
 
 # %%
-# A file of rows that is too large, let us say: 40,000 rows of 64 numbers here, written piece by
+# A file of rows that is too large, let us say: 20,000 rows of 64 numbers here, written piece by
 # piece.
 
 import tempfile
@@ -19,10 +19,10 @@ from sklearn.datasets import load_digits
 digits = load_digits().data.astype(np.float32)
 path = Path(tempfile.mkdtemp()) / "rows.npy"
 rng = np.random.default_rng(0)
-rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(40_000, 64))
-for start in range(0, len(rows), 4000):
-    some = digits[rng.integers(len(digits), size=4000)]
-    rows[start : start + 4000] = some + rng.normal(size=some.shape)
+rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(20_000, 64))
+for start in range(0, len(rows), 2000):
+    some = digits[rng.integers(len(digits), size=2000)]
+    rows[start : start + 2000] = some + rng.normal(size=some.shape)
 rows.flush()
 X_test = digits[::5]
 
@@ -52,8 +52,8 @@ assert np.array_equal(in_memory.transform(X_test), model.transform(X_test))
 
 stream = WAEEstimator(random_state=0)
 scores = []
-for start in range(0, 24_000, 4000):
-    stream.partial_fit(X[start : start + 4000])
+for start in range(0, 16_000, 2000):
+    stream.partial_fit(X[start : start + 2000])
     scores.append(stream.score(X_test))
 assert scores[-1] > scores[0]
 assert stream.n_iter_ == len(scores)
@@ -61,7 +61,7 @@ assert stream.n_iter_ == len(scores)
 import matplotlib.pyplot as plt
 
 figure, ax = plt.subplots(figsize=(6.24, 2.8), layout="constrained")
-ax.plot(4000 * np.arange(1, len(scores) + 1), scores, "o-", label="partial_fit")
+ax.plot(2000 * np.arange(1, len(scores) + 1), scores, "o-", label="partial_fit")
 ax.axhline(model.score(X_test), ls="--", color="#D55E00", label="fit on the memory map")
 ax.set(xlabel="rows seen", ylabel="score of held-out rows")
 ax.legend()

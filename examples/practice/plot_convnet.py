@@ -3,9 +3,9 @@
 Convolutions for images
 =======================
 
-A row that is an image can have convolutional networks: :class:`~skotae.networks.ConvNet` as encoder
-and decoder. Are they better than the default? On shifted digits, where the same stroke is found in
-many places, a smaller network does as well.
+Where rows are images, encoder and decoder may be convolutional:
+:class:`~skotae.networks.ConvNet`. They share weights between places, and so have fewer. On small
+pictures that does not make them better.
 """
 
 # %%
@@ -22,7 +22,7 @@ for picture, image, (top, left) in zip(
     pictures, images, rng.integers(5, size=(len(images), 2)), strict=True
 ):
     picture[top : top + 8, left : left + 8] = image
-X, X_test = train_test_split(pictures.reshape(-1, 144), random_state=0)
+X, X_test = train_test_split(pictures.reshape(-1, 144), train_size=800, random_state=0)
 
 # %%
 # A spec says how the networks are to be; `fit` builds them.
@@ -32,8 +32,8 @@ from skotae.networks import ConvNet
 
 spec = ConvNet(image_shape=(12, 12), channels=(16, 32), hidden=64)
 models = {
-    "MLP (default)": WAEEstimator(16, max_iter=25, random_state=0),
-    "ConvNet": WAEEstimator(16, encoder=spec, decoder=spec, max_iter=25, random_state=0),
+    "MLP (default)": WAEEstimator(16, random_state=0),
+    "ConvNet": WAEEstimator(16, encoder=spec, decoder=spec, random_state=0),
 }
 error, size = {}, {}
 for name, model in models.items():
@@ -41,6 +41,13 @@ for name, model in models.items():
     error[name] = np.square(model.reconstruct(X_test) - X_test).sum(1).mean()
     size[name] = sum(weights.numel() for weights in model.model_.parameters())
     print(f"{name:13} squared error {error[name]:.0f} with {size[name]:,} weights")
+
+# %%
+# With less than a third of the weights the convolutions lose little more, if they do. On pictures
+# as small as these the default is as good a start.
+
+assert size["ConvNet"] < size["MLP (default)"] / 3
+assert error["ConvNet"] < 1.3 * error["MLP (default)"]
 
 # %%
 # What comes back of pictures that were not trained on:

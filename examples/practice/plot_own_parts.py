@@ -89,7 +89,8 @@ print(f"score {model.score(X):.2f}")
 
 import matplotlib.pyplot as plt
 
-CodesDisplay.from_estimator(model, X, y)
+display = CodesDisplay.from_estimator(model, X, y)
+display.axes_[0, 0].axis((-8, 8, -5.5, 5.5))
 plt.show()
 
 # %%

@@ -13,7 +13,7 @@ are to stay neighbours. A rolled sheet becomes a square.
 from skotae import SinkhornEncoder
 from skotae.datasets import make_swiss_roll
 
-X, unrolled = make_swiss_roll(800, random_state=0)
+X, unrolled = make_swiss_roll(600, random_state=0)
 encoder = SinkhornEncoder(2, prior="uniform", max_iter=40, random_state=0)
 codes = encoder.fit_transform(X)
 

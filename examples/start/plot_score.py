@@ -24,7 +24,7 @@ X, X_test = train_test_split(X, random_state=0)
 fits = {
     "WAE, 2 codes": WAEEstimator(2),
     "WAE, 4 codes": WAEEstimator(4),
-    "VAE, 4 codes": VAE(4, max_iter=100),
+    "VAE, 4 codes": VAE(4, max_iter="auto"),
 }
 models = {
     name: [clone(model).set_params(random_state=seed).fit(X) for seed in range(3)]

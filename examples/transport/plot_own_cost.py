@@ -73,18 +73,16 @@ z = x.clone().requires_grad_()
 assert (gradient * x).sum(1).abs().max() < 1e-3 * gradient.norm(dim=1).max()
 
 # %%
-# The plans, of angles and of squared distances:
+# The plans, of angles and of squared distances. Points are in the order of their angles.
 
 import matplotlib.pyplot as plt
 
-from skotae.displays import PlanDisplay
-
-figure, axes = plt.subplots(1, 2, figsize=(6.24, 3.6), layout="constrained")
-for ax, (name, shown) in zip(
-    axes, {"angles": plan, "squared distances": exact_plan(x, y)}.items(), strict=True
-):
-    PlanDisplay(x, y, shown).plot(ax=ax)
-    ax.set_title(name, fontsize=9, loc="left")
+figure, axes = plt.subplots(1, 2, figsize=(6.24, 3.2), layout="constrained")
+shown = {"angles": plan, "squared distances": exact_plan(x, y)}
+for ax, (name, mass) in zip(axes, shown.items(), strict=True):
+    ax.imshow(mass, cmap="gray_r", interpolation="nearest")
+    ax.set_title(name, fontsize=10, loc="left")
+    ax.set(xlabel="to", ylabel="from")
 plt.show()
 
 # %%

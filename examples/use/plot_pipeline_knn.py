@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(
-    X / 16, y, test_size=0.3, stratify=y, random_state=0
+    X / 16, y, train_size=700, stratify=y, random_state=0
 )
 
 # %%
@@ -34,11 +34,11 @@ from sklearn.pipeline import make_pipeline
 
 from skotae import SymmetricWAE, WAEEstimator
 
-n_components = [2, 4, 8]
+n_components = [2, 8]
 reducers = {
     "PCA": PCA(random_state=0),
-    "WAEEstimator": WAEEstimator(max_iter=25, random_state=0),
-    "SymmetricWAE": SymmetricWAE(max_iter=25, random_state=0),
+    "WAEEstimator": WAEEstimator(max_iter=15, random_state=0),
+    "SymmetricWAE": SymmetricWAE(max_iter=15, random_state=0),
 }
 accuracy = {name: [] for name in reducers}
 for name, reducer in reducers.items():

@@ -35,7 +35,7 @@ FLOORS = {
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
     "utils": ["base", "_threads"],
-    "columns": ["_units"],
+    "columns": ["_units", "_naming", "_readers", "_sources"],
     "metrics": [
         "base",
         "_intervals",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skotae.columns._sources import Source
 from skotae.columns._units import CHUNK, Units
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
@@ -40,7 +41,7 @@ class Columns:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or Source of shape (n_samples, n_features)
     low, high : ndarray of shape (n_features,)
         Range of its columns.
 
@@ -59,21 +60,23 @@ class Columns:
 
     limits: np.ndarray | None = None
 
-    def __init__(self, X: np.ndarray, low: np.ndarray, high: np.ndarray):
+    def __init__(self, X: np.ndarray | Source, low: np.ndarray, high: np.ndarray):
         low, high = low.astype(np.float64), high.astype(np.float64)
-        self.mean = X.mean(axis=0, dtype=np.float64)
         # Rounding would make a constant column vary.
         constant = low == high
-        self.mean[constant] = low[constant]
-        # Relative to the largest deviation, so that no square leaves the range.
-        unit = np.maximum(high - self.mean, self.mean - low)
-        unit[constant | ~(unit > 0)] = 1.0
-        total = np.zeros(X.shape[1])
-        for rows in _blocks(X):
-            rows -= self.mean
-            rows /= unit
-            total += np.square(rows, out=rows).sum(axis=0)
-        self.spread = np.where(constant, 0.0, unit * np.sqrt(total / len(X)))
+        spread = None
+        if isinstance(X, Source):
+            # What has been read once is not read again, unless squares have left the range.
+            self.mean, spread = X.moments.mean.copy(), X.moments.spread
+            self.mean[constant] = low[constant]
+            if not (np.isfinite(spread) & ((spread > 0) | constant)).all():
+                spread = None
+        else:
+            self.mean = X.mean(axis=0, dtype=np.float64)
+            self.mean[constant] = low[constant]
+        if spread is None:
+            spread = _spread(X, self.mean, np.maximum(high - self.mean, self.mean - low))
+        self.spread = np.where(constant, 0.0, spread)
         median, typical, share, n_off = _order(X)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             tail = self.spread / np.sqrt(share) / typical
@@ -87,7 +90,7 @@ class Columns:
         self._floor = rounding
 
     def _bring_within(
-        self, X: np.ndarray, far: np.ndarray, median: np.ndarray, most: np.ndarray
+        self, X: np.ndarray | Source, far: np.ndarray, median: np.ndarray, most: np.ndarray
     ) -> None:
         """Limits for some columns, and their moments within these."""
         sums = np.zeros((2, len(far)))
@@ -100,11 +103,13 @@ class Columns:
         self.limits = np.stack([np.full_like(self.mean, -np.inf), np.full_like(self.mean, np.inf)])
         self.limits[:, far] = median - most, median + most
 
-    def one_scale(self, X: np.ndarray) -> float:
+    def one_scale(self, X: np.ndarray | Source) -> float:
         """Root mean square deviation of all columns; 1 where there is none."""
-        if self.limits is None:
+        if self.limits is None and not isinstance(X, Source):
             return _one_scale(X, self.mean, self.spread.max())
         unit = self.spread.max()
+        if unit == 0:
+            return 1.0
         return float(unit * np.sqrt(np.mean(np.square(self.spread / unit))))
 
     def own_scales(self) -> np.ndarray:
@@ -113,7 +118,7 @@ class Columns:
         return np.where(scales >= np.finfo(np.float64).tiny, scales, 1.0)
 
 
-def measure(columns: Columns, X: np.ndarray, by_column: bool) -> Units:
+def measure(columns: Columns, X: np.ndarray | Source, by_column: bool) -> Units:
     """Units for rows like X: a scale for each column, or one for all."""
     scale = columns.own_scales() if by_column else columns.one_scale(X)
     return Units(columns.mean, scale, columns.limits)
@@ -166,7 +171,21 @@ def dominant(columns: Columns) -> tuple[np.ndarray, float]:
     return order[:n], float(shares[n - 1])
 
 
-def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.ndarray]:
+def _spread(X: np.ndarray | Source, mean: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Standard deviation of each column, relative to the largest deviation from the mean.
+
+    So no square leaves the range.
+    """
+    unit = np.where(most > 0, most, 1.0)
+    total = np.zeros(X.shape[1])
+    for rows in _blocks(X):
+        rows -= mean
+        rows /= unit
+        total += np.square(rows, out=rows).sum(axis=0)
+    return unit * np.sqrt(total / len(X))
+
+
+def _blocks(X: np.ndarray | Source, columns: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Some rows at a time, in float64."""
     size = max(1, min(CHUNK, BLOCK // X.shape[1]))
     for start in range(0, len(X), size):
@@ -174,7 +193,7 @@ def _blocks(X: np.ndarray, columns: np.ndarray | None = None) -> Iterator[np.nda
         yield (rows if columns is None else rows[:, columns]).astype(np.float64, order="C")
 
 
-def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _order(X: np.ndarray | Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each column, from some thousand rows, what a few values far off do not move.
 
     Returns

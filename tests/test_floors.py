@@ -36,6 +36,7 @@ FLOORS = {
 SHARED = {
     "utils": ["base", "_threads"],
     "transport": ["ground", "base"],
+    "columns": ["base", "_naming"],
     "metrics": [
         "base",
         "_intervals",
@@ -77,6 +78,7 @@ ROOMS = {
         "relaxed_solutions",
         "histograms",
     ],
+    "columns.sources": ["_readers", "source"],
     "persistence.format": [
         "_tensors",
         "strict_json",

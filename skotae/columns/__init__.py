@@ -3,14 +3,17 @@
 from skotae.columns._measure import Columns, differ, measure, warn_of_units
 from skotae.columns._naming import naming_columns
 from skotae.columns.base import CHUNK, Units, rows_at_once
+from skotae.columns.sources.source import Source, source_of
 
 __all__ = [
     "CHUNK",
     "Columns",
+    "Source",
     "Units",
     "differ",
     "measure",
     "naming_columns",
     "rows_at_once",
+    "source_of",
     "warn_of_units",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skotae.columns.base import CHUNK, Units
+from skotae.columns.sources.source import Moments, Source
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
 # rare words and rare categories do not count: how little they vary tells nothing of their unit.
@@ -44,7 +45,7 @@ class Columns:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or Source of shape (n_samples, n_features)
     low, high : ndarray of shape (n_features,)
         Range of its columns.
 
@@ -63,10 +64,14 @@ class Columns:
 
     limits: np.ndarray | None = None
 
-    def __init__(self, X: np.ndarray, low: np.ndarray, high: np.ndarray):
+    def __init__(self, X: np.ndarray | Source, low: np.ndarray, high: np.ndarray):
         low, high = low.astype(np.float64), high.astype(np.float64)
         constant = low == high
-        self.mean, self.spread = _moments(X, low, high)
+        if isinstance(X, Source) and _in_range(X.moments, constant):
+            # What has been read once is not read again.
+            self.mean, self.spread = X.moments.mean.copy(), X.moments.spread.copy()
+        else:
+            self.mean, self.spread = _moments(X, low, high)
         # Rounding would make a constant column vary.
         self.mean[constant], self.spread[constant] = low[constant], 0.0
         median, typical, share, n_off = _order(X)
@@ -82,7 +87,7 @@ class Columns:
         self._floor = rounding
 
     def _bring_within(
-        self, X: np.ndarray, far: np.ndarray, median: np.ndarray, most: np.ndarray
+        self, X: np.ndarray | Source, far: np.ndarray, median: np.ndarray, most: np.ndarray
     ) -> None:
         """Limits for some columns, and their moments within these."""
         sums = np.zeros((2, len(far)))
@@ -162,8 +167,14 @@ def dominant(columns: Columns) -> tuple[np.ndarray, float]:
     return order[:n], float(shares[n - 1])
 
 
+def _in_range(moments: Moments, constant: np.ndarray) -> bool:
+    """Whether no square of a column that varies has left the range."""
+    spread = moments.spread
+    return bool((np.isfinite(spread) & ((spread > 0) | constant)).all())
+
+
 def _blocks(
-    X: np.ndarray, columns: np.ndarray | None = None, size: int = BLOCK
+    X: np.ndarray | Source, columns: np.ndarray | None = None, size: int = BLOCK
 ) -> Iterator[np.ndarray]:
     """Some rows at a time, in float64."""
     size = max(1, min(CHUNK, size // X.shape[1]))
@@ -172,7 +183,9 @@ def _blocks(
         yield (rows if columns is None else rows[:, columns]).astype(np.float64, order="C")
 
 
-def _moments(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(
+    X: np.ndarray | Source, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of columns, from one pass over blocks that stay in the cache."""
     # Deviations from some number of a column's, and relative to the largest, so that no square
     # leaves the range.
@@ -194,7 +207,7 @@ def _moments(X: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarr
     return shift + unit * first, unit * spread
 
 
-def _order(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _order(X: np.ndarray | Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each column, from some thousand rows, what a few values far off do not move.
 
     Returns

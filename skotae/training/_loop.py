@@ -325,11 +325,12 @@ class Trainer:
         """One pass over `rows`; the mean of every term, read from the device once."""
         state = self.state
         self.model.train()
-        batches = [*batch_indices(rows, self.batch_size, state.generators["order"])]
+        order = state.generators["order"]
+        n_batches, batches = self.rows.batches(rows, self.batch_size, order)
         sums: Tensor | None = None
         names: tuple[str, ...] = ()
-        for i, index in enumerate(batches):
-            progress = (state.epoch + i / len(batches)) / n_epochs
+        for i, (index, batch) in enumerate(batches):
+            progress = (state.epoch + i / n_batches) / n_epochs
             factor = schedule_factor(self.learning_rate, progress) * state.step_factor
             for optimiser in state.optimisers:
                 set_learning_rate(optimiser, self.learning_rate_init * factor)
@@ -339,12 +340,12 @@ class Trainer:
                 len(self.rows),
                 progress if self.fresh else 1.0,
                 batch=i,
-                n_batches=len(batches),
+                n_batches=n_batches,
                 prior_generator=state.generators["prior"],
             )
             draws = state.networks.borrowed() if self.draws[0] else contextlib.nullcontext()
             with draws, self.ranks.sharing(self.model, self.draws[0]):
-                names, values = self._step(self.rows[index], step)
+                names, values = self._step(batch, step)
             weighted = values * len(index)
             # Stops at the first step that is not finite: later ones are NaN in every term.
             if sums is not None:
@@ -379,9 +380,10 @@ class Trainer:
         self.model.eval()
         rows, generator, value = self.held_out, self._generator("validation"), 0.0
         with self.evaluation(), self.ranks.sharing(self.model, self.draws[1]):
-            for index in batch_indices(rows, self.batch_size, self._generator("validation", "cpu")):
+            order = self._generator("validation", "cpu")
+            for index, batch in self.rows.batches(rows, self.batch_size, order)[1]:
                 step = Step(generator, index, len(self.rows), 1.0, training=False)
-                value += float(total(self.model.terms(self.rows[index], step))) * len(index)
+                value += float(total(self.model.terms(batch, step))) * len(index)
         return {**terms, "validation_loss": self._agreed([value / len(rows)])[0]}
 
     def _agreed(self, values: list[float]) -> list[float]:

@@ -19,7 +19,7 @@ from skotae.autoencoders.bases._export import export
 from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters, on_cpu
 from skotae.autoencoders.bases.inference import DTYPES, Inference
 from skotae.autoencoders.bases.model import Blueprint, Model
-from skotae.columns import Units, naming_columns
+from skotae.columns import Units, naming_columns, source_of
 from skotae.exceptions import InconsistentVersionWarning
 from skotae.persistence import save
 from skotae.persistence._models import with_added_parameters
@@ -153,18 +153,22 @@ class FittedEstimator(BaseEstimator):
 
     # --- inference ---------------------------------------------------------------------
 
-    def _check(self, X) -> np.ndarray:
+    def _check(self, X) -> Any:
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         self._check_values(X)
         return X
 
-    def _validated(self, X: Any, *, gathered: bool = False, **options: Any) -> np.ndarray:
-        """Rows as an array that is only read, in any order.
+    def _validated(self, X: Any, *, gathered: bool = False, **options: Any) -> Any:
+        """Rows as an array, or a source, that is only read, in any order.
 
         Those that are `gathered` again and again are in C order, but for memory maps: there may
-        be no room for a copy of these.
+        be no room for a copy of these. What is larger than memory stays where it is.
         """
+        if (source := source_of(X)) is not None:
+            with naming_columns(source.first):
+                validate_data(self, source.first, dtype=DTYPES, **options)
+            return source
         check_columns(X)
         X = as_rows(X)
         with naming_columns(X):

@@ -14,7 +14,7 @@ from torch import Tensor
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.inference import Inference, check_count, check_room, joined
 from skotae.autoencoders.bases.network import NetworkEstimator
-from skotae.columns import rows_at_once
+from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
@@ -67,10 +67,14 @@ class GeneratingEstimator(NetworkEstimator):
         if self.cost_.standardise:
             self._set_units(X, scale, one_unit=not self.cost_.by_column)
         else:
+            self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
             self.data_mean_, self.data_scale_ = np.zeros(X.shape[1]), 1.0
 
-    def _check_values(self, X: np.ndarray) -> None:
-        self.cost_.check_data(X)
+    def _check_values(self, X: np.ndarray | Source) -> None:
+        if isinstance(X, Source):
+            X.check(self.cost_.check_data)
+        else:
+            self.cost_.check_data(X)
 
     def sample(self, n_samples=1, *, noise=False, random_state=None):
         """New rows: decoded draws from what `latent` names, or from the prior.

@@ -89,7 +89,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         return getattr(self._params, "scale", "auto")
 
     def _set_units(self, X: np.ndarray, scale: str, *, one_unit: bool = False) -> None:
-        """Mean and scale of the columns, which may be known to have one unit."""
+        """Range, mean and scale of the columns, which may be known to have one unit."""
+        self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         columns = Columns(X, self.data_min_, self.data_max_)
         apart = not one_unit and differ(columns, len(X))
         units = measure(columns, scale == "columns" or (scale == "auto" and apart))
@@ -125,8 +126,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data, float32 or float64; a read-only memory map is read batch by
-            batch. Two rows at the least.
+            Training data, float32 or float64; memory maps, and files of other kinds (see the user
+            guide), are read batch by batch. Two rows at the least.
         y : Ignored
             Present for API consistency; passed on to callbacks.
 
@@ -199,7 +200,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                     rows = np.concatenate([self._waiting, X])
                 if len(rows) < 2:
                     self._check_values(rows)
-                    self._waiting = rows.copy()
+                    self._waiting = np.array(rows)
                     return self
                 trainer = self._prepare(rows, fresh, incremental)
                 n_epochs = 1 if incremental else epochs(self, len(X))
@@ -338,7 +339,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._prior_scale = None
         self.device_ = resolve_device(self.device)
         self._seed = fit_seed(self.random_state)
-        self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])

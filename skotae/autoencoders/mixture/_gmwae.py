@@ -19,6 +19,7 @@ from skotae.autoencoders.mixture._clustering_terms import (
 )
 from skotae.autoencoders.mixture._graph_clusters import graph_clusters
 from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
+from skotae.columns import Source
 from skotae.training import Rows, Step, ramp
 from skotae.transport._mmd import kernel_mean, kernel_mean_within
 from skotae.utils._random import child_seed
@@ -364,6 +365,11 @@ class GMWAE(MixtureAutoencoder):
     def _initialise(self, X: np.ndarray) -> None:
         super()._initialise(X)
         if self.init == "clusters":
+            if isinstance(X, Source):
+                raise ValueError(
+                    "init='clusters' looks for clusters among all rows at once; expected "
+                    "init='prior', or X as an array."
+                )
             rows = self._units.standardised(X).astype(np.float32)
             labels = graph_clusters(rows, self.n_mixtures_, child_seed(self._seed, "start") % 2**32)
             self.model_.clusters = torch.from_numpy(labels.astype(np.int64))

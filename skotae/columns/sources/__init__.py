@@ -1,0 +1,1 @@
+"""Rows that are not in memory: how they are found, read, checked and measured."""

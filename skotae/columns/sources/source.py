@@ -1,0 +1,195 @@
+"""Rows that are read from a file when they are needed, and never held as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from skotae.columns._naming import naming_columns
+from skotae.columns.base import rows_at_once
+from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows
+from skotae.utils._blocks import is_mapped
+from skotae.utils._sklearn import container_of
+from skotae.utils._torch import as_rows
+
+# Bytes: of neighbouring rows that stay together in a shuffle, of the rows that are shuffled at a
+# time, and of those that are asked for at once.
+BLOCK, WINDOW, PIECE = 2**20, 2**26, 2**23
+FLOATS = (np.float64, np.float32)
+
+
+class Moments(NamedTuple):
+    """Of each column, in float64 but for the range."""
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+class Source:
+    """Rows behind a method ``take``, which look like an array that is only sliced.
+
+    All that is read is checked, as scikit-learn checks arrays.
+
+    Parameters
+    ----------
+    reader : object
+        ``len(reader)`` rows, of which ``reader.take(indices)`` gives some, as any array-like of
+        shape (len(indices), n_features). Indices increase, without repeats. With an attribute
+        ``starts``, the first rows of blocks that are read as a whole.
+
+    Attributes
+    ----------
+    shape : (n_samples, n_features)
+    dtype : dtype
+        float32 or float64.
+    first : array-like
+        The first rows as the reader gives them, two at the most.
+    """
+
+    def __init__(self, reader: Any):
+        self._reader = reader
+        self._check: Callable[[np.ndarray], object] | None = None
+        n = len(reader)
+        if n == 0:
+            raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
+        self.first = as_rows(reader.take(np.arange(min(2, n))))
+        rows = _as_array(self.first)
+        self.shape = (n, rows.shape[1])
+        self.dtype = rows.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Rows of a slice, or of numbers in any order, in an array of their own."""
+        index = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows
+        index = np.asarray(index, dtype=np.int64)
+        if (np.diff(index) <= 0).any():
+            index, places = np.unique(index, return_inverse=True)
+            return self._rows(index)[places]
+        return self._rows(index)
+
+    def _rows(self, index: np.ndarray) -> np.ndarray:
+        out = np.empty((len(index), self.shape[1]), self.dtype)
+        size = max(1, PIECE // self.row_bytes)
+        for start in range(0, len(index), size):
+            some = index[start : start + size]
+            rows = _as_array(self._reader.take(some))
+            if rows.shape != (len(some), self.shape[1]):
+                raise ValueError(
+                    f"take() of a {type(self._reader).__name__} gave an array of shape "
+                    f"{rows.shape} for {len(some)} rows; expected ({len(some)}, {self.shape[1]})."
+                )
+            if self._check is not None:
+                _checked(self._check, rows, some)
+            out[start : start + size] = rows
+        return out
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return max(1, self.shape[1]) * self.dtype.itemsize
+
+    @property
+    def window(self) -> int:
+        """Number of rows that are shuffled at a time."""
+        return max(2, WINDOW // self.row_bytes)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """First rows of the blocks that stay together in a shuffle."""
+        starts = getattr(self._reader, "starts", None)
+        if starts is None:
+            return np.arange(0, len(self), max(1, BLOCK // self.row_bytes))
+        # Small blocks that follow each other are one.
+        return starts[np.diff(starts * self.row_bytes // BLOCK, prepend=-1) > 0]
+
+    def check(self, function: Callable[[np.ndarray], object]) -> None:
+        """Let a function, that raises a ValueError, see all rows: from now on as they are read."""
+        self._check = function
+        if "moments" in vars(self):
+            # They have been read before.
+            for _ in self._blocks():
+                pass
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        size = rows_at_once(self.shape[1])
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Range, mean and standard deviation of each column, in one pass.
+
+        References
+        ----------
+        Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance.
+        """
+        n, (low, high) = 0, np.full((2, self.shape[1]), [[np.inf], [-np.inf]], self.dtype)
+        mean, square = np.zeros((2, self.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in self._blocks():
+                np.minimum(low, rows.min(axis=0), out=low)
+                np.maximum(high, rows.max(axis=0), out=high)
+                wide, before, n = rows.astype(np.float64), n, n + len(rows)
+                own = wide.mean(axis=0)
+                wide -= own
+                gap = own - mean
+                mean += gap * (len(rows) / n)
+                square += np.einsum("ij,ij->j", wide, wide)
+                square += gap * gap * (before * len(rows) / n)
+        return Moments(low, high, mean, np.sqrt(square / n))
+
+    def min(self, axis: int = 0) -> np.ndarray:
+        """Least value of each column."""
+        return self.moments.low
+
+    def max(self, axis: int = 0) -> np.ndarray:
+        """Largest value of each column."""
+        return self.moments.high
+
+
+def source_of(X: Any) -> Source | None:
+    """Rows of what is not held in memory; None for anything else.
+
+    That is a memory map of more than 64 MiB, an array with ``chunks``, a dataset of PyArrow, and
+    anything else with a length and a method ``take`` that is neither an array nor a data frame.
+    """
+    if isinstance(X, Source):
+        return X
+    if isinstance(X, np.ndarray):
+        large = X.ndim == 2 and X.dtype.kind in "biuf" and X.nbytes > WINDOW
+        return Source(MappedRows(X)) if large and is_mapped(X) else None
+    if hasattr(X, "get_fragments") and hasattr(X, "schema"):
+        return Source(DatasetRows(X))
+    if hasattr(X, "chunks") and len(getattr(X, "shape", ())) == 2:
+        return Source(ChunkedRows(X, max(1, BLOCK // max(1, X.shape[1] * X.dtype.itemsize))))
+    is_protocol = hasattr(X, "take") and hasattr(X, "__len__")
+    if is_protocol and not (hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
+        return Source(X)
+    return None
+
+
+def _as_array(rows: Any) -> np.ndarray:
+    rows = as_rows(rows)
+    if hasattr(rows, "__dataframe__") and container_of(rows) is None:
+        # A table of PyArrow, whose dtype scikit-learn does not ask for.
+        rows = np.asarray(rows)
+    with naming_columns(rows):
+        return check_array(rows, dtype=FLOATS, input_name="X", ensure_min_samples=0)
+
+
+def _checked(check: Callable[[np.ndarray], object], rows: np.ndarray, index: np.ndarray) -> None:
+    try:
+        check(rows)
+    except ValueError as error:
+        raise ValueError(f"Among the rows {index[0]} to {index[-1]} of X: {error}") from None

@@ -178,7 +178,7 @@ def test_moments_are_those_of_an_array(X, small, dtype, size, monkeypatch):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
     np.testing.assert_array_equal(found.counts, expected.counts)
     for by_column in (False, True):
-            one, other = (measure(c, by_column) for c in (found, expected))
+        one, other = (measure(c, by_column) for c in (found, expected))
         np.testing.assert_allclose(one.scale, other.scale, rtol=1e-6)
 
 

@@ -6,7 +6,8 @@ each peer over all rows, and time ratios by number of points and epsilon. The di
 those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
 that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
 ``benchmarks/tables.py --summary`` prints, and ``.. held-out-benchmark::`` the first of these
-tables, of the sets that were held out.
+tables, of the sets that were held out. ``.. euclidean-benchmark::`` is the table of Euclidean
+distances beside geomloss.
 """
 
 import json
@@ -148,6 +149,24 @@ def of_paper(results):
     return lines
 
 
+def euclidean(results):
+    """Text of the table of Euclidean distances, a line for each number of points and epsilon."""
+    groups = {}
+    for row in results["rows"]:
+        groups.setdefault((row["n"], row["epsilon"]), []).append(row)
+    names = [key.removeprefix("error ") for key in results["rows"][0] if key.startswith("error ")]
+    peers = [name for name in names if name != "skotae"]
+    header = ["Points", "epsilon", "skotae, ms"]
+    header += [f"{name}, time ratio" for name in peers] + [f"{name}, error" for name in names]
+    lines = []
+    for (n, epsilon), group in sorted(groups.items()):
+        line = [f"{n:,}", epsilon, number(1e3 * median(row["seconds"] for row in group), 3)]
+        line += [number(median(row[f"ratio {name}"] for row in group), 3) for name in peers]
+        lines.append(line + [number(max(row[f"error {name}"] for row in group)) for name in names])
+    title = "Medians of times over 2, 8 and 64 features, and largest errors of a gradient"
+    return list_table(title, header, lines)
+
+
 def on_tables(results):
     """Text of the comparison on public data sets: those looked at, then those held out."""
     path = RESULTS / "tables_before.json"
@@ -193,6 +212,10 @@ class DefaultsBenchmark(BenchmarkDirective):
     benchmark, render = "defaults", staticmethod(on_digits)
 
 
+class EuclideanBenchmark(BenchmarkDirective):
+    benchmark, render = "euclidean", staticmethod(euclidean)
+
+
 class ScoreStudy(BenchmarkDirective):
     benchmark, render = "score_study", staticmethod(score_study)
 
@@ -217,6 +240,7 @@ class PapersBenchmark(BenchmarkDirective):
 def setup(app):
     app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
+    app.add_directive("euclidean-benchmark", EuclideanBenchmark)
     app.add_directive("score-study", ScoreStudy)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     app.add_directive("tables-benchmark", TablesBenchmark)

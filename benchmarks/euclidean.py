@@ -4,7 +4,7 @@
 
 Forward and backward of ``sinkhorn_divergence(metric="euclidean", p=1)`` and of geomloss's
 ``SamplesLoss("sinkhorn", p=1)``, which has the same cost, on one thread and in turn; times are of
-the processor. The error is that of the gradient, relative to ours in float64, at ``tol=1e-9``.
+the processor. The error is that of the gradient, relative to ours in float64, at ``tol=1e-7``.
 Writes ``results/euclidean.json``; ``--quick`` does two rows, writes nothing, and fails if a
 gradient of skotae is wrong.
 """
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from skotae.transport import sinkhorn_divergence
 
-SIZES = (64, 256, 1024, 2048)
+SIZES = (64, 256, 1024)
 DIMENSIONS = (2, 8, 64)
 EPSILONS = (0.01, 0.05)
 SCALINGS = (0.5, 0.9)
@@ -64,7 +64,7 @@ def measure(n: int, d: int, epsilon: float) -> dict[str, Any]:
     target = gradient(
         wide,
         lambda: sinkhorn_divergence(
-            wide, y.double(), epsilon=absolute, relative=False, tol=1e-9, **EUCLIDEAN
+            wide, y.double(), epsilon=absolute, relative=False, tol=1e-7, **EUCLIDEAN
         ),
     )
     calls: dict[str, Callable[[], Tensor]] = {
@@ -77,7 +77,7 @@ def measure(n: int, d: int, epsilon: float) -> dict[str, Any]:
         name: float((gradient(x, call) - target).norm() / target.norm())
         for name, call in calls.items()
     }
-    rounds = 15 if n <= 256 else 5
+    rounds = 9 if n <= 256 else 3
     seconds = processor_seconds(
         {name: lambda call=call: gradient(x, call) for name, call in calls.items()}, rounds
     )
@@ -101,11 +101,13 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     cells = [(64, 8, 0.05), (256, 2, 0.01)] if quick else product(SIZES, DIMENSIONS, EPSILONS)
-    rows = [measure(*cell) for cell in cells]
+    rows = []
+    for cell in cells:
+        rows.append(measure(*cell))
+        if not quick:
+            save_json("euclidean", {"rows": rows}, "geomloss")
     print_table([*rows[0]], [[*row.values()] for row in rows])
     assert all(row["error skotae"] <= BOUND for row in rows)
-    if not quick:
-        save_json("euclidean", {"rows": rows}, "geomloss")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of t
 that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
 ``benchmarks/tables.py --summary`` prints, and ``.. held-out-benchmark::`` the first of these
 tables, of the sets that were held out. ``.. grid-search-benchmark::``, ``.. overhead-benchmark::``
-and ``.. growth-benchmark::`` are the tables of the scripts of these names.
+and ``.. growth-benchmark::`` are the tables of the scripts of these names, and
+``.. euclidean-benchmark::`` that of Euclidean distances beside geomloss.
 """
 
 import json
@@ -141,6 +142,24 @@ def score_study(results):
     ]
 
 
+def euclidean(results):
+    """Text of the table of Euclidean distances, a line for each number of points and epsilon."""
+    groups = {}
+    for row in results["rows"]:
+        groups.setdefault((row["n"], row["epsilon"]), []).append(row)
+    names = [key.removeprefix("error ") for key in results["rows"][0] if key.startswith("error ")]
+    peers = [name for name in names if name != "skotae"]
+    header = ["Points", "epsilon", "skotae, ms"]
+    header += [f"{name}, time ratio" for name in peers] + [f"{name}, error" for name in names]
+    lines = []
+    for (n, epsilon), group in sorted(groups.items()):
+        line = [f"{n:,}", epsilon, number(1e3 * median(row["seconds"] for row in group), 3)]
+        line += [number(median(row[f"ratio {name}"] for row in group), 3) for name in peers]
+        lines.append(line + [number(max(row[f"error {name}"] for row in group)) for name in names])
+    title = "Medians of times over 2, 8 and 64 features, and largest errors of a gradient"
+    return list_table(title, header, lines)
+
+
 def on_tables(results):
     """Text of the comparison on public data sets: those looked at, then those held out."""
     path = RESULTS / "tables_before.json"
@@ -231,6 +250,10 @@ class DefaultsBenchmark(BenchmarkDirective):
     benchmark, render = "defaults", staticmethod(on_digits)
 
 
+class EuclideanBenchmark(BenchmarkDirective):
+    benchmark, render = "euclidean", staticmethod(euclidean)
+
+
 class ScoreStudy(BenchmarkDirective):
     benchmark, render = "score_study", staticmethod(score_study)
 
@@ -269,6 +292,7 @@ class PapersBenchmark(BenchmarkDirective):
 def setup(app):
     app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
+    app.add_directive("euclidean-benchmark", EuclideanBenchmark)
     app.add_directive("score-study", ScoreStudy)
     app.add_directive("grid-search-benchmark", GridSearchBenchmark)
     app.add_directive("overhead-benchmark", OverheadBenchmark)

@@ -54,9 +54,7 @@ def test_optuna():
         lam = trial.suggest_float("lam", 1e-3, 10.0, log=True)
         return cross_val_score(autoencoder(lam=lam), X, cv=2).mean()
 
-    study = optuna.create_study(
-        direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0)
-    )
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(objective, n_trials=3)
     assert study.best_value == max(trial.value for trial in study.trials)
     assert objective(optuna.trial.FixedTrial(study.best_params)) == study.best_value

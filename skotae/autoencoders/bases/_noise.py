@@ -37,6 +37,7 @@ class CodesOfNoise(nn.Module):
         In its place.
     """
 
+    n_noise: int
     ends: Tensor
     means: Tensor
     factors: Tensor
@@ -89,6 +90,8 @@ class CodesOfNoise(nn.Module):
 class UniformCodes(nn.Module):
     """Between two ends, where normal probabilities of the noise are."""
 
+    n_noise: int
+
     def __init__(self, low: float, high: float, d: int):
         super().__init__()
         self.low, self.high, self.n_noise = low, high, d
@@ -101,7 +104,7 @@ def normal_probability(x: Tensor) -> Tensor:
     return 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
 
 
-def codes_of_noise(estimator: Any) -> nn.Module:
+def codes_of_noise(estimator: Any) -> CodesOfNoise | UniformCodes:
     """Module whose codes of standard normal noise are draws of what `sample` decodes.
 
     Raises
@@ -122,7 +125,7 @@ def codes_of_noise(estimator: Any) -> nn.Module:
     return _of_prior(estimator.prior_, estimator.n_components_, type(estimator).__name__)
 
 
-def _of_prior(prior: Any, d: int, owner: str) -> nn.Module:
+def _of_prior(prior: Any, d: int, owner: str) -> CodesOfNoise | UniformCodes:
     # Of these classes and no others: one that inherits from them may draw otherwise.
     kind = type(prior)
     if kind in (NormalPrior, SpherePrior):

@@ -64,6 +64,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     }
     # max_iter="auto", for few rows.
     _auto_epochs = 50
+    _few_rows = 5000  # up to which they are as many
     _auto_steps = 1  # that these are at least
     _advice: Mapping[str, str] = {}
     _dimension = staticmethod(dimension)

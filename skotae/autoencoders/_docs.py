@@ -136,7 +136,7 @@ weight_decay : "auto" or float, default="auto"
     principal components shrink in each step, which draws the model to these. ``"auto"`` is
     1000 / n_samples, at most 10, and 0 in `partial_fit`.
 max_iter : "auto" or int, default=200
-    Number of epochs. ``"auto"`` is {epochs} for up to 5,000 rows and falls with the square
+    Number of epochs. ``"auto"`` is {epochs} for up to {few} rows and falls with the square
     root of their number above.
 tol : float, default=None
     If given, training stops when the loss (the validation loss with `early_stopping`)
@@ -270,7 +270,7 @@ def shared_documentation(cls: Any) -> Any:
             if "encoder" in parameters and model.prior_support is None:
                 block += PRIOR_HEAD
         text = text.replace("{" + name + "}", block)
-    text = text.replace("{epochs}", str(cls._auto_epochs))
+    text = text.replace("{epochs}", str(cls._auto_epochs)).replace("{few}", f"{cls._few_rows:,}")
     for name, number in zip(("share", "low", "high"), cls._auto_batch, strict=True):
         text = text.replace("{" + name + "}", str(number))
     for name, parameter in parameters.items():

@@ -12,8 +12,6 @@ from skotae.priors.base import BasePrior
 from skotae.training import current_ranks
 from skotae.utils._random import child_seed, draw_seed, make_generator
 
-# Up to which max_iter="auto" is the same number of epochs.
-FEW_ROWS = 5000
 # So many rows, or codes, tell something of a distribution; of a mixture, for each component.
 ROWS_TO_TELL = 20
 # weight_decay="auto": so much over the number of rows, and never more than the other.
@@ -37,13 +35,13 @@ def dimension(n_components: int | None, prior: BasePrior, n_features: int) -> in
 def epochs(estimator: Any, n: int) -> int:
     """Number of epochs over n rows.
 
-    "auto" is `_auto_epochs` of them as long as rows are few, and not fewer than have
+    "auto" is `_auto_epochs` of them up to `_few_rows` rows, and not fewer than have
     `_auto_steps` mini-batches in all.
     """
     if estimator.max_iter != "auto":
         return int(estimator.max_iter)
     n_batches = -(-n // rows_in_a_batch(estimator.batch_size, estimator._batch_rule, n))
-    usual = round(estimator._auto_epochs * min(1.0, (FEW_ROWS / n) ** 0.5))
+    usual = round(estimator._auto_epochs * min(1.0, (estimator._few_rows / n) ** 0.5))
     return max(1, usual, -(-estimator._auto_steps // n_batches))
 
 

@@ -355,6 +355,7 @@ class GMWAE(MixtureAutoencoder):
     # Shares of components are told from a mini-batch, for which it must not be small.
     _auto_batch = (8, 128, 128)
     _auto_epochs = 40
+    _few_rows = 12_500
     _auto_steps = 300
     model_: GMWAEModel
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
 from skotae.autoencoders.bases.codes import MAX_CODES
@@ -99,10 +100,11 @@ class MixtureModel(AutoencoderModel):
         return prior.sample(n, d, generator, dtype=dtype, component=component)
 
     def weighted_moments(self, x: Tensor) -> Tensor:
-        """q(k|x), and mean less the prior's and variance of q(z|k,x); of shape (n, K, 1 + 2 d)."""
+        """Whether k is the most probable, mean less the prior's, variance; (n, K, 1 + 2 d)."""
         moments = self.encoder.moments(x)
         shift = moments.mean - self.encoder.prior_means
-        return torch.cat([moments.share[..., None], shift, (2 * moments.log_scale).exp()], dim=2)
+        own = one_hot(moments.logits.argmax(1), self.n_mixtures).to(shift)
+        return torch.cat([own[..., None], shift, (2 * moments.log_scale).exp()], dim=2)
 
     def code_components(self) -> tuple[Tensor, Tensor]:
         means = self.prior.component_means(self.n_components)
@@ -117,16 +119,17 @@ class MixtureModel(AutoencoderModel):
 def gaussians_of_components(
     parts: Iterable[np.ndarray], means: np.ndarray
 ) -> dict[str, np.ndarray]:
-    r"""One for the codes of each component: the moments of its aggregate posterior.
+    r"""One for the codes of each component: their moments, over rows that have weights for it.
 
     .. math::
-        N_k = \sum_i q(k|x_i), \qquad
-        m_k = \frac1{N_k} \sum_i q(k|x_i)\, \mu_k(x_i), \qquad
-        S_k = \frac1{N_k} \sum_i q(k|x_i) \big(\mu_k(x_i) \mu_k(x_i)^T
+        N_k = \sum_i w_{ik}, \qquad
+        m_k = \frac1{N_k} \sum_i w_{ik}\, \mu_k(x_i), \qquad
+        S_k = \frac1{N_k} \sum_i w_{ik} \big(\mu_k(x_i) \mu_k(x_i)^T
         + \mathrm{diag}\, \sigma_k^2(x_i)\big) - m_k m_k^T,
 
     where d + 1 rows with the moments of the prior count as well, so that a component that has
-    hardly any row keeps the prior's.
+    hardly any row keeps the prior's. Weights are 1 for the row's most probable component: codes
+    of rows that hardly belong to a component lie far out.
 
     Parameters
     ----------
@@ -277,8 +280,8 @@ class MixtureAutoencoder(BaseAutoencoder):
         """New rows: decoded draws from what `latent` names, or from one of the components.
 
         With ``latent="prior"`` components are those of the prior, p(z|k). Otherwise they are
-        Gaussians with the moments that the codes of the training rows, at most 2,048 of these,
-        have in the component.
+        Gaussians with the moments that the codes of training rows, at most 2,048 in all, have in
+        their most probable component.
 
         Parameters
         ----------

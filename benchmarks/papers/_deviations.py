@@ -84,7 +84,7 @@ _SWAE = _of_rows(
     "SymmetricWAE, the paper's weights",
 )
 _CLUSTERS = Figure(
-    "accuracy on MNIST with the defaults, 10,000 training rows: {:.2f}; with the paper's terms: "
+    "accuracy on MNIST with the defaults, 20,000 training rows: {:.2f}; with the paper's terms: "
     "not run",
     "mixtures",
     (("sets", "mnist", "*", "greedy"),),

@@ -176,3 +176,14 @@ def test_n_mixtures_is_that_of_the_fit(cls):
     model = small(cls).fit(X).set_params(n_mixtures=2)
     assert model.sample(2, component=2, random_state=0).shape == (2, 6)
     assert model.interpolate_components(2, 0, 4).shape == (4, 6)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_fit_without_moments_of_components_says_so(cls):
+    model = small(cls, latent="mixture").fit(X)
+    for name in ("weights", "means", "factors"):
+        del model._codes_[f"component_{name}"]
+    assert model.sample(2, random_state=0).shape == (2, X.shape[1])
+    with pytest.raises(ValueError, match="earlier version.*latent='prior'"):
+        model.sample(2, component=1)
+    assert model.set_params(latent="prior").sample(2, component=1).shape == (2, X.shape[1])

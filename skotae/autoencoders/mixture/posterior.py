@@ -222,6 +222,11 @@ class MixtureAutoencoder(BaseAutoencoder):
         codes = super()._mixture_of_codes()
         if component is None and scale == 1.0:
             return codes
+        if "component_means" not in codes:
+            raise ValueError(
+                "component and scale need the moments of each component's codes, which an earlier "
+                "version of skotae did not keep; expected latent='prior', or a new fit."
+            )
         which = slice(None) if component is None else slice(component, component + 1)
         return {
             "weights": np.ones(1) if component is not None else codes["component_weights"],

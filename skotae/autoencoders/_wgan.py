@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -13,11 +14,13 @@ from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.generating import GeneratingEstimator
 from skotae.autoencoders.bases.model import Blueprint, GeneratingModel
+from skotae.columns import rows_at_once
 from skotae.costs import EuclideanCost
 from skotae.costs.base import BaseCost
 from skotae.training import Step
-from skotae.utils._random import draw_seed
+from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._sklearn import Interval
+from skotae.utils._threads import threads_for, work_of
 from skotae.utils._torch import ambient
 
 
@@ -253,14 +256,17 @@ class WGAN(GeneratingEstimator):
         X = self._check(X)
         seed = draw_seed(random_state)
         inference = self._inference(X.dtype)
-        model = inference.model
-        samples = self._generate(len(X), seed, X.dtype)
-        data, fake = (inference.apply(model.critic, part).mean() for part in (X, samples))
-        x, y = (inference.tensor(part) for part in (X, samples))
-        slope = model.slope(x, y, inference.generator(seed))
+        model, generator = inference.model, inference.generator(seed)
+        codes = self._drawn_codes(len(X), make_generator(seed), X.dtype).numpy()
+        gap, square, size = 0.0, 0.0, rows_at_once(X.shape[1])
+        for start in range(0, len(X), size):
+            samples = self._decoded(codes[start : start + size], X.dtype)
+            x, y = (inference.tensor(part) for part in (X[start : start + size], samples))
+            with threads_for(work_of(model, X.shape[1]) * len(x)):
+                gap += float(model.critic(x).sum() - model.critic(y).sum())
+                square += float(model.slope(x, y, generator).square().sum())
         # A critic that is flat everywhere, as on constant data, sees no distance.
-        slope = float(slope.square().mean().sqrt()) or 1.0
-        distance = float((data - fake) / slope)
+        distance = gap / len(X) / (math.sqrt(square / len(X)) or 1.0)
         return distance if self._units.by_column else distance * self.data_scale_
 
     def score(self, X, y=None, sample_weight=None):

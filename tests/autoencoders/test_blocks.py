@@ -67,6 +67,11 @@ def test_needs_its_result_and_a_block(X, name):
     assert _extra(lambda rows: CALLS[name](model, rows), X) < 0.15
 
 
+def test_distance_by_a_critic_needs_codes_and_a_block(X):
+    model = _fitted(X, "WGAN")
+    assert _extra(lambda rows: model.wasserstein(rows, random_state=0), X) < 0.15
+
+
 @pytest.mark.parametrize("name", ["VAE", "GMVAE"])
 def test_fit_needs_a_batch(X, name):
     def fit(rows):

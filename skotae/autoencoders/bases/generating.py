@@ -181,9 +181,13 @@ class GeneratingEstimator(NetworkEstimator):
             )
         generator = make_generator(seed)
         codes = self._drawn_codes(n, generator, dtype, **options)
-        rows = self._inference(dtype).decoded(
-            codes.numpy(), child_seed(seed, "noise") if noise else None
-        )
+        return self._decoded(codes.numpy(), dtype, child_seed(seed, "noise") if noise else None)
+
+    def _decoded(
+        self, codes: np.ndarray, dtype: np.dtype, noise_seed: int | None = None
+    ) -> np.ndarray:
+        """Rows of codes, within the range of the training rows if `clip`."""
+        rows = self._inference(dtype).decoded(codes, noise_seed)
         return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
 
     def _drawn_codes(

@@ -1,10 +1,10 @@
 """
 ====================
-A roll into a square
+A roll, and a square
 ====================
 
 :class:`~skotae.SinkhornEncoder` has no decoder: codes are to fill a shape evenly, and neighbours
-are to stay neighbours. A rolled sheet becomes a square.
+are to stay neighbours. Of a rolled sheet it makes a square, here not without folds.
 """
 
 # %%

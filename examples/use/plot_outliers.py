@@ -37,10 +37,12 @@ scores = {
 
 # %%
 # The reconstruction error alone finds fewer, since a network learns to reproduce the outliers that
-# it was trained on. The code gives them away: it is far from the others.
+# it was trained on. The code gives them away: it is far from the others. An
+# isolation forest does about as well.
 
 area = {name: roc_auc_score(outlier, -score) for name, score in scores.items()}
 assert area["score_samples"] > area["reconstruction only"]
+assert abs(area["score_samples"] - area["IsolationForest"]) < 0.05
 
 figure, ax = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
 for (name, score), colour, style in zip(

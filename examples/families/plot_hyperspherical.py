@@ -42,9 +42,9 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
 plt.show()
 
 # %%
-# Paths between rows are great circles: all steps are of one length, on the sphere.
+# Paths between rows follow great circles:
 
-first, last = X_test[:1], X_test[1:2]
+first, last = X_test[y_test == 0][:1], X_test[y_test == 4][:1]
 steps = models["SinkhornAE"].interpolate(first, last, n_steps=10)[0]
 figure, axes = plt.subplots(1, 10, figsize=(6.24, 0.9), layout="constrained")
 for ax, image in zip(axes, steps, strict=True):

@@ -72,6 +72,7 @@ sphinx_gallery_conf = {
         f"../examples/{section}"
         for section in ("start", "use", "families", "shape", "practice", "transport")
     ],
+    "within_subsection_order": "gallery_order.GalleryOrder",
     "filename_pattern": r"plot_",
     "ignore_pattern": r"(__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),

@@ -53,6 +53,22 @@ def test_change_in_the_worst_direction():
     assert found > 2 * (log_share.exp() * (log_share - moved)).sum(1).mean()
 
 
+@pytest.mark.parametrize(("p", "steps"), [(4, 1.0), (16, 1.0), (784, 7.0)])
+def test_the_slope_is_taken_farther_away_in_many_columns(p, steps):
+    """In units of the radius: a random step in many columns hardly goes along any direction."""
+    x, radius, seen = torch.zeros(8, p), 0.5, []
+
+    def classify(rows):
+        seen.append(rows.detach().norm(dim=1) / radius)
+        return rows[:, :2] * 3.0
+
+    generator = torch.Generator().manual_seed(0)
+    adversarial_change(classify, x, classify(x), radius, generator)
+    first, last = seen[1], seen[-1]
+    torch.testing.assert_close(first, torch.full((8,), steps))
+    torch.testing.assert_close(last, torch.ones(8))
+
+
 def test_change_is_nothing_within_no_radius():
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.ones(2, 3, requires_grad=True)

@@ -10,7 +10,12 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds_or_cost, normalised_weights, saved_gradients
+from skotae.transport.base import (
+    check_clouds_or_cost,
+    in_double,
+    normalised_weights,
+    saved_gradients,
+)
 from skotae.transport.ground import Ground, check_ground
 from skotae.transport.linear.plans import of_clouds, of_cost
 
@@ -27,7 +32,7 @@ class _ExactFunction(torch.autograd.Function):
         ctx: Any, problem: Problem, names: tuple[str, ...], *inputs: Tensor | None
     ) -> Tensor:
         given = dict(zip(names, inputs, strict=True))
-        doubles = {name: _double(tensor) for name, tensor in given.items() if tensor is not None}
+        doubles = {name: in_double(tensor) for name, tensor in given.items() if tensor is not None}
         needed = ctx.needs_input_grad[2:]
         value, gradients = problem(doubles, any(needed))
         if not math.isfinite(value.item()):
@@ -47,10 +52,6 @@ class _ExactFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         return (None, None, *saved_gradients("exact_cost", ctx, grad_output))
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().double()
 
 
 def _between(inputs: dict[str, Tensor], needed: bool, *, ground: Ground) -> Solved:
@@ -269,15 +270,15 @@ def exact_plan(
     """
     n, m = check_clouds_or_cost(x, y, cost, a, b)
     ground = check_ground(p, metric)
-    row, column = (None if weights is None else _double(weights) for weights in (a, b))
+    row, column = (None if weights is None else in_double(weights) for weights in (a, b))
     if cost is not None:
         first = cost
-        found = of_cost(_double(cost), row, column, potentials=return_potentials)
+        found = of_cost(in_double(cost), row, column, potentials=return_potentials)
     else:
         assert x is not None and y is not None
         first = x
         solved = of_clouds(
-            _double(x), _double(y), row, column, ground, potentials=return_potentials
+            in_double(x), in_double(y), row, column, ground, potentials=return_potentials
         )
         if solved is None:
             raise ValueError(

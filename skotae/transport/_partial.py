@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, check_clouds_or_cost
+from skotae.transport.base import SinkhornInfo, check_clouds_or_cost, in_double
 from skotae.transport.entropic.envelope import Outcome, differentiable
 from skotae.transport.ground import Ground, check_ground
 from skotae.transport.linear.plans import of_cost
@@ -139,7 +139,7 @@ def partial_plan(
     """
     check_clouds_or_cost(x, y, cost, a, b)
     given = {"x": x, "y": y, "cost": cost, "a": a, "b": b}
-    inputs = {name: _double(tensor) for name, tensor in given.items() if tensor is not None}
+    inputs = {name: in_double(tensor) for name, tensor in given.items() if tensor is not None}
     found = _solved(inputs, mass, check_ground(p, metric))
     like = x if cost is None else cost
     if found is None or like is None:
@@ -157,15 +157,11 @@ class _Found:
     b: Tensor
 
 
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().double()
-
-
 def _evaluate(
     inputs: dict[str, Tensor], wanted: set[str], *, mass: float | None, ground: Ground
 ) -> Outcome:
     """Return the value and its gradients: those of the cost of the plan, and the potentials."""
-    doubles = {name: _double(tensor) for name, tensor in inputs.items()}
+    doubles = {name: in_double(tensor) for name, tensor in inputs.items()}
     found = _solved(doubles, mass, ground)
     info = SinkhornInfo(0, 0.0, True)
     if found is None:

@@ -255,6 +255,11 @@ class _FirstOrderOnly(torch.autograd.Function):
         )
 
 
+def in_double(tensor: Tensor) -> Tensor:
+    """Return the numbers of a tensor for a solver of the CPU in float64, without gradient."""
+    return tensor.detach().cpu().double()
+
+
 def saved_gradients(name: str, ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     """Return the gradients that a forward pass saved after its inputs, times that of its value."""
     # Activation checkpointing makes them anew, once: read once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,7 +65,7 @@ def _forgetting(X: Any) -> Callable[[], object]:
     return lambda: X.madvise(mmap.MADV_DONTNEED)
 
 
-class _BlockRows:
+class _BlockRows(ABC):
     """Rows of blocks that can only be read as a whole. The last one is kept.
 
     Parameters
@@ -82,9 +83,9 @@ class _BlockRows:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    @abstractmethod
     def _block(self, number: int) -> Any:
         """All rows of a block, with a method ``take``."""
-        raise NotImplementedError
 
     def take(self, indices: np.ndarray) -> Any:
         blocks = np.searchsorted(self._ends, indices, side="right")

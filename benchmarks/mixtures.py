@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import RESULTS, print_table, save_json
-from _datasets import TABLES, load
+from _datasets import GROUPS, TABLES, load
 from _readers import Missing
 from sklearn.cluster import KMeans
 from sklearn.neighbors import KNeighborsClassifier
@@ -46,6 +46,7 @@ from skotae.datasets import fetch_mnist
 from skotae.metrics import clustering_accuracy
 
 SETS = ("digits", "iris", "wine", "breast_cancer", "mnist", "satellite", "gun_point", "spambase")
+SETS += tuple(GROUPS)
 N_TRAIN, N_TEST = 20_000, 5000
 N_SAMPLES = 200
 Row = dict[str, Any]

@@ -94,8 +94,9 @@ class WGAN(GeneratingEstimator):
         Dimension d of the draws that the generator decodes. None stands for
         ``min(8, n_features)``, or the smallest dimension that the prior allows if that is
         more.
-    gradient_penalty : float, default=10.0
-        Weight :math:`\lambda` of the gradient penalty.
+    gradient_penalty : float, default=1.0
+        Weight :math:`\lambda` of the gradient penalty. The 10 of [2]_ is too much for a table of
+        some hundred rows, in whose few steps the critic then hardly learns but its slope.
     weight_clip : float, default=None
         Bound c of the critic's weights, each of which is set back to [-c, c] after every step, in
         the place of the penalty (Algorithm 1 of [1]_, with 0.01). The slope of the critic is then
@@ -180,7 +181,7 @@ class WGAN(GeneratingEstimator):
         self,
         n_components: int | None = None,
         *,
-        gradient_penalty: float = 10.0,
+        gradient_penalty: float = 1.0,
         weight_clip: float | None = None,
         n_critic: int = 5,
         critic: Any = None,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
+from sklearn.datasets import make_moons
 from torch import nn
 
 from skotae import WGAN, WAEEstimator
@@ -183,3 +184,10 @@ def test_clipped_critic_tells_which_way_to_go():
     model = small(hidden_layer_sizes=(32,), max_iter=60, **params).fit(rows)
     np.testing.assert_allclose(model.sample(2000, random_state=0).mean(axis=0), 5.0, atol=0.5)
     assert model.wasserstein(rows, random_state=0) < 1.0
+
+
+@pytest.mark.slow
+def test_few_rows_do_not_collapse():
+    rows, _ = make_moons(200, noise=0.05, random_state=0)
+    test, _ = make_moons(1000, noise=0.05, random_state=1)
+    assert WGAN(2, random_state=1).fit(rows).score(test) > 0.95

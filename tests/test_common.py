@@ -247,6 +247,8 @@ COSTS = [
     costs.EuclideanCost(),
     costs.GaussianCost(),
     costs.GaussianCost(variance=0.3),
+    costs.HeteroscedasticCost(),
+    costs.HeteroscedasticCost(per_feature=False),
     costs.SquaredEuclideanCost(),
     costs.SquaredEuclideanCost(bounds=(0, 1)),
 ]
@@ -271,6 +273,7 @@ NETWORKS = [
     (networks.ConvNet(image_shape=(8, 8), channels=(4, 8), hidden=16), 64, 3),
     (networks.ConvNet(image_shape=(2, 5, 7), channels=(4,), hidden=16), 3, 70),
     (networks.ConvNet((8, 8), (4, 8), hidden=None, gated=True, n_residual=1), 3, 64),
+    (networks.ConvNet((2, 5, 7), (4,), hidden=16), 3, 2 * 70),
 ]
 
 

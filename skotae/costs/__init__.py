@@ -3,7 +3,7 @@
 from skotae.costs._bernoulli import BernoulliCost
 from skotae.costs._cityblock import CityBlockCost
 from skotae.costs._euclidean import EuclideanCost, SquaredEuclideanCost
-from skotae.costs._gaussian import GaussianCost
+from skotae.costs._gaussian import GaussianCost, HeteroscedasticCost
 from skotae.costs.base import BaseCost, CallableCost
 
 COSTS = {
@@ -12,6 +12,7 @@ COSTS = {
     "cityblock": CityBlockCost,
     "bernoulli": BernoulliCost,
     "gaussian": GaussianCost,
+    "heteroscedastic": HeteroscedasticCost,
 }
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "CityBlockCost",
     "EuclideanCost",
     "GaussianCost",
+    "HeteroscedasticCost",
     "SquaredEuclideanCost",
 ]

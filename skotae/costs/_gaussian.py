@@ -1,4 +1,4 @@
-"""Gaussian negative log-likelihood."""
+"""Gaussian negative log-likelihood: one noise for all codes, or one that depends on them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from skotae.costs.base import BaseCost, CostModule, pairwise_square
 from skotae.utils.base import as_real, brief, is_real
@@ -76,6 +77,9 @@ class GaussianCost(BaseCost):
             )
         return as_real("variance", self.variance, above=0, of=type(self).__name__)
 
+    def _check_min_scale(self) -> None:
+        as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
+
     def in_data_units(
         self, cost: np.ndarray, n_features: int, scale: float | np.ndarray
     ) -> np.ndarray:
@@ -89,9 +93,64 @@ class GaussianCost(BaseCost):
         scale: float | np.ndarray = 1.0,
         mean: np.ndarray | float | None = None,
     ) -> CostModule:
-        as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
+        self._check_min_scale()
         start = 1.0 if self._learned else math.sqrt(self._variance) / float(scale)
         return GaussianModule(self, n_features, start)
+
+
+class HeteroscedasticCost(GaussianCost):
+    r"""Negative log-likelihood of a Gaussian whose noise the decoder gives, beside the mean.
+
+    .. math::
+        c(x, z) = \sum_{k=1}^n \Big[\frac{(x_k - \mu_k(z))^2}{2 \sigma_k^2(z)}
+        + \frac12 \log (2 \pi \sigma_k^2(z))\Big], \qquad
+        \sigma_k^2(z) = s_k^2 e^{2 h_k(z)} + m^2 .
+
+    The decoder network has :math:`\mu(z)` and :math:`h(z)` as outputs; :math:`s` is the standard
+    deviation of :class:`GaussianCost`, and :math:`m` is `min_scale`. A single number for all codes
+    weighs a residual the same wherever it is; here the regions of the data that are less noisy
+    count for more.
+
+    Parameters
+    ----------
+    per_feature : bool, default=True
+        Whether each feature has a noise of its own; otherwise a code has one for all of them.
+    min_scale : float, default=0.01
+        Least :math:`\sigma`, in units of the spread of the data. The likelihood has no
+        upper bound without it: it is infinite where a decoder meets a row without noise.
+
+    References
+    ----------
+    .. [1] Hao and Shafto (2023), Coupled variational auto-encoder, ICML, Proposition 3.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skotae.costs import HeteroscedasticCost
+    >>> cost = HeteroscedasticCost(min_scale=1e-6).build(n_features=1)
+    >>> raw = torch.tensor([[0.0, 0.0], [0.0, 1.0]])  # mean and h
+    >>> cost.log_scales(raw).round(decimals=3).flatten().tolist()
+    [0.0, 1.0]
+    """
+
+    # What is "learned" of `GaussianCost` is s.
+    variance = "learned"
+
+    def __init__(self, per_feature: bool = True, min_scale: float = 0.01):
+        self.per_feature = per_feature
+        self.min_scale = min_scale
+
+    def n_outputs(self, n_features: int) -> int:
+        return n_features + (n_features if self.per_feature else 1)
+
+    def build(
+        self,
+        n_features: int,
+        scale: float | np.ndarray = 1.0,
+        mean: np.ndarray | float | None = None,
+    ) -> CostModule:
+        self._check_min_scale()
+        return _HeteroscedasticModule(self, n_features, 1.0)
 
 
 class GaussianModule(CostModule):
@@ -105,10 +164,16 @@ class GaussianModule(CostModule):
         Number of features.
     start : float
         Standard deviation of each feature, or where it starts if it is learned.
+
+    Attributes
+    ----------
+    share : float
+        Of what codes change in it, where they do: 0 while it is to be the same for all.
     """
 
     can_draw = True
     sets_scale = True
+    share = 1.0
 
     def __init__(self, spec: GaussianCost, n_features: int, start: float):
         super().__init__(spec)
@@ -127,8 +192,14 @@ class GaussianModule(CostModule):
         with torch.no_grad():
             self.log_scale.copy_(torch.as_tensor(scale, dtype=self.log_scale.dtype).log())
 
+    def log_scales(self, raw: Tensor) -> Tensor:
+        """Logarithms of the standard deviations of rows with these raw outputs, or of all rows."""
+        return self.log_scale.clamp_min(self.least)
+
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        log_scale = self.log_scale.clamp_min(self.least)
+        return self._cost(x, y, self.log_scale.clamp_min(self.least))
+
+    def _cost(self, x: Tensor, y: Tensor, log_scale: Tensor) -> Tensor:
         square = ((x - y) * torch.exp(-log_scale)).square().sum(-1)
         return 0.5 * square + self._constant(log_scale, x.shape[-1])
 
@@ -139,8 +210,46 @@ class GaussianModule(CostModule):
         return 0.5 * square + self._constant(log_scale, x.shape[-1])
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        return self._drawn(y, self.log_scale.clamp_min(self.least), generator)
+
+    def _drawn(self, y: Tensor, log_scale: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(y.shape, generator=generator, device=y.device, dtype=y.dtype)
-        return y + self.log_scale.clamp_min(self.least).exp() * noise
+        return y + log_scale.exp() * noise
 
     def _constant(self, log_scale: Tensor, n: int) -> Tensor:
-        return n * (log_scale.mean() + 0.5 * math.log(2 * math.pi))
+        return n * (log_scale.mean(-1) + 0.5 * math.log(2 * math.pi))
+
+
+class _HeteroscedasticModule(GaussianModule):
+    """Raw outputs are means, then h; on rows of data space alone h is zero."""
+
+    def __init__(self, spec: GaussianCost, n_features: int, start: float):
+        super().__init__(spec, n_features, start)
+        self.n_features = n_features
+
+    def decode(self, raw: Tensor) -> Tensor:
+        return raw[..., : self.n_features]
+
+    def raw_of(self, x: Tensor) -> Tensor:
+        return x
+
+    def log_scales(self, raw: Tensor) -> Tensor:
+        above = self.log_scale - self.least + self.share * raw[..., self.n_features :]
+        # Half the logarithm of 1 + exp(2 above).
+        return self.least + softplus(above, beta=2.0)
+
+    def from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        return self._cost(x, self.decode(raw), self.log_scales(raw))
+
+    def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
+        y, log_scale = self.decode(raw), self.log_scales(raw)
+        precision = torch.exp(-2.0 * log_scale).expand_as(y)
+        # Three matrix products, about the mean of the rows that are decoded.
+        centre = y.detach().mean(0)
+        x, y = x - centre, y - centre
+        square = x.square() @ precision.T - 2.0 * (x @ (precision * y).T)
+        square = (square + (precision * y.square()).sum(1)).clamp_min(0.0)
+        return 0.5 * square + self._constant(log_scale, self.n_features)
+
+    def draw_from_raw(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+        return self._drawn(self.decode(raw), self.log_scales(raw), generator)

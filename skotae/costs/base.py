@@ -19,7 +19,8 @@ class BaseCost(BaseEstimator):
     r"""A cost between data and reconstructions, summed over features.
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
-    something other than the identity, also writes `build`.
+    something other than the identity, also writes `build`; one whose decoder gives more than a
+    row, `n_outputs`.
 
     Attributes
     ----------
@@ -60,6 +61,10 @@ class BaseCost(BaseEstimator):
         """Cost of every row of x, (n, n_features), with every row of y, (m, n_features)."""
         block = max(1, BLOCK_ELEMENTS // max(1, y.numel()))
         return torch.cat([self(part[:, None, :], y[None]) for part in x.split(block)])
+
+    def n_outputs(self, n_features: int) -> int:
+        """Width of the decoder network's output for rows of `n_features`."""
+        return n_features
 
     def check_data(self, X: np.ndarray) -> None:
         """Raise a ValueError if the cost is not defined for X."""
@@ -143,6 +148,10 @@ class CostModule(nn.Module):
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         """Rows drawn from the likelihood around rows of data space, where `can_draw` is True."""
         raise ValueError(f"{self.spec!r} is no likelihood to draw from.")
+
+    def draw_from_raw(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """Rows drawn from the likelihood, from the raw outputs of a network."""
+        return self.draw(self.decode(raw), generator)
 
     def pairwise_from_raw(self, x: Tensor, raw: Tensor) -> Tensor:
         """Cost of all pairs of rows, from the raw outputs of a network."""

@@ -12,6 +12,7 @@ from skotae.metrics._distances import (
 from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
+from skotae.metrics._lipschitz import lipschitz_factor
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._plans import exact_plan
 from skotae.metrics._report import GenerationReport, generation_report
@@ -36,6 +37,7 @@ __all__ = [
     "get_scorer",
     "high_density_ratio",
     "knn_accuracy",
+    "lipschitz_factor",
     "max_sliced_wasserstein",
     "mmd",
     "precision_recall",

@@ -98,7 +98,9 @@ class ConvNet(BaseNetwork):
         self.weight_scale = weight_scale
 
     def build(self, n_in: int, n_out: int) -> nn.Module:
-        """An encoder if `n_in` is the number of pixels, a decoder if `n_out` is.
+        """An encoder if `n_in` is the number of pixels, a decoder if `n_out` is, or a multiple.
+
+        Several images, as some costs ask for, come one after the other.
 
         Raises
         ------
@@ -109,8 +111,9 @@ class ConvNet(BaseNetwork):
         n_pixels = math.prod(maps[0])
         if n_in == n_pixels:
             return self._started(nn.Sequential(*self._encoder(maps, n_out)))
-        if n_out == n_pixels:
-            return self._started(nn.Sequential(*self._decoder(maps, n_in)))
+        n_images, rest = divmod(n_out, n_pixels)
+        if n_images and not rest:
+            return self._started(nn.Sequential(*self._decoder(maps, n_in, n_images)))
         raise ValueError(
             f"image_shape={tuple(self.image_shape)} has {n_pixels} pixels; got a network from "
             f"{n_in} to {n_out} features, of which one has to be {n_pixels}."
@@ -169,7 +172,9 @@ class ConvNet(BaseNetwork):
             layers.extend(self._activated(after[0]))
         return [*layers, nn.Flatten(), *self._dense(math.prod(maps[-1]), n_out)]
 
-    def _decoder(self, maps: list[tuple[int, int, int]], n_in: int) -> list[nn.Module]:
+    def _decoder(
+        self, maps: list[tuple[int, int, int]], n_in: int, n_images: int
+    ) -> list[nn.Module]:
         c, height, width = maps[-1]
         last = (self._n_halves * c, height, width)
         layers = [*self._dense(n_in, math.prod(last)), nn.Unflatten(1, last)]
@@ -179,7 +184,7 @@ class ConvNet(BaseNetwork):
             smallest = [2 * (n - 1) - 2 * self._padding + self.kernel_size for n in after[1:]]
             missing = (before[1] - smallest[0], before[2] - smallest[1])
             # The image itself is not gated.
-            n_maps = before[0] if before is maps[0] else self._n_halves * before[0]
+            n_maps = (n_images if before is maps[0] else self._n_halves) * before[0]
             layers.append(
                 nn.ConvTranspose2d(
                     after[0],

@@ -139,19 +139,21 @@ def check_cost(cost: Any, n_features: int = 4) -> None:
         torch.testing.assert_close(cost(x[:5] + 1, y + 1), cost(x[:5], y))
     unit = cost.unit(data.numpy(), data.numpy().mean(axis=0))
     assert isinstance(unit, float) and unit > 0, f"unit is {unit!r}"
-    _check_cost_module(cost.build(n_features, 2.0), data)
+    _check_cost_module(cost.build(n_features, 2.0), data, cost.n_outputs(n_features))
 
 
-def _check_cost_module(module: CostModule, x: Tensor) -> None:
+def _check_cost_module(module: CostModule, x: Tensor, n_outputs: int) -> None:
     """What a decoder is trained with agrees with itself."""
-    raw = torch.randn(5, x.shape[1], generator=_generator(0))
+    raw = torch.randn(5, n_outputs, generator=_generator(0))
     y = module.decode(raw)
-    assert y.shape == raw.shape
-    for got, expected in (
-        (module.from_raw(x[:5], raw), module(x[:5], y)),
-        (module.pairwise_from_raw(x, raw), module.pairwise(x, y)),
+    assert y.shape == (5, x.shape[1])
+    pairs = [
+        (module.pairwise_from_raw(x, raw), module.from_raw(x[:, None], raw)),
         (module.pairwise(x, y), module(x[:, None], y)),
-    ):
+    ]
+    if n_outputs == x.shape[1]:
+        pairs.append((module.from_raw(x[:5], raw), module(x[:5], y)))
+    for got, expected in pairs:
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     for scale in (1.0, 100.0):
         extreme = (scale * raw).requires_grad_()

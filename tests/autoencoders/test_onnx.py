@@ -124,6 +124,7 @@ def test_samples_of_priors(name, params, tmp_path):
         {"encoder": MLP((8,), dropout=0.5)},
         {"scale": "global"},
         {"scale": "columns", "cost": "cityblock"},
+        {"scale": "columns", "cost": "heteroscedastic"},
     ],
     ids=str,
 )

@@ -18,6 +18,7 @@ from skotae.costs import (
     CityBlockCost,
     EuclideanCost,
     GaussianCost,
+    HeteroscedasticCost,
     SquaredEuclideanCost,
 )
 
@@ -276,6 +277,33 @@ def test_fixed_variance_is_not_learned():
     assert module.scale.item() == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("per_feature", [False, True])
+def test_noise_of_the_decoder_against_scipy(per_feature):
+    spec = HeteroscedasticCost(per_feature=per_feature, min_scale=0.3)
+    module = spec.build(3).double()
+    module.set_scale(0.5)
+    width = 3 if per_feature else 1
+    assert spec.n_outputs(3) == 3 + width
+    x, raw = rows(6, 3), 4 * rows(5, 3 + width, 1) - 2
+    mean, h = raw[:, :3], raw[:, 3:].expand(5, 3)
+    variance = 0.3**2 + 0.5**2 * torch.exp(2 * h)
+    expected = -stats.norm.logpdf(x[:, None], mean, variance.sqrt()).sum(-1)
+    np.testing.assert_allclose(module.from_raw(x[:, None], raw).detach(), expected)
+    np.testing.assert_allclose(module.pairwise_from_raw(x, raw).detach(), expected)
+    assert torch.equal(module.decode(raw), mean)
+    raw.requires_grad_()
+    assert torch.autograd.gradcheck(lambda raw: module.pairwise_from_raw(x, raw), [raw])
+    assert torch.autograd.gradcheck(lambda raw: module.from_raw(x[:5], raw), [raw])
+    many = raw.detach()[:1].expand(20000, -1)
+    drawn = module.draw_from_raw(many, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn.mean(0), mean[0], rtol=0, atol=0.05)
+    torch.testing.assert_close(drawn.var(0), variance[0], rtol=0.05, atol=0)
+    # As long as codes do not differ in it, it is the noise of `GaussianCost`.
+    module.share = 0.0
+    same = GaussianCost(variance=0.3**2 + 0.5**2)(x[:5], mean)
+    torch.testing.assert_close(module.from_raw(x[:5], raw), same)
+
+
 @pytest.mark.parametrize("variance", [0.0, -1.0, "learnt", None])
 def test_bad_variance_is_named(variance):
     with pytest.raises(ValueError, match="variance="):
@@ -320,5 +348,6 @@ def test_clone_pickle_and_immutable(cost):
 
 
 def test_names():
-    assert list(COSTS) == ["sqeuclidean", "euclidean", "cityblock", "bernoulli", "gaussian"]
+    distances = ["sqeuclidean", "euclidean", "cityblock"]
+    assert list(COSTS) == [*distances, "bernoulli", "gaussian", "heteroscedastic"]
     assert all(issubclass(cost, BaseCost) for cost in COSTS.values())

@@ -34,6 +34,7 @@ COSTS = {
     "cityblock": costs.CityBlockCost(),
     "euclidean": costs.EuclideanCost(),
     "gaussian": costs.GaussianCost(per_feature=True),
+    "heteroscedastic": costs.HeteroscedasticCost(per_feature=False),
     "bounded": costs.SquaredEuclideanCost(bounds=(0, 1)),
 }
 DIVERGENCES = {
@@ -60,6 +61,7 @@ def cases():
     for name, prior in PRIORS.items():
         yield f"prior {name}", small("SinkhornAE", prior=prior), X
     yield "coupled with atoms", small("CoupledVAE", prior=PRIORS["atoms"]), X
+    yield "coupled with a noise of codes", small("CoupledVAE", cost="heteroscedastic"), X
     yield "coupled with networks", small("CoupledVAE", potential="network", dual="full"), X
     for name, cost in COSTS.items():
         yield f"cost {name}", small("WAEEstimator", cost=cost), UNIT

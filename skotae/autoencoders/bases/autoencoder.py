@@ -131,16 +131,54 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             A data frame with the columns of the training data if the estimator was
             fitted on one, or after ``set_output``.
         """
+        Z = self._check_codes(X, "X")
+        return self._frame(self._inference(Z.dtype).decoded(Z), index=index_of(X))
+
+    def _check_codes(self, codes: Any, name: str) -> np.ndarray:
         check_is_fitted(self)
-        X = as_rows(X)
-        with naming_columns(X):
-            Z = check_array(X, dtype=DTYPES, input_name="X")
+        rows = as_rows(codes)
+        with naming_columns(rows):
+            Z = check_array(rows, dtype=DTYPES, input_name=name)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
-                f"X has {Z.shape[1]} columns; expected codes with n_components={self.n_components_}"
-                " columns, as transform returns them."
+                f"{name} has {Z.shape[1]} columns; expected codes with n_components="
+                f"{self.n_components_} columns, as transform returns them."
             )
-        return self._frame(self._inference(Z.dtype).decoded(Z), index=index_of(X))
+        return Z
+
+    def noise_scale(self, Z):
+        """Standard deviations of the Gaussian likelihood p(x|z) of codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_codes, n_components_)
+            Codes.
+
+        Returns
+        -------
+        scale : ndarray of shape (n_codes, n_features)
+            In the units of the data. With ``cost="heteroscedastic"`` it depends on the code.
+
+        Raises
+        ------
+        ValueError
+            If `cost` is no Gaussian likelihood.
+        """
+        Z = self._check_codes(Z, "Z")
+        if not self.decoder_.cost.sets_scale:
+            raise ValueError(
+                f"noise_scale() with cost={self.cost_!r}, which has none; expected an estimator "
+                "with cost='gaussian' or 'heteroscedastic'."
+            )
+        inference = self._inference(Z.dtype)
+
+        def scales(z: torch.Tensor) -> torch.Tensor:
+            decoder = inference.model.decoder
+            return decoder.cost.log_scales(decoder.net(z)).exp().expand(len(z), n_features)
+
+        n_features = self.n_features_in_
+        values = inference.apply(scales, Z, rows=False) * self.data_scale_
+        return values.astype(Z.dtype, copy=False)
 
     def reconstruct(self, X):
         """Encode and decode: the rows of X as the autoencoder sees them.

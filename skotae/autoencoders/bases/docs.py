@@ -75,8 +75,8 @@ COST = """\
 cost : str, cost or callable, default="sqeuclidean"
     What a reconstruction costs, summed over features: ``"sqeuclidean"``,
     ``"euclidean"``, ``"cityblock"``, ``"bernoulli"`` (X in [0, 1]), ``"gaussian"``
-    (learned variance), an instance from :mod:`skotae.costs`, or a function of two tensors
-    ``(..., n_features)`` that returns ``(...)``.
+    (learned variance), ``"heteroscedastic"`` (one that depends on the code), an instance from
+    :mod:`skotae.costs`, or a function of two tensors ``(..., n_features)`` that returns ``(...)``.
 cost_scale : "auto" or float, default="auto"
     The reconstruction cost is divided by this number. ``"auto"`` is the mean cost of the
     constant reconstruction, so that a reconstruction term of 1 means "no better than the
@@ -86,9 +86,10 @@ cost_scale : "auto" or float, default="auto"
 
 LIKELIHOOD = """\
 cost : str or cost, default="gaussian"
-    Minus the log-likelihood: ``"gaussian"`` (one learned variance), ``"bernoulli"`` (X in
-    [0, 1]), or an instance from :mod:`skotae.costs` such as
-    ``GaussianCost(variance=0.1)`` or ``GaussianCost(per_feature=True)``.
+    Minus the log-likelihood: ``"gaussian"`` (one learned variance), ``"heteroscedastic"`` (one
+    that depends on the code), ``"bernoulli"`` (X in [0, 1]), or an instance from
+    :mod:`skotae.costs` such as ``GaussianCost(variance=0.1)`` or
+    ``GaussianCost(per_feature=True)``.
 cost_scale : "auto" or float, default="auto"
     The objective is divided by this number, which does not move its minimum. ``"auto"`` is
     the number of features (``"gaussian"``) or the cost of the constant reconstruction

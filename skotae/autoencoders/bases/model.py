@@ -82,7 +82,8 @@ class Blueprint:
     def decoder(self) -> Decoder:
         """From codes to rows, with the head and the scale that the cost asks for."""
         assert self.cost is not None
-        net = self.network("decoder", self.n_components, self.n_features)
+        width = self.cost.n_outputs(self.n_features)
+        net = self.network("decoder", self.n_components, width)
         measured = self.measured
         cost = self.cost.build(self.n_features, measured.data_scale_, measured.data_mean_)
         return Decoder(net, cost)
@@ -247,8 +248,9 @@ class GeneratingModel(Model):
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Standardised rows of codes: means of the likelihood, or draws with a generator."""
-        y = self.decoder(z)
-        return y if generator is None else self.decoder.cost.draw(y, generator)
+        if generator is None:
+            return self.decoder(z)
+        return self.decoder.cost.draw_from_raw(self.decoder.net(z), generator)
 
     def outputs(self, batch: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
         codes = self.draw_codes(len(batch), generator, batch.dtype)

@@ -101,7 +101,7 @@ class Decoder(nn.Module):
     Parameters
     ----------
     net : nn.Module
-        Codes to raw outputs of width n_features.
+        Codes to raw outputs, as many as the cost asks for.
     cost : CostModule
         Whose ``decode`` takes raw outputs to data space.
     """

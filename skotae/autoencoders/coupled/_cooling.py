@@ -16,6 +16,9 @@ PRINCIPAL_SHARES = (0.02, 0.4)
 PRINCIPAL_SCALE = 0.4
 # A random isometry, which is small, grows at the full scale first.
 ISOMETRY_SHARES = (0.1, 0.4)
+# For so long after that a noise that depends on the code comes to do so. From the start it would
+# fall to the residual of a plan that is still wide, which would then stay as it is.
+OPENING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Cooling:
         """How far the plan has been cooled, from 0 to 1."""
         first, last = self.shares
         return ramp(progress, last, first) if self.cools else 1.0
+
+    def opened(self, progress: float) -> float:
+        """How far the noise may depend on the code, from 0 to 1."""
+        last = self.shares[1]
+        return ramp(progress, last + OPENING_SHARE, last) if self.cools else 1.0
 
     def heat(self, progress: float) -> float:
         """What epsilon is multiplied by, for a cost without a scale."""

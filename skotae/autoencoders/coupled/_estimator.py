@@ -110,6 +110,8 @@ class CoupledVAE(BaseAutoencoder):
         times the median's distance); with
         ``GaussianCost(variance=...)`` it is lowered to the given one, and with
         ``GaussianCost(per_feature=True)`` that of each feature until it meets its own residual.
+        With ``"heteroscedastic"``, the :math:`\sigma(z)` of Proposition 3.1, it may then depend
+        on the code too.
     {scale}
     {networks}
     {clip}
@@ -121,7 +123,8 @@ class CoupledVAE(BaseAutoencoder):
     {attributes}
     scale_ : float or ndarray of shape (n_features,)
         Standard deviation of the Gaussian likelihood, in the units of the data; of each column
-        where columns have scales of their own, or the likelihood has one for each feature.
+        where columns have scales of their own, or the likelihood has one for each feature. Of
+        codes that differ in it, the geometric mean over prior draws; `noise_scale` has each.
     bank_ : torch.nn.Module
         Prior draws, what they decode to and their potentials.
     average_ : torch.nn.Module
@@ -290,7 +293,10 @@ class CoupledVAE(BaseAutoencoder):
         super()._after_fit(rows)
         self.model_.fill_bank(rows, self._seed)
         if self.model_.gaussian:
-            scale = self.decoder_.cost.log_scale.detach().double().exp().cpu().numpy()
+            cost = self.decoder_.cost
+            # Where codes differ in it, of the bank's the geometric mean.
+            logs = cost.log_scales(self.bank_.raw).detach().double()
+            scale = logs.reshape(-1, *cost.log_scale.shape).mean(0).exp().cpu().numpy()
             self.scale_ = scale[()] * self.data_scale_
 
     def effective_sample_size(self, X):

@@ -162,10 +162,10 @@ class CoupledModel(AutoencoderModel):
         if not self.gaussian:
             return self.params.epsilon * cooling.heat(progress)
         likelihood = self.decoder.cost
-        # Each feature is lowered until it meets its own residual.
         residuals = self._residual if self.learned else [None]
         scales = torch.tensor([cooling.scale(progress, residual) for residual in residuals])
         likelihood.set_scale(scales.reshape(likelihood.log_scale.shape))
+        likelihood.share = cooling.opened(progress)
         return self.params.epsilon
 
     # --- codes -------------------------------------------------------------------------

@@ -208,6 +208,8 @@ class SamplesDisplay:
             s, bins, weights=next(weights), histtype="step", color=MODEL, lw=1.6, label="samples"
         )
         ax.set_yticks([])
+        ax.locator_params(axis="x", nbins=3)  # long numbers side by side
+        ax.tick_params(axis="x", labelsize=7)
         name = f"x{column}" if self.columns is None else str(self.columns[column])[:20]
         titled(ax, name)
 

@@ -80,7 +80,7 @@ sphinx_gallery_conf = {
     ],
     "within_subsection_order": "gallery_order.GalleryOrder",
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"(__init__|quickstart|distributed)\.py",
+    "ignore_pattern": r"[\\/](__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skotae": None},

@@ -12,6 +12,7 @@ from skotae.displays.base import (
     DATA,
     GREY,
     MODEL,
+    column_name,
     columns_of,
     comparable,
     headline,
@@ -210,7 +211,7 @@ class SamplesDisplay:
         ax.set_yticks([])
         ax.locator_params(axis="x", nbins=3)  # long numbers side by side
         ax.tick_params(axis="x", labelsize=7)
-        name = f"x{column}" if self.columns is None else str(self.columns[column])[:20]
+        name = column_name(self.columns, column, 15)
         titled(ax, name)
 
     def _correlations(self, ax):

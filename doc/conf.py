@@ -1,8 +1,9 @@
 """Configuration of the documentation: ``sphinx-build -W doc doc/_build/html``.
 
 Building needs no network. ``npm ci --prefix doc`` beforehand makes the built pages draw their
-formulas without one too (``_ext/formulas.py``). ``SKOTAE_DOC_INTERSPHINX=1`` turns on links to
-the documentation of scikit-learn and others, for a published build.
+formulas without one too (``_ext/formulas.py``). For a published build ``SKOTAE_DOC_INTERSPHINX=1``
+turns on links to the documentation of scikit-learn and others, and ``SKOTAE_DOC_VERSIONS``, the
+address of a ``switcher.json``, a switch between versions.
 """
 
 import os
@@ -31,6 +32,7 @@ extensions = [
     "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
     "matplotlib.sphinxext.plot_directive",
     "sphinx_gallery.gen_gallery",
     "benchmarks",
@@ -48,6 +50,10 @@ if os.environ.get("SKOTAE_DOC_INTERSPHINX") == "1":
         "sklearn": ("https://scikit-learn.org/stable", None),
         "torch": ("https://docs.pytorch.org/docs/stable", None),
     }
+
+# What is copied of an example is what is typed.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "node_modules", "whats_new/fragments"]
@@ -74,7 +80,7 @@ sphinx_gallery_conf = {
     ],
     "within_subsection_order": "gallery_order.GalleryOrder",
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"(__init__|quickstart|distributed)\.py",
+    "ignore_pattern": r"[\\/](__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skotae": None},
@@ -103,3 +109,9 @@ html_theme_options = {
     "navbar_align": "left",
     "secondary_sidebar_items": ["page-toc"],
 }
+# Where several versions are published: the address of the list that the theme's switch reads.
+if versions := os.environ.get("SKOTAE_DOC_VERSIONS"):
+    html_theme_options |= {
+        "switcher": {"json_url": versions, "version_match": version},
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    }

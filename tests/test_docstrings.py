@@ -26,6 +26,7 @@ MODULES = [
             "exceptions",
             "metrics",
             "networks",
+            "onnx",
             "priors",
             "testing",
             "transport",

@@ -26,6 +26,7 @@ FLOORS = {
     "persistence": 3,
     "autoencoders": 4,
     "callbacks": 5,
+    "onnx": 5,
     "displays": 5,
     "testing": 5,
     "base": 6,

@@ -110,5 +110,5 @@ assert search.n_candidates_ == [6, 2] and search.n_resources_ == [5, 15]
 assert search.best_params_["n_components"] == 4
 
 # %%
-# More components lose less, and the score sees it. Optuna and other searches need nothing else than
-# `set_params`, `fit` and `score`.
+# More components lose less, and the score sees it. Other searches need nothing else than
+# `set_params`, `fit` and `score`: :doc:`plot_optuna` is one.

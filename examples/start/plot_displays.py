@@ -89,7 +89,7 @@ assert samples.verdict.name == "does not memorise"
 plt.show()
 
 # %%
-# Of a table the same displays have columns in the place of pictures; of digits, pixels.
+# Of a table the same displays have columns in place of pictures; of digits, pixels.
 
 SamplesDisplay.from_estimator(model, X)
 plt.show()

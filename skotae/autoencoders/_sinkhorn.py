@@ -81,7 +81,7 @@ class SinkhornAE(PenalisedAutoencoder):
 
     References
     ----------
-    .. [1] Patrini, van den Berg, Forre, Carioni, Bhargav, Welling, Genewein and Nielsen
+    .. [1] Patrini, van den Berg, Forré, Carioni, Bhargav, Welling, Genewein and Nielsen
        (2019), Sinkhorn autoencoders, UAI, eq. 9 to 12 and Algorithm 2.
     .. [2] Feydy et al. (2019), Interpolating between optimal transport and MMD using
        Sinkhorn divergences, AISTATS.

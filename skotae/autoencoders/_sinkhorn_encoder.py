@@ -118,7 +118,7 @@ class SinkhornEncoder(EncodingEstimator):
 
     References
     ----------
-    .. [1] Patrini, van den Berg, Forre, Carioni, Bhargav, Welling, Genewein and Nielsen
+    .. [1] Patrini, van den Berg, Forré, Carioni, Bhargav, Welling, Genewein and Nielsen
        (2019), Sinkhorn autoencoders, UAI, section 6.1 and eq. 8.
     .. [2] Belkin and Niyogi (2003), Laplacian eigenmaps for dimensionality reduction and
        data representation, Neural Computation, section 3.1 (the second term).

@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 
 from skotae.displays.base import (
     DATA,
+    column_name,
     columns_of,
     decoded,
     headline,
@@ -203,7 +204,7 @@ class ComponentDisplay:
         most = np.sort(np.argsort(-np.ptp(moved, axis=0), kind="stable")[:MAX_COLUMNS])
         end = float(np.abs(moved).max()) or 1.0
         picture = ax.imshow(moved[:, most], cmap="PuOr", vmin=-end, vmax=end, aspect="auto")
-        names = [f"x{k}" if self.columns is None else str(self.columns[k])[:12] for k in most]
+        names = [column_name(self.columns, k, 12) for k in most]
         ax.set_xticks(np.arange(len(most)), names, rotation=90)
         ax.set(yticks=ticks["yticks"], yticklabels=[])
         bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8)

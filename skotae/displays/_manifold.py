@@ -9,6 +9,7 @@ import torch
 
 from skotae.displays.base import (
     COLOURS,
+    column_name,
     columns_of,
     decoded,
     headline,
@@ -254,9 +255,12 @@ class ManifoldDisplay:
         moves = (rows - rows[len(rows) // 2]) / self.scale
         most = np.argsort(-np.ptp(moves, axis=0), kind="stable")[:MAX_LINES]
         for column, colour in zip(np.sort(most), COLOURS, strict=False):
-            label = f"x{column}" if self.columns is None else str(self.columns[column])[:16]
+            label = column_name(self.columns, column, 16)
             ax.plot(self.positions, moves[:, column], color=colour, label=label, lw=1.3)
-        ax.legend(fontsize=6, ncols=2, framealpha=0.6)
+        # Below the lines: room for a row of names for every two of them.
+        low, high = ax.get_ylim()
+        ax.set_ylim(low - (high - low) * 0.1 * (1 + len(most) // 2), high)
+        ax.legend(fontsize=6, ncols=2, loc="lower center", framealpha=0.6)
         titled(ax, name)
 
 

@@ -10,6 +10,7 @@ from skotae.displays.base import (
     DATA,
     GREY,
     MODEL,
+    column_name,
     columns_of,
     headline,
     image_shape_of,
@@ -162,7 +163,7 @@ class ReconstructionDisplay:
     def _columns(self, left, right):
         shares = self.shares
         worst = np.argsort(shares)[: np.isfinite(shares).sum()][:MAX_COLUMNS]
-        names = [f"x{k}" if self.columns is None else str(self.columns[k])[:24] for k in worst]
+        names = [column_name(self.columns, k, 24) for k in worst]
         y = np.arange(len(worst))
         left.barh(y, shares[worst].clip(-1), 0.7, color=DATA)
         left.axvline(0.0, color="0.35", lw=1)
@@ -175,4 +176,4 @@ class ReconstructionDisplay:
             right.scatter(x, r, s=6, color=MODEL, alpha=0.6, lw=0)
             right.axline((x.mean(), x.mean()), slope=1, color=GREY, lw=1)
             right.set(xlabel="value", ylabel="reconstruction")
-            titled(right, f"the worst column: {names[0]}")
+            titled(right, f"worst: {names[0]}")

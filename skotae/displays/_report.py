@@ -24,7 +24,7 @@ from skotae.displays._samples import SamplesDisplay
 from skotae.displays._score import ScoreDisplay
 from skotae.displays._training import TrainingDisplay
 from skotae.displays._verdicts import Verdict
-from skotae.displays.base import last_step, pyplot, some
+from skotae.displays.base import comparable, last_step, pyplot, some
 from skotae.metrics import GenerationReport, generation_report
 from skotae.utils._versions import installed_versions
 
@@ -181,6 +181,7 @@ def report(
     Verdicts come first: did it train, does it beat the baselines, do its codes follow the prior,
     does it memorise (:class:`~skotae.displays.Verdict`). Then the displays that apply, the
     measures of :func:`~skotae.metrics.generation_report` with principal components beside them,
+    in the units of the score (of standardised columns, where each has a scale of its own),
     parameters and versions.
 
     Parameters
@@ -267,7 +268,13 @@ def _of_model(
     verdicts = _verdicts(shown, estimator)
     images = {name: _png(display) for name, display in shown.items()}
     rows = (X, classes) if X_train is None else (fewer, None, X, classes)
-    measures = generation_report(estimator, *rows, n_resamples=N_RESAMPLES, random_state=seed)
+    measures = generation_report(
+        estimator,
+        *rows,
+        units=lambda part: comparable(estimator, part)[0],
+        n_resamples=N_RESAMPLES,
+        random_state=seed,
+    )
     parameters = {name: repr(value) for name, value in estimator.get_params(deep=False).items()}
     return ModelReport(type(estimator).__name__, code, parameters, verdicts, measures, images)
 

@@ -12,6 +12,7 @@ from skotae.displays.base import (
     DATA,
     GREY,
     MODEL,
+    column_name,
     columns_of,
     comparable,
     headline,
@@ -208,7 +209,9 @@ class SamplesDisplay:
             s, bins, weights=next(weights), histtype="step", color=MODEL, lw=1.6, label="samples"
         )
         ax.set_yticks([])
-        name = f"x{column}" if self.columns is None else str(self.columns[column])[:20]
+        ax.locator_params(axis="x", nbins=3)  # long numbers side by side
+        ax.tick_params(axis="x", labelsize=7)
+        name = column_name(self.columns, column, 15)
         titled(ax, name)
 
     def _correlations(self, ax):

@@ -137,6 +137,12 @@ def columns_of(estimator: Any) -> np.ndarray:
     return np.asarray(names).astype(str)
 
 
+def column_name(columns: Any, k: int, width: int) -> str:
+    """Name of column k, cut where it is longer than `width` letters."""
+    name = f"x{k}" if columns is None else str(columns[k])
+    return name if len(name) <= width else name[: width - 1] + "…"
+
+
 def image_shape_of(estimator: Any, image_shape: Any) -> tuple[int, ...] | None:
     """Shape of an image that a row is: as given, or as a ConvNet has it; None for tables.
 

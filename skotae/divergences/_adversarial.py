@@ -113,6 +113,7 @@ class AdversarialDivergence(BaseDivergence):
 
     @property
     def prior_required(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Methods that the prior must have: ``log_prob`` with `log_density`, else none."""
         return ("log_prob",) if self.log_density else ()
 
     def __call__(

@@ -125,6 +125,7 @@ def generation_report(
     y_test: Any = None,
     *,
     features: Callable[[Any], Any] | None = None,
+    units: Callable[[Any], Any] | None = None,
     means: Any = None,
     scale: float | None = None,
     n_neighbors: int = 5,
@@ -170,6 +171,10 @@ def generation_report(
     features : callable, optional
         Takes rows of data and returns an array of shape (n, p), in which samples are compared with
         data.
+    units : callable, optional
+        Takes rows of data, reconstructions or samples, and returns them in the units in which they
+        are to be measured, such as the `transform` of a fitted StandardScaler for columns of
+        several units. `features` are then of such rows.
     means : array-like of shape (n_modes, n_features), optional
         Means of the modes of the distribution of the data, where they are known.
     scale : float, optional
@@ -234,13 +239,17 @@ def generation_report(
         random_state=_seed(rng),
     )
     found: dict[str, Estimate] = {}
+    in_units = units or (lambda part: part)
+    measured = in_units(rows)
     reconstructed = reconstructions_of(estimator, rows)
+    if reconstructed is not None:
+        reconstructed = in_units(reconstructed)
     if reconstructed is not None and hasattr(estimator, "sample"):
-        drawn = samples_of(estimator, n_samples_for(n_rows), _seed(rng))
-        score = transport_r2_score(rows, reconstructed, drawn, random_state=_seed(rng))
+        drawn = in_units(samples_of(estimator, n_samples_for(n_rows), _seed(rng)))
+        score = transport_r2_score(measured, reconstructed, drawn, random_state=_seed(rng))
         found["score"] = Estimate(score, np.nan, np.nan)
     if reconstructed is not None:
-        found["reconstruction_error"] = measure(reconstruction_error, rows, reconstructed)
+        found["reconstruction_error"] = measure(reconstruction_error, measured, reconstructed)
     if hasattr(estimator, "transform"):
         if y is not None and y_test is not None:
             codes = estimator.transform(X), y, estimator.transform(X_test), y_test
@@ -259,7 +268,7 @@ def generation_report(
         )
     if hasattr(estimator, "sample"):
         samples = samples_of(estimator, n, _seed(rng))
-        compared = (rows if n_rows <= n else some(rows)), samples
+        compared = (measured if n_rows <= n else some(measured)), in_units(samples)
         if features is not None:
             compared = tuple(features(part) for part in compared)
         found["frechet_distance"] = measure(frechet_distance, *compared)
@@ -282,8 +291,8 @@ def generation_report(
     beside = None
     if "score" in found and hasattr(estimator, "n_components_"):
         beside = baselines(
-            X,
-            rows,
+            in_units(X),
+            measured,
             estimator.n_components_,
             y_train=y,
             y_test=y_test,

@@ -147,6 +147,20 @@ def test_data_frames_and_labels_that_are_numbers(unpainted):
     assert "Components" in found.models["GMWAE"].images
 
 
+def test_measures_are_in_the_units_of_the_verdict(unpainted):
+    """Of columns with several units the score is one number, and so are PCA's."""
+    rows = X * [1, 1, 1, 1e4]
+    params = {"max_iter": 2, "hidden_layer_sizes": (8,), "random_state": 0}
+    model = skotae.WAEEstimator(2, **params).fit(rows[::2])
+    measures = skotae.report(model, rows[1::2], X_train=rows[::2]).models["WAEEstimator"].measures
+    display = ScoreDisplay.from_estimator(model, rows[1::2], X_train=rows[::2])
+    assert measures["score"].value == pytest.approx(model.score(rows[1::2]), abs=0.1)
+    for name in ("PCA + Gaussian", "PCA + mixture"):
+        expected = display.baseline_scores[name]
+        assert measures.baselines[name]["score"] == pytest.approx(expected, abs=0.1)
+    assert measures["reconstruction_error"].value < 4  # of four columns with variance 1
+
+
 def test_rows_beyond_some_thousand_are_not_used(fit, unpainted):
     many = np.tile(X, (20, 1)) + np.random.RandomState(0).normal(size=(3000, 4)) / 10
     found = skotae.report(fit("SinkhornEncoder"), many)

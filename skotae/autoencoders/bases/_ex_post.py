@@ -47,7 +47,7 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
 
     References
     ----------
-    .. [1] Ghosh, Sajjadi, Vergari, Black and Scholkopf (2020), From variational to
+    .. [1] Ghosh, Sajjadi, Vergari, Black and Schölkopf (2020), From variational to
        deterministic autoencoders, ICLR, section 4.
     .. [2] Dai and Wipf (2019), Diagnosing and enhancing VAE models, ICLR, section 4.
     """

@@ -10,11 +10,13 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from skotae.metrics._intervals import Rows, interval_by_rows
 from skotae.metrics.base import check_labels, check_option, check_rows
+from skotae.utils._torch import as_rows
 
 
 def _agreement(y: Any, clusters: Any, *, assignment: str = "hungarian") -> list[Rows]:
     """Whether each row is in the cluster that its class is assigned to."""
     check_option(assignment, "assignment", ("hungarian", "greedy"))
+    clusters = as_rows(clusters, "clusters")
     if np.ndim(clusters) == 2:
         proba = check_rows(clusters, "clusters")
         if proba.min() < 0 or not np.allclose(proba.sum(axis=1), 1.0, atol=1e-3):

@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
-from sklearn.utils import check_array
 
 from skotae.metrics._intervals import Rows, interval_by_rows
-from skotae.metrics.base import check_real
+from skotae.metrics.base import check_pair, check_real
 
 
 def _near(X: Any, means: Any, scale: float, *, n_scales: float = 4.0) -> list[Rows]:
     """Of each sample whether it is near its mode, how far from it, and which mode that is."""
     scale, n_scales = check_real(scale, "scale"), check_real(n_scales, "n_scales")
-    X = check_array(X, dtype="float64", input_name="X")
-    means = check_array(means, dtype="float64", input_name="means")
+    X, means = check_pair(X, means, ("X", "means"))
     nearest, distance = pairwise_distances_argmin_min(X, means)
     high = distance < n_scales * scale
     square = np.square(X - means[nearest]).mean(axis=1)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from skotae import transport
 from skotae.metrics.base import as_clouds, check_real, in_units, weight_of
+from skotae.utils._torch import in_namespace
 
 
 def exact_plan(
@@ -18,7 +17,7 @@ def exact_plan(
     metric: str = "minkowski",
     X_weight: Any = None,
     Y_weight: Any = None,
-) -> np.ndarray:
+) -> Any:
     r"""Optimal transport plan between two samples: how much of each row goes to which.
 
     .. math::
@@ -41,7 +40,8 @@ def exact_plan(
     Returns
     -------
     plan : ndarray of shape (n, m)
-        Of sum one. For as many rows and equal weights it is a permutation, divided by n.
+        In float64, of sum one; a tensor or an array of the library and on the device of `X` where
+        that is one. For as many rows and equal weights it is a permutation, divided by n.
 
     Raises
     ------
@@ -62,4 +62,4 @@ def exact_plan(
     p = check_real(p, "p")
     x, y, _ = in_units(*as_clouds(X, Y))
     a, b = weight_of(X_weight, x, "X_weight"), weight_of(Y_weight, y, "Y_weight")
-    return transport.exact_plan(x, y, p=p, metric=metric, a=a, b=b).numpy()
+    return in_namespace(transport.exact_plan(x, y, p=p, metric=metric, a=a, b=b).numpy(), X)

@@ -117,20 +117,9 @@ def transport_r2_score(
     >>> abs(transport_r2_score(X, constant, constant, random_state=0)) < 1e-9
     True
     """
-    options: dict[str, Any] = {"dtype": FLOATS}
-    X = check_rows(X, "X", **options)
-    options["ensure_all_finite"] = False  # of a model that has gone astray
-    X, reconstructed = check_pair(X, X_reconstructed, ("X", "X_reconstructed"), **options)
-    X, samples = check_pair(X, samples, ("X", "samples"), **options)
-    if len(X) != len(reconstructed):
-        raise ValueError(
-            f"X has {len(X)} rows and X_reconstructed has {len(reconstructed)}; expected as many, "
-            "row by row."
-        )
-    weight = check_weight(sample_weight, X, "sample_weight")
-    if weight is None and sample_weight is not None and not np.any(sample_weight):
-        weight = np.zeros(len(X))  # equal, and no weights
-    X, reconstructed, weight = _with_weight(X, reconstructed, weight)
+    X, reconstructed, samples, weight = _checked(
+        X, (X_reconstructed, "X_reconstructed"), samples, sample_weight
+    )
     return r2_by_blocks(X, blocks_of(reconstructed), samples, weight, random_state)
 
 
@@ -226,11 +215,11 @@ def constant_gap(x: np.ndarray) -> float:
 
 
 def triangle_bound(
-    X: np.ndarray,
-    reconstructions: np.ndarray,
-    samples: np.ndarray,
+    X: Any,
+    reconstructions: Any,
+    samples: Any,
     *,
-    sample_weight: np.ndarray | None = None,
+    sample_weight: Any = None,
     random_state: Any = None,
 ) -> float:
     r"""Estimate of an upper bound on the Wasserstein distance between data and model.
@@ -248,12 +237,12 @@ def triangle_bound(
 
     Parameters
     ----------
-    X : ndarray of shape (n, n_features)
-    reconstructions : ndarray of shape (n, n_features)
+    X : array-like of shape (n, n_features)
+    reconstructions : array-like of shape (n, n_features)
         Of the rows of X.
-    samples : ndarray of shape (m, n_features)
+    samples : array-like of shape (m, n_features)
         Draws from the model; `m` reconstructions are compared with them.
-    sample_weight : ndarray of shape (n,), optional
+    sample_weight : array-like of shape (n,), optional
         Weights of the rows.
     random_state : int, RandomState instance or None, default=None
         Chooses the reconstructions, if there are more than `m`, and the halves.
@@ -262,6 +251,11 @@ def triangle_bound(
     -------
     bound : float
         In the units of X.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, or X is not finite.
 
     References
     ----------
@@ -276,8 +270,9 @@ def triangle_bound(
     5.6
     """
     rng = check_random_state(random_state)
-    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
-    X, reconstructions, weight = _with_weight(X, reconstructions, weight)
+    X, reconstructions, samples, weight = _checked(
+        X, (reconstructions, "reconstructions"), samples, sample_weight
+    )
     # In units of the spread, so that squares stay within range for data of any scale.
     centre = X.mean(axis=0, dtype=np.float64)
     unit = max(np.abs(part - centre).max() for part in (X, reconstructions, samples)) or 1.0
@@ -292,14 +287,26 @@ def triangle_bound(
     return float(unit * (error + np.sqrt(np.maximum(0.0, gap))))
 
 
-def _with_weight(
-    X: np.ndarray, reconstructed: np.ndarray, weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The rows that have weight."""
+def _checked(
+    X: Any, reconstructions: tuple[Any, str], samples: Any, sample_weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that have weight, their reconstructions, under a name, the samples and the weights."""
+    options: dict[str, Any] = {"dtype": FLOATS}
+    X = check_rows(X, "X", **options)
+    options["ensure_all_finite"] = False  # of a model that has gone astray
+    given, name = reconstructions
+    X, reconstructed = check_pair(X, given, ("X", name), **options)
+    X, samples = check_pair(X, samples, ("X", "samples"), **options)
+    if len(X) != len(reconstructed):
+        raise ValueError(
+            f"X has {len(X)} rows and {name} has {len(reconstructed)}; expected as many, "
+            "row by row."
+        )
+    weight = check_weight(sample_weight, X, "sample_weight")
     if weight is None:
-        return X, reconstructed, np.ones(len(X))
+        return X, reconstructed, samples, np.ones(len(X))
     kept = rows_with_weight(weight)
-    return X[kept], reconstructed[kept], weight[kept]
+    return X[kept], reconstructed[kept], samples, weight[kept]
 
 
 def rows_with_weight(weight: np.ndarray) -> np.ndarray:

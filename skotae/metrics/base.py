@@ -105,7 +105,7 @@ def standardise(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
 def check_labels(y: Any, name: str, n: int, of: str) -> np.ndarray:
     """Class labels, one for each of the `n` rows of `of`."""
     try:
-        y = column_or_1d(y)
+        y = column_or_1d(as_rows(y, name))
     except ValueError as error:
         raise ValueError(f"{name} must be one label for each row of {of}: {error}") from error
     if len(y) != n:
@@ -124,7 +124,9 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
     if weight is None:
         return None
     try:
-        weight = check_sample_weight(weight, rows, dtype="f8", ensure_non_negative=True)
+        weight = check_sample_weight(
+            as_rows(weight, name), rows, dtype="f8", ensure_non_negative=True
+        )
     except ValueError as error:
         raise ValueError(f"{name} is invalid: {error}") from error
     return None if np.ptp(weight) == 0 else weight

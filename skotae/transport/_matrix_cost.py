@@ -11,6 +11,7 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_cost,
     check_solver,
+    check_start,
     check_weight_shape,
     check_weight_values,
     warn_unless_converged,
@@ -18,7 +19,7 @@ from skotae.transport.base import (
 from skotae.transport.entropic.envelope import Outcome, differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.sharp import sharp_sensitivity
-from skotae.transport.entropic.solutions import of_cost
+from skotae.transport.entropic.solutions import of_cost, start_of
 
 
 def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
@@ -27,7 +28,8 @@ def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) 
         check_weight_values(name, inputs.get(name))
     cost, wants_cost = inputs["cost"], "cost" in wanted
     weights = inputs.get("a"), inputs.get("b")
-    solution = of_cost(cost, *weights, options, plan=options.sharp or wants_cost)
+    wants_plan, start = options.sharp or wants_cost, start_of(inputs)
+    solution = of_cost(cost, *weights, options, plan=wants_plan, start=start)
     value, slope = solution.a @ solution.f + solution.b @ solution.g, solution.plan
     if options.sharp and slope is not None:
         costs = cost.to(slope.dtype)
@@ -55,6 +57,7 @@ def sinkhorn_cost(
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     sharp: bool = ...,
+    potentials_init: tuple[Tensor, Tensor] | None = ...,
     return_info: Literal[False] = ...,
 ) -> Tensor: ...
 
@@ -70,6 +73,7 @@ def sinkhorn_cost(
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     sharp: bool = ...,
+    potentials_init: tuple[Tensor, Tensor] | None = ...,
     return_info: Literal[True],
 ) -> tuple[Tensor, SinkhornInfo]: ...
 
@@ -85,6 +89,7 @@ def sinkhorn_cost(
     a: Tensor | None = ...,
     b: Tensor | None = ...,
     sharp: bool = ...,
+    potentials_init: tuple[Tensor, Tensor] | None = ...,
     return_info: bool,
 ) -> Tensor | tuple[Tensor, SinkhornInfo]: ...
 
@@ -99,6 +104,7 @@ def sinkhorn_cost(
     a: Tensor | None = None,
     b: Tensor | None = None,
     sharp: bool = False,
+    potentials_init: tuple[Tensor, Tensor] | None = None,
     return_info: bool = False,
 ) -> Tensor | tuple[Tensor, SinkhornInfo]:
     r"""Entropic optimal-transport cost of any cost matrix.
@@ -130,6 +136,9 @@ def sinkhorn_cost(
     sharp : bool, default=False
         Leave the entropy out of the value, ``<P, C>`` at the entropic plan (eq. 12 of [1]_). The
         plan then moves with the costs, which the gradient follows by implicit differentiation.
+    potentials_init : tuple of Tensor of the shapes of `a` and `b`, optional
+        Potentials to start from, as for `sinkhorn_potentials`. Value and gradient are the same,
+        within `tol`.
     return_info : bool, default=False
         Also return a `SinkhornInfo`.
 
@@ -181,6 +190,7 @@ def sinkhorn_cost(
         raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     options = Options(epsilon, relative, tol, max_iter, sharp=sharp)
     problem = partial(_evaluate, options=options)
-    value, info = differentiable("sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b)
+    f, g = check_start(potentials_init, (*batch, n), (*batch, m))
+    value, info = differentiable("sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b, f=f, g=g)
     warn_unless_converged(info, options.goal, max_iter)
     return (value, info) if return_info else value

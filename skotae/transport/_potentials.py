@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from skotae.transport.base import (
     SinkhornInfo,
-    check_clouds_or_cost,
     check_solver,
-    full_precision,
-    gathered,
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
-from skotae.transport.entropic.solutions import Solution, of_clouds, of_cost
-from skotae.utils.base import as_real, brief
+from skotae.transport.entropic.solutions import solve_each
+from skotae.utils.base import as_real
 
 
 def sinkhorn_potentials(
@@ -98,11 +90,11 @@ def sinkhorn_potentials(
     """
     max_memory = as_real("max_memory", max_memory, above=0)
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
+    y = x if y is None and cost is None else y
     options = Options(epsilon, relative, tol, max_iter, ground, max_bytes=max_memory * 2.0**20)
-    found = _solve(x, y, cost, a, b, options, potentials_init)
+    found = solve_each(x, y, cost, a, b, options, potentials_init)
     warn_unless_converged(found.info, tol, max_iter)
-    f, g = ([getattr(one, name) for one in found.solutions] for name in ("f", "g"))
-    return found.stacked(f, -2), found.stacked(g, -1), found.info
+    return *found.potentials(), found.info
 
 
 def sinkhorn_plan(
@@ -151,81 +143,8 @@ def sinkhorn_plan(
             [0.0000, 0.5000]])
     """
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
-    options = Options(epsilon, relative, tol, max_iter, ground)
-    found = _solve(x, y, cost, a, b, options, potentials_init, plan=True)
-    warn_unless_converged(found.info, tol, max_iter)
-    return found.stacked([one.plan for one in found.solutions if one.plan is not None], -2, -1)
-
-
-@dataclass
-class _Found:
-    """The solutions of a problem, or of a batch, of some shape (..., n, m)."""
-
-    solutions: list[Solution]
-    shape: tuple[int, ...]
-    like: Tensor
-
-    @property
-    def info(self) -> SinkhornInfo:
-        infos = [solution.info for solution in self.solutions]
-        return infos[0] if len(self.shape) == 2 else gathered(infos)
-
-    def stacked(self, parts: list[Tensor], *axes: int) -> Tensor:
-        """Return parts that have some axes of the problem, in the dtype of the inputs."""
-        shape = self.shape[:-2] + tuple(self.shape[axis] for axis in axes)
-        if not parts:
-            return self.like.new_empty(shape)
-        return torch.stack(parts).to(self.like.dtype).reshape(shape)
-
-
-@torch.no_grad()
-def _solve(
-    x: Tensor | None,
-    y: Tensor | None,
-    cost: Tensor | None,
-    a: Tensor | None,
-    b: Tensor | None,
-    options: Options,
-    start: tuple[Tensor, Tensor] | None,
-    *,
-    plan: bool = False,
-) -> _Found:
     y = x if y is None and cost is None else y
-    shape = check_clouds_or_cost(x, y, cost, a, b, batches=True)
-    given = x if cost is None else cost
-    other = y if cost is None else cost
-    assert given is not None and other is not None
-    *batch, n, m = shape
-    weights: list[list[Tensor] | list[None]] = []
-    for given_weights, points in ((a, n), (b, m)):
-        if given_weights is None:
-            weights.append([None] * math.prod(batch))
-        else:
-            weights.append([*given_weights.expand(*batch, points).reshape(-1, points)])
-    starts: list[Any] = [None] * math.prod(batch)
-    if start is not None:
-        starts = [*zip(*_each_start(start, (*batch, n), (*batch, m)), strict=True)]
-    sides = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (given, other))
-    with full_precision(given.device):
-        solutions = [
-            of_clouds(left, right, row, column, options, plan=plan, start=begin)
-            if cost is None
-            else of_cost(left, row, column, options, plan=plan, start=begin)
-            for left, right, row, column, begin in zip(*sides, *weights, starts, strict=True)
-        ]
-    return _Found(solutions, shape, given)
-
-
-def _each_start(start: tuple[Tensor, Tensor], *shapes: tuple[int, ...]) -> list[list[Tensor]]:
-    """Return the potentials to start from, of each problem, or raise ValueError."""
-    if not isinstance(start, (tuple, list)) or len(start) != 2:
-        raise ValueError(f"potentials_init must be two tensors, got {brief(start)}.")
-    for potential, shape in zip(start, shapes, strict=True):
-        given = getattr(potential, "shape", type(potential).__name__)
-        if not isinstance(potential, Tensor) or given != shape:
-            raise ValueError(f"potentials_init must be of shapes {shapes}, got {brief(given)}.")
-        if not bool(potential.isfinite().all()):
-            raise ValueError("potentials_init must be finite, got NaN or infinite values.")
-    return [
-        [*potential.reshape(-1, shape[-1])] for potential, shape in zip(start, shapes, strict=True)
-    ]
+    options = Options(epsilon, relative, tol, max_iter, ground)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True)
+    warn_unless_converged(found.info, tol, max_iter)
+    return found.plan()

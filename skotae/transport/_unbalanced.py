@@ -11,9 +11,9 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_clouds,
     check_debias,
-    check_rho,
     check_solver,
-    check_weights,
+    check_unbalanced,
+    check_weight_shape,
     warn_unless_converged,
 )
 from skotae.transport.entropic.envelope import differentiable
@@ -29,6 +29,7 @@ def unbalanced_sinkhorn_divergence(
     *,
     epsilon: float = ...,
     rho: float | tuple[float, float] = ...,
+    unbalanced_type: str = ...,
     relative: bool = ...,
     tol: float = ...,
     max_iter: int = ...,
@@ -49,6 +50,7 @@ def unbalanced_sinkhorn_divergence(
     *,
     epsilon: float = ...,
     rho: float | tuple[float, float] = ...,
+    unbalanced_type: str = ...,
     relative: bool = ...,
     tol: float = ...,
     max_iter: int = ...,
@@ -69,6 +71,7 @@ def unbalanced_sinkhorn_divergence(
     *,
     epsilon: float = ...,
     rho: float | tuple[float, float] = ...,
+    unbalanced_type: str = ...,
     relative: bool = ...,
     tol: float = ...,
     max_iter: int = ...,
@@ -88,6 +91,7 @@ def unbalanced_sinkhorn_divergence(
     *,
     epsilon: float = 0.05,
     rho: float | tuple[float, float] = 1.0,
+    unbalanced_type: str = "kl",
     relative: bool = True,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -120,14 +124,20 @@ def unbalanced_sinkhorn_divergence(
 
     Parameters
     ----------
-    x, y : Tensor of shape (n, d) and (m, d)
-        Clouds, of one device. The value has the dtype of `x`. Non-finite points give NaN.
+    x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d)
+        Clouds, of one device, or batches of B of them, which are solved one by one. The value has
+        the dtype of `x`. Non-finite points give NaN.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     rho : float or pair of float, default=1.0
         Price of mass created or destroyed, in the same units. Two of them are that in `x` and that
         in `y`, for ``debias="none"``; where one is infinite its marginal is exact (semi-relaxed
         transport).
+    unbalanced_type : {"kl", "tv"}, default="kl"
+        What `rho` is the price of: the Kullback-Leibler divergence of the formula, or the total
+        variation :math:`\sum |p - q|`, in the place of KL in both marginal terms. With the latter
+        mass is kept whole where transport costs less than the sum of both prices and given up
+        whole where it costs more, but for what the entropy smooths.
     relative : bool, default=True
         Multiply `epsilon` and `rho` by the mean cost between `x` and `y`, over normalised weights.
         No gradient flows through it, and all terms of a debiased value share it. An outlier moves
@@ -142,7 +152,7 @@ def unbalanced_sinkhorn_divergence(
     metric : {"minkowski", "euclidean"}, default="minkowski"
         Distance between points: the `p`-norm of their difference, as in the formula, or the
         Euclidean one, so that :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
-    a, b : Tensor of shape (n,) and (m,), optional
+    a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Masses of the points, not negative and not normalised; by default uniform, of sum one.
         Differentiable.
     debias : {"paired", "none"}, default="paired"
@@ -155,7 +165,7 @@ def unbalanced_sinkhorn_divergence(
 
     Returns
     -------
-    value : Tensor of shape ()
+    value : Tensor of shape (), or (B,)
     info : SinkhornInfo
         Only if `return_info`.
 
@@ -175,7 +185,10 @@ def unbalanced_sinkhorn_divergence(
     ----------
     .. [1] Séjourné, Feydy, Vialard, Trouvé and Peyré (2019), Sinkhorn divergences for unbalanced
        optimal transport. arXiv:1910.12958.
-    .. [2] Séjourné, Vialard and Peyré (2022), Faster unbalanced optimal transport: translation
+    .. [2] Chizat, Peyré, Schmitzer and Vialard (2018), Scaling algorithms for unbalanced optimal
+       transport problems, Mathematics of Computation 87: the iterations, and those of total
+       variation (table 1).
+    .. [3] Séjourné, Vialard and Peyré (2022), Faster unbalanced optimal transport: translation
        invariant Sinkhorn and 1-D Frank-Wolfe. AISTATS.
 
     Examples
@@ -189,11 +202,13 @@ def unbalanced_sinkhorn_divergence(
     >>> round(value.item(), 2)  # the mass of the outlier, at `rho` apiece
     5.05
     """
-    check_clouds(x, y)
+    check_clouds(x, y, batches=True)
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
-    prices = check_rho(rho)
-    check_weights("a", a, len(x))
-    check_weights("b", b, len(y))
+    prices, unbalanced_type = check_unbalanced(rho, unbalanced_type)
+    *batch, n, _ = x.shape
+    check_weight_shape("a", a, (n,), (*batch, n))
+    check_weight_shape("b", b, (y.shape[-2],), (*batch, y.shape[-2]))
+    a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     if debias == "independent":
         raise ValueError(
             "debias='independent' is not for unbalanced transport: it compares halves of the "
@@ -215,9 +230,12 @@ def unbalanced_sinkhorn_divergence(
         debias=debias,
         rho=1.0,
         prices=prices,
+        unbalanced_type=unbalanced_type,
         max_bytes=max_memory * 2.0**20,
     )
     problem = partial(evaluate_relaxed, options=options)
-    value, info = differentiable("unbalanced_sinkhorn_divergence", problem, x=x, y=y, a=a, b=b)
+    value, info = differentiable(
+        "unbalanced_sinkhorn_divergence", problem, ndim=2, x=x, y=y, a=a, b=b
+    )
     warn_unless_converged(info, tol, max_iter)
     return (value, info) if return_info else value

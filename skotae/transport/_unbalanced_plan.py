@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
-import torch
 from torch import Tensor
 
 from skotae.transport.base import (
     SinkhornInfo,
-    check_clouds_or_cost,
-    check_rho,
     check_solver,
-    full_precision,
+    check_unbalanced,
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed_solutions import relaxed_of_clouds, relaxed_of_cost
-from skotae.transport.entropic.solutions import Solution
+from skotae.transport.entropic.solutions import solve_each
 from skotae.utils.base import as_real
 
 
@@ -28,6 +25,7 @@ def unbalanced_sinkhorn_potentials(
     cost: Tensor | None = None,
     epsilon: float = 0.05,
     rho: float | tuple[float, float] = 1.0,
+    unbalanced_type: str = "kl",
     relative: bool = True,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -36,6 +34,7 @@ def unbalanced_sinkhorn_potentials(
     a: Tensor | None = None,
     b: Tensor | None = None,
     max_memory: float = 256,
+    potentials_init: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, SinkhornInfo]:
     r"""Dual potentials of unbalanced entropic transport, of two clouds or of a cost matrix.
 
@@ -46,17 +45,25 @@ def unbalanced_sinkhorn_potentials(
         P_{ij} = a_i b_j \exp\bigl((f_i + g_j - C_{ij}) / \varepsilon\bigr), \qquad
         P 1 = a \odot e^{-f / \rho}, \qquad P^\top 1 = b \odot e^{-g / \rho}
 
+    With ``unbalanced_type="tv"`` potentials are between ``-rho`` and `rho`, and marginals are
+    exact where they are inside of that; at `rho` mass is destroyed, at ``-rho`` created.
+
     Parameters
     ----------
-    x, y : Tensor of shape (n, d) and (m, d), optional
+    x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d), optional
         Clouds.
-    cost : Tensor of shape (n, m), optional
+    cost : Tensor of shape (n, m) or (B, n, m), optional
         Any finite cost instead of clouds.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     rho : float or pair of float, default=1.0
         Price of mass created or destroyed, in the same units. Two of them are that of the rows and
         that of the columns; where one is infinite its marginal is exact (semi-relaxed transport).
+    unbalanced_type : {"kl", "tv"}, default="kl"
+        What `rho` is the price of: the Kullback-Leibler divergence of the formula, or the total
+        variation :math:`\sum |p - q|`, in the place of KL in both marginal terms. With the latter
+        mass is kept whole where transport costs less than the sum of both prices and given up
+        whole where it costs more, but for what the entropy smooths.
     relative : bool, default=True
         Multiply `epsilon` and `rho` by the mean cost, over normalised weights, which must then not
         be negative.
@@ -71,14 +78,16 @@ def unbalanced_sinkhorn_potentials(
         Distance between points: the `p`-norm of their difference, so that
         :math:`C_{ij} = \sum_k |x_{ik} - y_{jk}|^p`, or the Euclidean one,
         :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
-    a, b : Tensor of shape (n,) and (m,), optional
+    a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
         Masses of the points, not negative and not normalised; by default uniform, of sum one.
     max_memory : float, default=256
         Mebibytes, as for `unbalanced_sinkhorn_divergence`.
+    potentials_init : tuple of Tensor of the shapes of `f` and `g`, optional
+        Potentials to start from, as for `sinkhorn_potentials`.
 
     Returns
     -------
-    f, g : Tensor of shape (n,) and (m,)
+    f, g : Tensor of shape (n,) and (m,), or (B, n) and (B, m)
         Without gradient, in the dtype of the input.
     info : SinkhornInfo
 
@@ -109,10 +118,11 @@ def unbalanced_sinkhorn_potentials(
     >>> torch.exp(-f / 3.0).round(decimals=2), info.converged
     (tensor([1.2600, 0.0900]), True)
     """
-    options = _options(epsilon, rho, relative, tol, max_iter, p, metric, max_memory)
-    solution, dtype = _solve(x, y, cost, a, b, options)
-    warn_unless_converged(solution.info, options.tol, options.max_iter)
-    return solution.f.to(dtype), solution.g.to(dtype), solution.info
+    max_bytes = as_real("max_memory", max_memory, above=0) * 2.0**20
+    options = _options(epsilon, rho, unbalanced_type, relative, tol, max_iter, p, metric, max_bytes)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, solvers=_SOLVERS)
+    warn_unless_converged(found.info, options.tol, options.max_iter)
+    return *found.potentials(), found.info
 
 
 def unbalanced_sinkhorn_plan(
@@ -122,6 +132,7 @@ def unbalanced_sinkhorn_plan(
     cost: Tensor | None = None,
     epsilon: float = 0.05,
     rho: float | tuple[float, float] = 1.0,
+    unbalanced_type: str = "kl",
     relative: bool = True,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -129,6 +140,7 @@ def unbalanced_sinkhorn_plan(
     metric: str = "minkowski",
     a: Tensor | None = None,
     b: Tensor | None = None,
+    potentials_init: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     r"""Plan of unbalanced entropic transport, of two clouds or of a cost matrix.
 
@@ -141,12 +153,14 @@ def unbalanced_sinkhorn_plan(
 
     Parameters
     ----------
-    x, y, cost, epsilon, rho, relative, tol, max_iter, p, metric, a, b
+    x, y, cost, a, b, epsilon, rho, unbalanced_type, relative, tol, max_iter, p, metric
         As for `unbalanced_sinkhorn_potentials`.
+    potentials_init
+        As for `sinkhorn_potentials`.
 
     Returns
     -------
-    Tensor of shape (n, m)
+    Tensor of shape (n, m) or (B, n, m)
         Without gradient, in the dtype of the input.
 
     Raises
@@ -178,46 +192,36 @@ def unbalanced_sinkhorn_plan(
     >>> exact_columns.sum(0).round(decimals=3)
     tensor([1., 1., 1.])
     """
-    options = _options(epsilon, rho, relative, tol, max_iter, p, metric)
-    solution, dtype = _solve(x, y, cost, a, b, options, plan=True)
-    warn_unless_converged(solution.info, options.tol, options.max_iter)
-    assert solution.plan is not None
-    return solution.plan.to(dtype)
+    options = _options(epsilon, rho, unbalanced_type, relative, tol, max_iter, p, metric)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True, solvers=_SOLVERS)
+    warn_unless_converged(found.info, options.tol, options.max_iter)
+    return found.plan()
+
+
+_SOLVERS = relaxed_of_clouds, relaxed_of_cost
 
 
 def _options(
     epsilon: float,
     rho: float | tuple[float, float],
+    unbalanced_type: str,
     relative: bool,
     tol: float,
     max_iter: int,
     p: float,
     metric: str,
-    max_memory: float | None = None,
+    max_bytes: float = math.inf,
 ) -> Options:
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
-    options = Options(epsilon, relative, tol, max_iter, ground, rho=1.0, prices=check_rho(rho))
-    if max_memory is None:
-        return options
-    return replace(options, max_bytes=as_real("max_memory", max_memory, above=0) * 2.0**20)
-
-
-@torch.no_grad()
-def _solve(
-    x: Tensor | None,
-    y: Tensor | None,
-    cost: Tensor | None,
-    a: Tensor | None,
-    b: Tensor | None,
-    options: Options,
-    *,
-    plan: bool = False,
-) -> tuple[Solution, torch.dtype]:
-    """Return the solution, and the dtype of the inputs."""
-    check_clouds_or_cost(x, y, cost, a, b)
-    if cost is not None:
-        with full_precision(cost.device):
-            return relaxed_of_cost(cost, a, b, options, plan=plan), cost.dtype
-    assert x is not None and y is not None
-    with full_precision(x.device):
-        return relaxed_of_clouds(x, y, a, b, options, plan=plan), x.dtype
+    prices, unbalanced_type = check_unbalanced(rho, unbalanced_type)
+    return Options(
+        epsilon,
+        relative,
+        tol,
+        max_iter,
+        ground,
+        rho=1.0,
+        prices=prices,
+        unbalanced_type=unbalanced_type,
+        max_bytes=max_bytes,
+    )

@@ -215,6 +215,31 @@ def check_rho(rho: float | tuple[float, float]) -> tuple[float, float]:
     return first, second
 
 
+def check_unbalanced(
+    rho: float | tuple[float, float], unbalanced_type: str
+) -> tuple[tuple[float, float], str]:
+    """The prices of mass, and what is paid for, or a ValueError."""
+    if unbalanced_type not in ("kl", "tv"):
+        raise ValueError(f"unbalanced_type must be 'kl' or 'tv', got {brief(unbalanced_type)}.")
+    return check_rho(rho), unbalanced_type
+
+
+def check_start(
+    start: tuple[Tensor, Tensor] | None, *shapes: tuple[int, ...]
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """The potentials to start from, without gradient, or a ValueError if they are not of shapes."""
+    if start is None:
+        return None, None
+    if not isinstance(start, (tuple, list)) or len(start) != 2:
+        raise ValueError(f"potentials_init must be two tensors, got {brief(start)}.")
+    for potential, shape in zip(start, shapes, strict=True):
+        given = getattr(potential, "shape", type(potential).__name__)
+        if not isinstance(potential, Tensor) or given != shape:
+            raise ValueError(f"potentials_init must be of shapes {shapes}, got {brief(given)}.")
+    f, g = start
+    return f.detach(), g.detach()
+
+
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:
     if debias not in (known := tuple(known)):
         raise ValueError(

@@ -63,6 +63,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def as_rows(X: Any, name: str = "X") -> Any:
     """What scikit-learn can take for X: the numbers of a tensor in an array of its dtype.
 
+    Without gradient, from any device. Arrays of other libraries of the array API, which exchange
+    memory by DLPack, are tensors first.
+
     Raises
     ------
     ValueError
@@ -75,10 +78,28 @@ def as_rows(X: Any, name: str = "X") -> Any:
                 "expected one without, such as X.filled(...) with values that stand for them."
             )
         return X.data
+    if _has_namespace(X):
+        X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     return X
+
+
+def _has_namespace(X: Any) -> bool:
+    """Whether X is an array of the array API, of another library than NumPy."""
+    known = isinstance(X, (np.ndarray, np.generic))
+    return not known and hasattr(X, "__array_namespace__") and hasattr(X, "__dlpack__")
+
+
+def in_namespace(array: np.ndarray, like: Any) -> Any:
+    """An array in the library and on the device of the rows it is about; as it is for others."""
+    if isinstance(like, torch.Tensor):
+        dtype = torch.float32 if like.device.type == "mps" else None  # it has no float64
+        return torch.as_tensor(array, device=like.device, dtype=dtype)
+    if _has_namespace(like):
+        return like.__array_namespace__().asarray(array, device=like.device)
+    return array
 
 
 def module_in(module: Module, dtype: torch.dtype) -> Module:

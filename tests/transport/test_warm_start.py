@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from skotae.transport import sinkhorn_plan, sinkhorn_potentials
+from skotae.transport import (
+    sinkhorn_cost,
+    sinkhorn_plan,
+    sinkhorn_potentials,
+    unbalanced_sinkhorn_cost,
+    unbalanced_sinkhorn_plan,
+    unbalanced_sinkhorn_potentials,
+)
 
 
 def clouds(n=60, m=50, d=4, seed=0, dtype=torch.float64):
@@ -77,3 +84,56 @@ def test_what_is_no_start_is_named():
     for wrong in ((f, f), f, (f, None), (f.tolist(), g.tolist()), (f * torch.nan, g)):
         with pytest.raises(ValueError, match="potentials_init must be"):
             sinkhorn_potentials(x, y, potentials_init=wrong)
+
+
+RELAXED = [{"rho": 2.0}, {"rho": 1.0, "unbalanced_type": "tv"}, {"rho": (0.5, float("inf"))}]
+
+
+@pytest.mark.parametrize("relaxed", RELAXED, ids=str)
+@pytest.mark.parametrize("kind", KINDS[:3], ids=str)
+def test_unbalanced_ones(relaxed, kind):
+    x, y = clouds(30, 25)
+    a = torch.rand(30, generator=torch.Generator().manual_seed(2)).double()
+    a[:2] = 0.0
+    options = {"epsilon": 0.01, "tol": 1e-8, "max_iter": 5000, "a": a, **relaxed}
+    f, g, cold = unbalanced_sinkhorn_potentials(**problem(kind, x, y), **options)
+    again_f, again_g, again = unbalanced_sinkhorn_potentials(
+        **problem(kind, x, y), **{**options, "tol": 2e-8}, potentials_init=(f, g)
+    )
+    assert again.n_iter <= 2 < cold.n_iter
+    torch.testing.assert_close((again_f, again_g), (f, g), rtol=1e-6, atol=1e-6)
+    moved = problem(kind, x + 1e-4 * torch.sin(10 * x), y)
+    expected = unbalanced_sinkhorn_plan(**moved, **options)
+    _, _, cold = unbalanced_sinkhorn_potentials(**moved, **options)
+    _, _, warm = unbalanced_sinkhorn_potentials(**moved, **options, potentials_init=(f, g))
+    assert warm.n_iter < 0.7 * cold.n_iter
+    # A start of no help is no harm.
+    for start in ((f, g), (f - 1e4, g + 3 * y[:, 0]), (f + 1e300, g - 1e300)):
+        plan = unbalanced_sinkhorn_plan(**moved, **options, potentials_init=start)
+        torch.testing.assert_close(plan, expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("function", [sinkhorn_cost, unbalanced_sinkhorn_cost])
+def test_costs(function):
+    potentials = {
+        sinkhorn_cost: sinkhorn_potentials,
+        unbalanced_sinkhorn_cost: unbalanced_sinkhorn_potentials,
+    }[function]
+    x, y = torch.randn(2, 3, 20, 2, generator=torch.Generator().manual_seed(0)).double()
+    matrices = torch.cdist(x, y).requires_grad_()
+    options = {"tol": 1e-8, "return_info": True}
+    values, cold = function(matrices, **options)
+    starts = [potentials(cost=each, tol=1e-8)[:2] for each in matrices]
+    f, g = (torch.stack(each).requires_grad_() for each in zip(*starts, strict=True))
+    options["tol"] = 2e-8
+    again, warm = function(matrices, potentials_init=(f, g), **options)
+    pairs = zip(warm.problems, cold.problems, strict=True)
+    assert all(one.n_iter <= 2 < other.n_iter for one, other in pairs)
+    torch.testing.assert_close(again, values, rtol=1e-7, atol=0)
+    slopes = [torch.autograd.grad(each.sum(), matrices)[0] for each in (values, again)]
+    torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-8)
+    mapped = torch.func.vmap(lambda c, f, g: function(c, potentials_init=(f, g)))(matrices, f, g)
+    torch.testing.assert_close(mapped, values, rtol=1e-3, atol=0)
+    for wrong in ((f, f[:2]), f, (f, None), (f * torch.nan, g)):
+        with pytest.raises(ValueError, match="potentials_init must be"):
+            function(matrices, potentials_init=wrong)

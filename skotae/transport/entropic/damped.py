@@ -23,6 +23,7 @@ from skotae.transport.entropic.arrays import (
 )
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import LN2
+from skotae.transport.entropic.marginals import Marginals
 from skotae.transport.entropic.scaling import extrapolated
 
 _WINDOW = 5  # plain iterations between two extrapolations
@@ -40,8 +41,7 @@ class Problem:
     ----------
     kernel : Kernel
         Of one problem, with the masses of the points, none of them zero.
-    ratios : tuple of float
-        ``epsilon / rho`` of both sides, zero for a marginal that is exact; not both are.
+    marginals : Marginals
     alpha, beta : array of shape (1, 1, n) and (1, 1, m)
     symmetric : bool
     """
@@ -49,34 +49,27 @@ class Problem:
     def __init__(
         self,
         kernel: Kernel,
-        ratios: tuple[float, float],
+        marginals: Marginals,
         alpha: Array,
         beta: Array,
         symmetric: bool,
     ):
-        self.kernel, self.ratios, self.symmetric = kernel, ratios, symmetric
+        self.kernel, self.marginals, self.symmetric = kernel, marginals, symmetric
         self.alpha, self.beta = alpha, beta
         self._misses = 0  # in a row, of fast arithmetic
         kernel.absorb(None, None)
 
-    def damped(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
-        """Return ``theta * (softmin + offset - shift) - offset``, without cancellation."""
-        theta = 1.0 / (1.0 + self.ratios[side])
-        return theta * (softmin - shift) - (1.0 - theta) * offset
-
-    def kept(self, side: int, whole: Array) -> Array:
-        """Return ``exp(-f / rho)``, the part of each mass that is transported."""
-        return 2.0 ** (-self.ratios[side] * whole)
-
     def shift(self, f: Array, g: Array) -> float:
         """Return the constant that is best added to `f` and taken from `g`."""
-        tops, sums = [], []
-        pairs = ((f + self.alpha, self.kernel.a), (g + self.beta, self.kernel.b))
-        for side, (whole, masses) in enumerate(pairs):
-            low = float(whole.min())
-            tops.append(-self.ratios[side] * low)
-            sums.append(math.log2(float((masses * self.kept(side, whole - low)).sum())))
-        return (tops[0] - tops[1] + sums[0] - sums[1]) / sum(self.ratios)
+        kernel = self.kernel
+        return self.marginals.shift(f + self.alpha, kernel.a, g + self.beta, kernel.b)
+
+    def dual(self, f: Array, g: Array, softmin: Array, shift: float = 0.0) -> float:
+        """Return the value of the dual problem, in bits."""
+        a, b, marginals = self.kernel.a, self.kernel.b, self.marginals
+        earned = a * marginals.reward(0, f + self.alpha + shift)
+        found = marginals.reward(1, g + self.beta - shift) - 2.0 ** (g - softmin) / LN2
+        return float(earned.sum() + (b * found).sum())
 
     def step(self, g: Array) -> tuple[Array, Array]:
         """Return the `f` that is best for `g`, and the softmin of `f`, in one pass."""
@@ -84,7 +77,7 @@ class Problem:
         if found is not None:
             self._misses = 0
             return found
-        f = self.damped(0, self.kernel.log_rows(g), self.alpha)
+        f = self.marginals.best(0, self.kernel.log_rows(g), self.alpha)
         softmin = self.kernel.log_columns(f)
         self._misses += 1
         if self._misses < 2:
@@ -101,7 +94,7 @@ class Problem:
         w, parts, sums = kernel.b * 2.0 ** (g - g0), [], None
         for rows, matrix in kernel.blocks():
             softmin = -log2(times(w, matrix.mT), kernel.wide)
-            f = self.damped(0, f0[..., rows] + softmin, self.alpha[..., rows])
+            f = self.marginals.best(0, f0[..., rows] + softmin, self.alpha[..., rows])
             u = f - f0[..., rows]
             if not max(largest(softmin), largest(u)) <= limit:
                 return None
@@ -116,23 +109,29 @@ class Problem:
         kernel, tiny = self.kernel, torch.finfo(self.kernel.wide).tiny
         plan = kernel.log_kernel.block(slice(None), f, g).exp2_()[0]
         plan *= as_tensor(kernel.a[0]).mT * as_tensor(kernel.b[0])
-        asked, found = (
+        residual, stiffness = (
             as_tensor(kernel.b * part)[0, 0]
-            for part in (self.kept(1, g + self.beta), 2.0 ** (g - softmin))
+            for part in self.marginals.newton(1, g, self.beta, softmin)
+        )
+        part = 2.0 ** (g - softmin)
+        found, asked = (
+            as_tensor(kernel.b * each)[0, 0]
+            for each in (part, self.marginals.asked(1, g, self.beta, part))
         )
         shares = plan / plan.sum(1, keepdim=True).clamp_min(tiny)
-        hessian = plan.mT @ shares / -(1.0 + self.ratios[0])
-        diagonal = (found + self.ratios[1] * asked) + damping * (found + asked)
+        response = self.marginals.response(0, f, self.alpha)
+        shares *= response if isinstance(response, float) else as_tensor(response)[0].mT
+        hessian = plan.mT @ -shares
+        diagonal = (found + stiffness) + damping * (found + asked)
         hessian.diagonal().add_(diagonal + tiny)
-        step = torch.linalg.solve_ex(hessian, asked - found)[0] / LN2
-        return g + as_array(step)
+        step = torch.linalg.solve_ex(hessian, residual)[0] / LN2
+        return self.marginals.within(1, g + as_array(step), self.beta)
 
     def eased(self, factor: float) -> Problem:
         """Return the problem whose epsilon is larger by ``1 / factor``."""
         kernel = self.kernel.of(self.kernel.log_kernel.rescaled(factor))
         alpha, beta = self.alpha * factor, self.beta * factor
-        ratios = self.ratios[0] / factor, self.ratios[1] / factor
-        return Problem(kernel, ratios, alpha, beta, self.symmetric)
+        return Problem(kernel, self.marginals.eased(factor), alpha, beta, self.symmetric)
 
 
 @dataclass
@@ -151,35 +150,42 @@ def solve(problem: Problem, g: Array, *, tol: float, max_iter: int) -> Solved:
 
     A cloud against itself takes the mean of both sides: an error of eigenvalue `t` shrinks to
     ``t (t - 1) / 2``, at most an eighth. In a long tail, Newton steps where they are affordable.
-    What raises the violation is given up.
+    What makes things worse is given up.
     """
-    kernel = problem.kernel
+    kernel, marginals, beta = problem.kernel, problem.marginals, problem.beta
     unit = math.sqrt(float(kernel.a.sum()) * float(kernel.b.sum()))
+    g = marginals.within(1, g, beta)
     window, trial, n_iter, damping = [g], None, 0, 1e-2
     dense = kernel.stored and len(kernel.b[0, 0]) <= _NEWTON_ORDER
     while True:
         f, softmin = problem.step(g)
         n_iter += 1
-        residual = 2.0 ** (g - softmin) - problem.kept(1, g + problem.beta)
+        found = 2.0 ** (g - softmin)
+        residual = found - marginals.asked(1, g, beta, found)
         violation = float((kernel.b * magnitude(residual)).sum()) / unit
         if n_iter >= max_iter or not violation > tol:
             return Solved(f, g, softmin, violation, n_iter)
         if problem.symmetric:
-            g = (f + problem.damped(1, softmin, problem.beta)) / 2.0
+            g = (f + marginals.best(1, softmin, beta)) / 2.0
             continue
-        if trial is not None and violation > trial[0]:
-            # Extrapolation was wrong: go on from where it began.
-            g, window, trial = trial[1], [trial[1]], None
-            damping *= 5.0
-            continue
-        plain = problem.damped(1, softmin, problem.beta, problem.shift(f, g))
-        if dense and n_iter >= _PATIENCE:
-            damping = damping if trial is None else max(0.2 * damping, 1e-12)
-            trial, g = (violation, plain), problem.newton(f, g, softmin, damping)
+        newton = dense and n_iter >= _PATIENCE
+        value = problem.dual(f, g, softmin) if newton else -math.inf
+        if trial is not None:
+            # Extrapolation may be wrong. Steps of Newton's may raise the violation on their way.
+            good = not violation > (0.5 if newton else 1.0) * trial[0] or value > trial[1]
+            if newton:
+                damping = min(max(damping * (0.2 if good else 5.0), 1e-12), 1e3)
+            if not good:
+                # Go on from where it began.
+                g, window, trial = trial[2], [trial[2]], None
+                continue
+        plain = marginals.best(1, softmin, beta, problem.shift(f, g))
+        if newton:
+            trial, g = (violation, value, plain), problem.newton(f, g, softmin, damping)
             continue
         g, trial = plain, None
         window.append(g)
         if len(window) > _WINDOW:
-            trial = violation, g
-            g = extrapolated(concatenated(window, 1), kernel.b)
+            trial = violation, value, g
+            g = marginals.within(1, extrapolated(concatenated(window, 1), kernel.b), beta)
             window = [g]

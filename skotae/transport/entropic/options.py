@@ -33,6 +33,8 @@ class Options:
         Price of mass created or destroyed, in the units of `epsilon`; infinite if there is none.
     prices : tuple of float
         Those in x and in y, in units of `rho`; infinite where a marginal is exact.
+    unbalanced_type : {"kl", "tv"}
+        What is paid for.
     max_bytes : float
         Of a kernel that is stored; a larger one is made in blocks.
     shards : Alone or Group
@@ -48,6 +50,7 @@ class Options:
     sharp: bool = False
     rho: float = math.inf
     prices: tuple[float, float] = (1.0, 1.0)
+    unbalanced_type: str = "kl"
     max_bytes: float = math.inf
     shards: Alone = Alone()
 

@@ -14,18 +14,21 @@ from skotae.transport.base import (
     DEBIASING,
     WEIGHTS,
     SinkhornInfo,
+    check_weight_values,
     largest,
     widest,
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, filled
 from skotae.transport.entropic.clouds import Cloud, mean_cost
-from skotae.transport.entropic.damped import Problem, solve
+from skotae.transport.entropic.damped import Problem, Solved, solve
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.kernel import Kernel
-from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import between
+from skotae.transport.entropic.marginals import KINDS
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import levels
+from skotae.transport.entropic.solutions import Start, in_bits
+from skotae.transport.entropic.solve import PATIENCE
 from skotae.transport.ground import Ground
 
 _LEVEL_TOL, _LEVEL_STEPS = 1e-2, 20  # of a level of epsilon, before it is halved
@@ -39,6 +42,11 @@ class Masses:
         self.full = bool((masses > 0).all())
         self.rows: slice | Array = slice(None) if self.full else masses > 0
         self.kept = masses[self.rows]
+
+    @property
+    def index(self) -> slice | Tensor:
+        """The same rows, of a tensor."""
+        return self.rows if isinstance(self.rows, slice) else as_tensor(self.rows)
 
 
 class Side(Masses):
@@ -66,49 +74,67 @@ class Relaxed(ABC):
         y: Masses,
         options: Options,
         posed: tuple[Kernel, Array, Array, float],
+        start: Start = None,
     ):
         self.masses, self.options = (x, y), options
         kernel, alpha, beta, depth = posed
         ratios = options.epsilon / options.rhos[0], options.epsilon / options.rhos[1]
-        problem = Problem(kernel, ratios, alpha, beta, x is y)
+        marginals = KINDS[options.unbalanced_type](ratios)
+        problem = Problem(kernel, marginals, alpha, beta, x is y)
         spent, g = 0, 0.0 * beta
         *easier, _ = [1.0] if x is y else levels(depth)
+        if start is not None:
+            first = self._from(problem, start)
+            spent = first.n_iter
+            # Where it is of no help it is forgotten.
+            if first.violation <= _LEVEL_TOL:
+                g, easier = first.g, []
         for factor in easier:
             limit = max(1, min(_LEVEL_STEPS, options.max_iter - spent))
-            start = solve(problem.eased(factor), g, tol=_LEVEL_TOL, max_iter=limit)
-            spent, g = spent + start.n_iter, 2.0 * start.g
+            level = solve(problem.eased(factor), g, tol=_LEVEL_TOL, max_iter=limit)
+            spent, g = spent + level.n_iter, 2.0 * level.g
         left = max(1, options.max_iter - spent)
         self.problem, self.solution = problem, solve(problem, g, tol=options.tol, max_iter=left)
         self.n_iter = spent + self.solution.n_iter
-        self._shift = problem.shift(self.solution.f, self.solution.g)
+        self._shift = 0.0
+        if marginals.translated:
+            self._shift = problem.shift(self.solution.f, self.solution.g)
         self._f = (self.solution.f + alpha + self._shift)[0, 0]
         self._g = (self.solution.g + beta - self._shift)[0, 0]
 
+    def _from(self, problem: Problem, start: tuple[Tensor, Tensor]) -> Solved:
+        """Return what iterations from potentials come to."""
+        (x, y), options = self.masses, self.options
+        whole = start[0][x.index], start[1][y.index]
+        offsets = as_tensor(problem.alpha[0, 0]), as_tensor(problem.beta[0, 0])
+        found = in_bits(whole, (offsets[0] * options.bit, offsets[1] * options.bit), options)
+        g = 0.0 * problem.beta if found is None else found[1]
+        limit = min(PATIENCE, options.max_iter)
+        return solve(problem, g, tol=options.tol, max_iter=limit)
+
     def value(self) -> float:
         """Return the value of the dual problem."""
-        (x, y), problem = self.masses, self.problem
-        transported = x.kept @ problem.kept(0, self.solution.f + problem.alpha)[0, 0]
-        dual = x.kept @ self._dual(0, self._f) + y.kept @ self._dual(1, self._g)
-        return float(dual - self.options.epsilon * transported)
-
-    def _dual(self, side: int, whole: Array) -> Array:
-        """Return ``rho (1 - exp(-f / rho))``, without cancellation; f where `rho` is infinite."""
-        if self.problem.ratios[side] == 0.0:
-            return whole * self.options.bit
-        lost = -torch.expm1(as_tensor(whole) * (-self.problem.ratios[side] * LN2))
-        return as_array(self.options.rhos[side] * lost)
+        solution = self.solution
+        dual = self.problem.dual(solution.f, solution.g, solution.softmin, self._shift)
+        return dual * self.options.bit
 
     def whole_potentials(self) -> tuple[Array, Array]:
         """Return the potentials of all points, in bits; best ones where there is no mass."""
-        f = self._everywhere(0, self._f, self.solution.g, self._shift)
-        return f, self._everywhere(1, self._g, self.solution.f, -self._shift)
+        sides = (self._everywhere(side) for side in (0, 1))
+        (f, alpha, _), (g, beta, _) = sides
+        return (f + alpha + self._shift)[0, 0], (g + beta - self._shift)[0, 0]
 
-    def _everywhere(self, side: int, whole: Array, potential: Array, shift: float) -> Array:
-        """Return the whole potential of a side at the points without mass too."""
-        if self.masses[side].full:
-            return whole
-        softmin, offset = self._softmin(side, potential)
-        return (self.problem.damped(side, softmin, offset) + offset + shift)[0, 0]
+    def _everywhere(self, side: int) -> tuple[Array, Array, Array | None]:
+        """Return the potential of a side, at the points without mass too, the part of the cost
+        that it lacks, and its softmin if that is at hand.
+        """
+        problem, solution = self.problem, self.solution
+        if not self.masses[side].full:
+            softmin, offset = self._softmin(side, solution.f if side else solution.g)
+            return problem.marginals.best(side, softmin, offset), offset, softmin
+        if side:
+            return solution.g, problem.beta, solution.softmin
+        return solution.f, problem.alpha, None
 
     @abstractmethod
     def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
@@ -116,9 +142,16 @@ class Relaxed(ABC):
 
     def mass_gradients(self) -> tuple[Array, Array]:
         """Return the gradients for the masses of both sides."""
-        f, g = self.whole_potentials()
-        epsilon, kept = self.options.epsilon, self.problem.kept
-        return self._dual(0, f) - epsilon * kept(0, f), self._dual(1, g) - epsilon * kept(1, g)
+        f, g = map(self._mass_gradient, (0, 1), self.whole_potentials())
+        return f, g
+
+    def _mass_gradient(self, side: int, whole: Array) -> Array:
+        potential, _, softmin = self._everywhere(side)
+        if softmin is None:
+            softmin = self.problem.kernel.log_rows(self.solution.g)
+        found = 2.0 ** (potential - softmin)[0, 0]
+        earned = self.problem.marginals.reward(side, whole)
+        return self.options.bit * earned - self.options.epsilon * found
 
     def plan_blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield rows, of those with mass, and the plan there between points with mass."""
@@ -132,9 +165,9 @@ class Relaxed(ABC):
 class Term(Relaxed):
     """The problem of two clouds."""
 
-    def __init__(self, x: Side, y: Side, options: Options):
+    def __init__(self, x: Side, y: Side, options: Options, start: Start = None):
         self.x, self.y = x, y
-        super().__init__(x, y, options, _posed(x.cloud, y.cloud, x.kept, y.kept, options))
+        super().__init__(x, y, options, _posed(x.cloud, y.cloud, x.kept, y.kept, options), start)
 
     def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
         here, there = (self.x, self.y) if side == 0 else (self.y, self.x)
@@ -173,6 +206,8 @@ def _posed(
 def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the unbalanced value and its gradients, as `evaluate` does the balanced one."""
     wide = widest(inputs["x"])
+    for weights in WEIGHTS.values():
+        check_weight_values(weights, inputs.get(weights))
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
     sides, clouds = {}, []
     for name, weights in WEIGHTS.items():
@@ -207,8 +242,6 @@ def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Op
             if wanted & {*pair}:
                 for name, gradient in zip(pair, term.point_gradients(), strict=True):
                     if name in wanted:
-                        rows = sides[name].rows
-                        rows = rows if isinstance(rows, slice) else as_tensor(rows)
-                        gradients[name][rows] += coefficient * as_tensor(gradient)
+                        gradients[name][sides[name].index] += coefficient * as_tensor(gradient)
     tensors = {name: gradient.to(inputs[name].dtype) for name, gradient in gradients.items()}
     return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, widest
+from skotae.transport.base import SinkhornInfo, check_weight_values, widest
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
@@ -17,15 +17,22 @@ from skotae.transport.entropic.log_domain import log2_sum_exp2
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import Masses, Relaxed, Side, Term
-from skotae.transport.entropic.solutions import Solution, finite_costs, finite_mean_cost, unit_cost
+from skotae.transport.entropic.solutions import (
+    Solution,
+    Start,
+    finite_costs,
+    finite_mean_cost,
+    start_of,
+    unit_cost,
+)
 
 
 class _MatrixTerm(Relaxed):
     """The problem of a cost matrix, of finite entries."""
 
-    def __init__(self, cost: Tensor, x: Masses, y: Masses, options: Options):
+    def __init__(self, cost: Tensor, x: Masses, y: Masses, options: Options, start: Start):
         # Minima of rows and columns go into the potentials.
-        matrix = cost[_index(x)][:, _index(y)]
+        matrix = cost[x.index][:, y.index]
         low_x = matrix.amin(1)
         matrix = matrix - low_x[:, None]
         low_y = matrix.amin(0)
@@ -33,22 +40,19 @@ class _MatrixTerm(Relaxed):
         bit = options.bit
         # In bits, less the offsets of both sides: all rows or columns, of those with mass there.
         self._costs = (
-            (cost[:, _index(y)] - low_y) / bit,
-            (cost[_index(x)] - low_x[:, None]).mT / bit,
+            (cost[:, y.index] - low_y) / bit,
+            (cost[x.index] - low_x[:, None]).mT / bit,
         )
         log_kernel = Matrix((matrix / -bit)[None], matrix.dtype)
         kernel = Kernel(log_kernel, x.kept[None, None], y.kept[None, None], options, [False])
         alpha, beta = (as_array(low[None, None] / bit) for low in (low_x, low_y))
-        super().__init__(x, y, options, (kernel, alpha, beta, matrix.mean().item() / bit))
+        posed = kernel, alpha, beta, matrix.mean().item() / bit
+        super().__init__(x, y, options, posed, start)
 
     def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
         weights = as_tensor(self.masses[1 - side].kept).log2() + as_tensor(potential)[0, 0]
         softmin = -log2_sum_exp2((weights - self._costs[side])[None], 2).mT
         return as_array(softmin), as_array(torch.zeros_like(softmin))
-
-
-def _index(side: Masses) -> slice | Tensor:
-    return side.rows if isinstance(side.rows, slice) else as_tensor(side.rows)
 
 
 @np.errstate(all="ignore")
@@ -60,6 +64,7 @@ def relaxed_of_clouds(
     options: Options,
     *,
     plan: bool = False,
+    start: Start = None,
 ) -> Solution:
     """Solve the unbalanced problem of two clouds, and return its `plan` where it is wanted.
 
@@ -77,7 +82,7 @@ def relaxed_of_clouds(
     usual = mean_cost(sides[0].whole, sides[1].whole)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, usual)
-    return _solution(Term(sides[0], sides[1], options), flat, wants_plan=plan)
+    return _solution(Term(sides[0], sides[1], options, start), flat, wants_plan=plan)
 
 
 @np.errstate(all="ignore")
@@ -88,6 +93,7 @@ def relaxed_of_cost(
     options: Options,
     *,
     plan: bool = False,
+    start: Start = None,
 ) -> Solution:
     """Solve the unbalanced problem of a cost matrix, and return its `plan` where it is wanted.
 
@@ -96,7 +102,7 @@ def relaxed_of_cost(
     ValueError
         If a cost is not finite, or their mean is negative where `epsilon` is relative to it.
     """
-    return _solution(*_solved(cost, a, b, options), wants_plan=plan)
+    return _solution(*_solved(cost, a, b, options, start), wants_plan=plan)
 
 
 @np.errstate(all="ignore")
@@ -105,7 +111,9 @@ def evaluate_relaxed_cost(
 ) -> Outcome:
     """Return the unbalanced value of a cost matrix, and its gradients: for the costs, the plan."""
     cost = inputs["cost"]
-    term, flat = _solved(cost, inputs.get("a"), inputs.get("b"), options)
+    for name in ("a", "b"):
+        check_weight_values(name, inputs.get(name))
+    term, flat = _solved(cost, inputs.get("a"), inputs.get("b"), options, start_of(inputs))
     solution = _solution(term, flat, wants_plan="cost" in wanted)
     unit = 0.0 if flat else 1.0
     # The terms leave the product of masses out.
@@ -121,7 +129,7 @@ def evaluate_relaxed_cost(
 
 
 def _solved(
-    cost: Tensor, a: Tensor | None, b: Tensor | None, options: Options
+    cost: Tensor, a: Tensor | None, b: Tensor | None, options: Options, start: Start
 ) -> tuple[_MatrixTerm, bool]:
     """Return the solved problem, and whether its unit, the mean cost, is zero."""
     matrix = finite_costs(cost.detach())
@@ -130,7 +138,7 @@ def _solved(
     mean = unit_cost(row, matrix, column, options)
     flat = options.relative and mean == 0.0
     options = _in_units(options, mean, (row @ matrix.abs() @ column).item())
-    return _MatrixTerm(matrix, x, y, options), flat
+    return _MatrixTerm(matrix, x, y, options, start), flat
 
 
 def _given(masses: Tensor | None, points: int, like: Tensor) -> Array:
@@ -156,8 +164,8 @@ def _solution(term: Relaxed, flat: bool, *, wants_plan: bool) -> Solution:
             kept[rows] = block
         plan = x.new_zeros(len(x), len(y))
         columns = plan.new_zeros(len(kept), len(y))
-        columns[:, _index(term.masses[1])] = kept
-        plan[_index(term.masses[0])] = columns
+        columns[:, term.masses[1].index] = kept
+        plan[term.masses[0].index] = columns
     violation = term.solution.violation
     info = SinkhornInfo(term.n_iter, violation, violation <= term.options.tol)
     unit = 0.0 if flat else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,13 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, normalised_weights, widest
+from skotae.transport.base import (
+    SinkhornInfo,
+    check_clouds_or_cost,
+    check_start,
+    full_precision,
+    gathered,
+    normalised_weights,
+    widest,
+)
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
 from skotae.transport.entropic.balanced import Problems, Solver
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
+
+Start = tuple[Tensor, Tensor] | None  # potentials
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ def of_clouds(
     options: Options,
     *,
     plan: bool = False,
-    start: tuple[Tensor, Tensor] | None = None,
+    start: Start = None,
 ) -> Solution:
     """Solve the problem of two clouds, and return its `plan` where it is wanted.
 
@@ -92,7 +103,7 @@ def of_cost(
     options: Options,
     *,
     plan: bool = False,
-    start: tuple[Tensor, Tensor] | None = None,
+    start: Start = None,
 ) -> Solution:
     """Solve the problem of a cost matrix, and return its `plan` where it is wanted.
 
@@ -122,36 +133,41 @@ def of_cost(
     weights = as_array(row[None, None]), as_array(column[None, None])
     offsets = offset_f, offset_g
     result = solve(
-        log_kernel, *weights, options, depth=depth, start=_in_bits(start, offsets, options)
+        log_kernel, *weights, options, depth=depth, start=in_bits(start, offsets, options)
     )
     f = as_tensor(result.f)[0, 0] * bit + offset_f
     g = as_tensor(result.g)[0, 0] * bit + offset_g
     return _solution(f, g, row, column, result, options, plan)
 
 
-def _from(
-    start: tuple[Tensor, Tensor] | None, wide: torch.dtype, clouds: list[Cloud], options: Options
-) -> Solver:
+def _from(start: Start, wide: torch.dtype, clouds: list[Cloud], options: Options) -> Solver:
     """Return the solver that starts from potentials of the clouds where they are."""
     x, y = clouds
     # What `Problems.potentials` adds.
     shift = x.centre - y.centre
     offsets = 2 * (x.points @ shift) + shift @ shift, -2 * (y.points @ shift)
     tensors = as_tensor(offsets[0], wide), as_tensor(offsets[1], wide)
-    return partial(solve, start=_in_bits(start, tensors, options))
+    return partial(solve, start=in_bits(start, tensors, options))
 
 
-def _in_bits(
-    start: tuple[Tensor, Tensor] | None, offsets: tuple[Tensor, Tensor], options: Options
+def in_bits(
+    start: Start, offsets: tuple[Tensor, Tensor], options: Options
 ) -> tuple[Array, Array] | None:
     """Return potentials (1, 1, n) and (1, 1, m) in bits, less those offsets, if all are finite."""
     if start is None:
         return None
+    if not all(bool(each.isfinite().all()) for each in start):
+        raise ValueError("potentials_init must be finite, got NaN or infinite values.")
     f, g = (
-        as_array(((each.detach().to(offset) - offset) / options.bit)[None, None])
+        as_array(((each.to(offset) - offset) / options.bit)[None, None])
         for each, offset in zip(start, offsets, strict=True)
     )
     return (f, g) if np.isfinite(largest(f) + largest(g)) else None
+
+
+def start_of(inputs: dict[str, Tensor]) -> Start:
+    """Return the potentials among the inputs of a differentiable problem."""
+    return (inputs["f"], inputs["g"]) if "f" in inputs else None
 
 
 def finite_mean_cost(x: Cloud, y: Cloud) -> float:
@@ -200,3 +216,75 @@ def _solution(
     if result is not None:
         info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
     return Solution(f - shift, g + shift, a, b, plan, options.epsilon, info)
+
+
+@dataclass
+class Found:
+    """The solutions of a problem, or of a batch, of some shape (..., n, m)."""
+
+    solutions: list[Solution]
+    shape: tuple[int, ...]
+    like: Tensor
+
+    @property
+    def info(self) -> SinkhornInfo:
+        infos = [solution.info for solution in self.solutions]
+        return infos[0] if len(self.shape) == 2 else gathered(infos)
+
+    def potentials(self) -> tuple[Tensor, Tensor]:
+        f, g = ([getattr(one, name) for one in self.solutions] for name in ("f", "g"))
+        return self._stacked(f, -2), self._stacked(g, -1)
+
+    def plan(self) -> Tensor:
+        return self._stacked([one.plan for one in self.solutions if one.plan is not None], -2, -1)
+
+    def _stacked(self, parts: list[Tensor], *axes: int) -> Tensor:
+        """Return parts that have some axes of the problem, in the dtype of the inputs."""
+        shape = self.shape[:-2] + tuple(self.shape[axis] for axis in axes)
+        if not parts:
+            return self.like.new_empty(shape)
+        return torch.stack(parts).to(self.like.dtype).reshape(shape)
+
+
+@torch.no_grad()
+def solve_each(
+    x: Tensor | None,
+    y: Tensor | None,
+    cost: Tensor | None,
+    a: Tensor | None,
+    b: Tensor | None,
+    options: Options,
+    start: Start,
+    *,
+    plan: bool = False,
+    solvers: tuple[Callable[..., Solution], Callable[..., Solution]] = (of_clouds, of_cost),
+) -> Found:
+    """Solve one problem, or each of a batch, of clouds or of costs, by the solver of either.
+
+    Raises
+    ------
+    ValueError
+        If inputs, weights or potentials to start from do not fit.
+    """
+    shape = check_clouds_or_cost(x, y, cost, a, b, batches=True)
+    given = x if cost is None else cost
+    other = y if cost is None else cost
+    assert given is not None and other is not None
+    *batch, n, m = shape
+    size = math.prod(batch)
+    first, second = check_start(start, (*batch, n), (*batch, m))
+    sides: list[list[Tensor] | list[None]] = []
+    for side, points in ((a, n), (b, m), (first, n), (second, m)):
+        if side is None:
+            sides.append([None] * size)
+        else:
+            sides.append([*side.expand(*batch, points).reshape(-1, points)])
+    pairs = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (given, other))
+    solutions = []
+    with full_precision(given.device):
+        for left, right, row, column, f, g in zip(*pairs, *sides, strict=True):
+            begin = None if f is None or g is None else (f, g)
+            clouds = (left, right) if cost is None else (left,)
+            solver = solvers[cost is not None]
+            solutions.append(solver(*clouds, row, column, options, plan=plan, start=begin))
+    return Found(solutions, shape, given)

@@ -1,0 +1,173 @@
+"""How far a plan's marginals may be from the masses, and what that costs: in bits, by side.
+
+A potential is that of a problem whose cost lacks an `offset`: the whole one is their sum. What a
+side pays for marginals ``p`` of masses ``a`` is ``rho sum a phi(p / a)``. Its dual is the reward
+``-phi*(-f)`` of a whole potential, and the best potential is the proximal point of the softmin of
+the other side: table 1 and section 5 of Chizat, Peyre, Schmitzer and Vialard (2018).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.log_domain import LN2
+
+_HELD = 1e20  # stiffness of a potential at a bound, beside masses of one
+
+
+class Marginals(ABC):
+    """What both sides pay.
+
+    Parameters
+    ----------
+    ratios : tuple of float
+        ``epsilon / rho`` of both sides, zero for a marginal that is exact; not both are.
+    """
+
+    translated = True  # whether the best shift leaves a solution's potentials what is allowed
+
+    def __init__(self, ratios: tuple[float, float]):
+        self.ratios = ratios
+
+    def eased(self, factor: float) -> Marginals:
+        """Return those of an epsilon that is larger by ``1 / factor``."""
+        return type(self)((self.ratios[0] / factor, self.ratios[1] / factor))
+
+    @abstractmethod
+    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+        """Return the best potential for a softmin, of which `shift` is taken before."""
+
+    @abstractmethod
+    def asked(self, side: int, potential: Array, offset: Array, found: Array) -> Array:
+        """Return the part of each mass that a potential asks for; where any of several, the nearest
+        to what is found.
+        """
+
+    @abstractmethod
+    def reward(self, side: int, whole: Array) -> Array:
+        """Return what whole potentials earn for each mass."""
+
+    @abstractmethod
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
+        """Return the constant that is best added to whole potentials `f` and taken from `g`."""
+
+    @abstractmethod
+    def response(self, side: int, potential: Array, offset: Array) -> Array | float:
+        """Return the derivative of a best potential by its softmin."""
+
+    @abstractmethod
+    def newton(
+        self, side: int, potential: Array, offset: Array, softmin: Array
+    ) -> tuple[Array, Array]:
+        """Return, for each mass, the residual of a potential, and what it adds to the Hessian."""
+
+    def within(self, side: int, potential: Array, offset: Array) -> Array:
+        """Return the potential next to a given one that is allowed."""
+        return potential
+
+
+class KullbackLeibler(Marginals):
+    r"""``phi(s) = s log s - s + 1``: masses are kept by ``exp(-f / rho)``."""
+
+    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+        # theta * (softmin + offset - shift) - offset, without cancellation.
+        theta = 1.0 / (1.0 + self.ratios[side])
+        return theta * (softmin - shift) - (1.0 - theta) * offset
+
+    def asked(self, side: int, potential: Array, offset: Array, found: Array) -> Array:
+        return self._kept(side, potential + offset)
+
+    def _kept(self, side: int, whole: Array) -> Array:
+        return 2.0 ** (-self.ratios[side] * whole)
+
+    def reward(self, side: int, whole: Array) -> Array:
+        ratio = self.ratios[side] * LN2
+        if ratio == 0.0:
+            return whole
+        return as_array(torch.expm1(as_tensor(whole) * -ratio) / -ratio)  # without cancellation
+
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
+        tops, sums = [], []
+        for side, (whole, masses) in enumerate(((f, a), (g, b))):
+            low = float(whole.min())
+            tops.append(-self.ratios[side] * low)
+            sums.append(math.log2(float((masses * self._kept(side, whole - low)).sum())))
+        return (tops[0] - tops[1] + sums[0] - sums[1]) / sum(self.ratios)
+
+    def response(self, side: int, potential: Array, offset: Array) -> Array | float:
+        return 1.0 / (1.0 + self.ratios[side])
+
+    def newton(
+        self, side: int, potential: Array, offset: Array, softmin: Array
+    ) -> tuple[Array, Array]:
+        asked = self._kept(side, potential + offset)
+        return asked - 2.0 ** (potential - softmin), self.ratios[side] * asked
+
+
+class TotalVariation(Marginals):
+    r"""``phi(s) = |s - 1|``: potentials within ``rho``, and masses are kept inside of that."""
+
+    translated = False
+
+    def _limit(self, side: int) -> float:
+        return 1.0 / (self.ratios[side] * LN2) if self.ratios[side] else math.inf
+
+    def _bounds(self, side: int, offset: Array) -> tuple[Tensor, Tensor]:
+        limit = self._limit(side)
+        return as_tensor(-limit - offset), as_tensor(limit - offset)
+
+    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+        return self.within(side, softmin - shift, offset)
+
+    def within(self, side: int, potential: Array, offset: Array) -> Array:
+        return as_array(as_tensor(potential).clamp(*self._bounds(side, offset)))
+
+    def asked(self, side: int, potential: Array, offset: Array, found: Array) -> Array:
+        (low, high), whole, part = (
+            self._bounds(side, offset),
+            as_tensor(potential),
+            as_tensor(found),
+        )
+        # At a bound any part on its side of one is right.
+        least = torch.where(whole <= low, part.clamp_min(1.0), 1.0)
+        return as_array(torch.where(whole >= high, part.clamp_max(1.0), least))
+
+    def reward(self, side: int, whole: Array) -> Array:
+        return whole
+
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
+        """Where the slope of a concave function, linear in pieces, changes its sign; next to 0."""
+        limits = self._limit(0), self._limit(1)
+        flat = [as_tensor(each).flatten() for each in (f, g, a, b)]
+        ends, order = torch.cat([limits[0] - flat[0], flat[1] - limits[1]]).sort()
+        masses = torch.cat(flat[2:])[order]
+        slopes, slack = flat[2].sum() - masses.cumsum(0), 1e-12 * masses.sum()
+        first, last = (
+            float(ends[below][0]) if bool(below.any()) else math.inf
+            for below in (slopes <= slack, slopes < -slack)
+        )
+        best = min(max(0.0, first), last)
+        # Neither beyond its lower bound.
+        return min(max(best, -limits[0] - float(f.min())), float(g.min()) + limits[1])
+
+    def response(self, side: int, potential: Array, offset: Array) -> Array | float:
+        (low, high), whole = self._bounds(side, offset), as_tensor(potential)
+        return as_array(((whole > low) & (whole < high)).to(whole))
+
+    def newton(
+        self, side: int, potential: Array, offset: Array, softmin: Array
+    ) -> tuple[Array, Array]:
+        # What the softmin moves beyond a bound goes there, and does not answer to the others.
+        best = self.within(side, softmin, offset)
+        held = as_tensor(best) != as_tensor(softmin)
+        free, gap = 1.0 - 2.0 ** (potential - softmin), _HELD * LN2 * (best - potential)
+        residual = torch.where(held, as_tensor(gap), as_tensor(free))
+        return as_array(residual), as_array(_HELD * held.to(residual))
+
+
+KINDS: dict[str, type[Marginals]] = {"kl": KullbackLeibler, "tv": TotalVariation}

@@ -80,7 +80,7 @@ ROOMS = {
         "relaxed_solutions",
         "histograms",
     ],
-    "columns.sources": ["_readers", "source"],
+    "columns.sources": ["_readers", "moments", "source"],
     "persistence.format": [
         "_tensors",
         "strict_json",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from skotae.columns.base import CHUNK, Units
-from skotae.columns.sources.source import Moments, Source
+from skotae.columns.sources.moments import moments
+from skotae.columns.sources.source import Source
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
 # rare words and rare categories do not count: how little they vary tells nothing of their unit.
@@ -30,10 +30,6 @@ TYPICAL = 0.95
 ROUNDING = 10.0
 # Elements that are looked at at a time, in float64.
 BLOCK = 2**20
-# As many as stay in the cache.
-CACHED = 2**16
-# Deviations whose squares and their sums are far from the ends of the range.
-SQUARES = (1e-120, 1e120)
 # Share of the variance that is nearly all of it.
 NEARLY_ALL = 0.95
 # How many of its columns a warning names.
@@ -46,11 +42,11 @@ class Columns:
     Parameters
     ----------
     X : ndarray or Source of shape (n_samples, n_features)
-    low, high : ndarray of shape (n_features,)
-        Range of its columns.
 
     Attributes
     ----------
+    low, high : ndarray of shape (n_features,)
+        Range, in the dtype of X.
     mean, spread : ndarray of shape (n_features,)
         Mean and standard deviation, of values within the limits.
     size : ndarray of shape (n_features,)
@@ -64,16 +60,11 @@ class Columns:
 
     limits: np.ndarray | None = None
 
-    def __init__(self, X: np.ndarray | Source, low: np.ndarray, high: np.ndarray):
-        low, high = low.astype(np.float64), high.astype(np.float64)
-        constant = low == high
-        if isinstance(X, Source) and _in_range(X.moments, constant):
-            # What has been read once is not read again.
-            self.mean, self.spread = X.moments.mean.copy(), X.moments.spread.copy()
-        else:
-            self.mean, self.spread = _moments(X, low, high)
-        # Rounding would make a constant column vary.
-        self.mean[constant], self.spread[constant] = low[constant], 0.0
+    def __init__(self, X: np.ndarray | Source):
+        # What has been read once is not read again.
+        found = X.moments if isinstance(X, Source) else moments(X)
+        self.low, self.high = found.low, found.high
+        self.mean, self.spread = found.mean.copy(), found.spread.copy()
         median, typical, share, n_off = _order(X)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             tail = self.spread / np.sqrt(share) / typical
@@ -90,13 +81,7 @@ class Columns:
         self, X: np.ndarray | Source, far: np.ndarray, median: np.ndarray, most: np.ndarray
     ) -> None:
         """Limits for some columns, and their moments within these."""
-        sums = np.zeros((2, len(far)))
-        for rows in _blocks(X, far):
-            shift = np.clip((rows - median) / most, -1.0, 1.0)
-            sums += shift.sum(axis=0), np.square(shift).sum(axis=0)
-        first, second = sums / len(X)
-        self.mean[far] = median + most * first
-        self.spread[far] = most * np.sqrt(np.maximum(0.0, second - first**2))
+        _, _, self.mean[far], self.spread[far] = moments(X, far, median, most)
         self.limits = np.stack([np.full_like(self.mean, -np.inf), np.full_like(self.mean, np.inf)])
         self.limits[:, far] = median - most, median + most
 
@@ -165,46 +150,6 @@ def dominant(columns: Columns) -> tuple[np.ndarray, float]:
     shares = np.cumsum(variance[order]) / variance.sum()
     n = int(np.searchsorted(shares, NEARLY_ALL)) + 1
     return order[:n], float(shares[n - 1])
-
-
-def _in_range(moments: Moments, constant: np.ndarray) -> bool:
-    """Whether no square of a column that varies has left the range."""
-    spread = moments.spread
-    return bool((np.isfinite(spread) & ((spread > 0) | constant)).all())
-
-
-def _blocks(
-    X: np.ndarray | Source, columns: np.ndarray | None = None, size: int = BLOCK
-) -> Iterator[np.ndarray]:
-    """Some rows at a time, in float64."""
-    size = max(1, min(CHUNK, size // X.shape[1]))
-    for start in range(0, len(X), size):
-        rows = X[start : start + size]
-        yield (rows if columns is None else rows[:, columns]).astype(np.float64, order="C")
-
-
-def _moments(
-    X: np.ndarray | Source, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of columns, from one pass over blocks that stay in the cache."""
-    # Deviations from some number of a column's, and relative to the largest, so that no square
-    # leaves the range.
-    shift = X[: max(1, CACHED // X.shape[1])].mean(axis=0, dtype=np.float64)
-    unit = np.maximum(high - shift, shift - low)
-    plain = bool((SQUARES[0] < unit[unit > 0]).all() and (unit < SQUARES[1]).all())
-    unit[~(unit > 0)] = 1.0
-    sums = np.zeros((2, X.shape[1]))
-    for rows in _blocks(X, size=CACHED):
-        rows -= shift
-        if not plain:
-            rows /= unit
-        sums[0] += rows.sum(axis=0)
-        sums[1] += np.square(rows, out=rows).sum(axis=0)
-    first, second = sums / len(X)
-    spread = np.sqrt(np.maximum(0.0, second - first**2))
-    if plain:
-        return shift + first, spread
-    return shift + unit * first, unit * spread
 
 
 def _order(X: np.ndarray | Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -35,46 +35,37 @@ class Rows:
         # float64 input is standardised before it is rounded: values beyond the range of
         # float32, or far from zero for their spread, lose nothing.
         dtype = units.dtype_for(X.dtype)
-        self._wide = dtype == np.float64
-        self._mean = units.mean.astype(dtype)
-        self._factor = np.asarray(1.0 / units.scale, dtype)
-        self._mean_tensor, self._factor_tensor = map(torch.from_numpy, (self._mean, self._factor))
+        self._mean = torch.from_numpy(units.mean.astype(dtype))
+        self._factor = torch.from_numpy(np.asarray(1.0 / units.scale, dtype))
         # In memory, as they are: torch gathers rows with all its threads.
         self._plain: Tensor | None = None
         self._resident: Tensor | None = None
         if isinstance(X, np.ndarray):
             if device.type != "cpu" and not is_mapped(X):
-                self._resident = torch.from_numpy(self._standardise(X)).to(device)
-            elif X.flags.writeable and X.flags.c_contiguous and not self._wide:
+                self._resident = self._standardise(torch.from_numpy(X.copy()))
+            elif X.flags.writeable and X.flags.c_contiguous:
                 self._plain = torch.from_numpy(X)
 
     def __len__(self) -> int:
         return self.X.shape[0]
 
-    def _standardise(self, rows: np.ndarray) -> np.ndarray:
+    def _standardise(self, rows: Tensor) -> Tensor:
+        """Rows as networks see them, from a copy of some of X, which may be written into."""
         if not self._units.is_identity:
-            rows = self._units.within(rows) - self._mean
-            rows *= self._factor
-        return rows.astype(np.float32, copy=rows is self.X)
+            self._units.within(rows.numpy(), out=rows.numpy())
+            rows = rows.to(self._mean.dtype).sub_(self._mean).mul_(self._factor)
+        return rows.to(self.device, torch.float32)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         if self._resident is not None:
             return self._resident.index_select(0, rows.to(self.device))
         if self._plain is not None:
-            batch = self._plain.index_select(0, rows)
-        else:
-            # The faster of the two copies X as a whole where it is in another order.
-            index = rows.numpy()
-            ordered = isinstance(self.X, np.ndarray) and self.X.flags.c_contiguous
-            some = self.X.take(index, axis=0) if ordered else self.X[index]
-            if self._wide:
-                return torch.from_numpy(self._standardise(some)).to(self.device)
-            batch = torch.from_numpy(np.asarray(some))
-        # A float32 batch is a fresh copy already: standardise it in place.
-        if not self._units.is_identity:
-            self._units.within(batch.numpy(), out=batch.numpy())
-            batch.sub_(self._mean_tensor).mul_(self._factor_tensor)
-        return batch.to(self.device)
+            return self._standardise(self._plain.index_select(0, rows))
+        # The faster of the two copies X as a whole where it is in another order.
+        index = rows.numpy()
+        ordered = isinstance(self.X, np.ndarray) and self.X.flags.c_contiguous
+        some = self.X.take(index, axis=0) if ordered else self.X[index]
+        return self._standardise(torch.from_numpy(np.asarray(some)))
 
     def batches(
         self, which: Tensor, batch_size: int, generator: torch.Generator | None = None

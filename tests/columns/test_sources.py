@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skotae.columns import Columns, Source, Units, measure, source_of
-from skotae.columns.sources import _readers
+from skotae.columns.sources import _readers, moments
 from skotae.columns.sources import source as _sources
 from skotae.training import Rows
 
@@ -165,14 +165,14 @@ def test_is_asked_for_increasing_numbers_of_few_rows(X, small):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1.0, 1e-30, 1e30])
 def test_moments_are_those_of_an_array(X, small, dtype, size, monkeypatch):
-    monkeypatch.setattr(_sources, "rows_at_once", lambda width: 64)
+    monkeypatch.setattr(moments, "rows_at_once", lambda width: 64)
     X = (X * size).astype(dtype)
     X[:, 1] = X[0, 1]
     X[:, 2] += dtype(100 * size)
     X[::100, 3] *= 1000
-    expected = Columns(X, X.min(axis=0), X.max(axis=0))
+    expected = Columns(X)
     source = Source(Taking(X))
-    found = Columns(source, source.min(axis=0), source.max(axis=0))
+    found = Columns(source)
     np.testing.assert_array_equal([source.min(), source.max()], [X.min(axis=0), X.max(axis=0)])
     for name in ("mean", "spread", "size", "limits"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
@@ -185,7 +185,7 @@ def test_moments_are_those_of_an_array(X, small, dtype, size, monkeypatch):
 def test_squares_out_of_the_range_are_looked_at_again(X):
     X = X.astype(np.float64) * 1e200
     source = Source(Taking(X))
-    found = Columns(source, source.min(), source.max())
+    found = Columns(source)
     np.testing.assert_allclose(found.spread / 1e200, (X / 1e200).std(axis=0), rtol=1e-9)
 
 

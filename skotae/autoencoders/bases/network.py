@@ -90,8 +90,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _set_units(self, X: np.ndarray, scale: str, *, one_unit: bool = False) -> None:
         """Range, mean and scale of the columns, which may be known to have one unit."""
-        self.data_min_, self.data_max_ = X.min(axis=0), X.max(axis=0)
-        columns = Columns(X, self.data_min_, self.data_max_)
+        columns = Columns(X)
+        self.data_min_, self.data_max_ = columns.low, columns.high
         apart = not one_unit and differ(columns, len(X))
         units = measure(columns, scale == "columns" or (scale == "auto" and apart))
         self.data_mean_, self.data_scale_, self.data_limits_ = units.mean, units.scale, units.limits
@@ -339,12 +339,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._prior_scale = None
         self.device_ = resolve_device(self.device)
         self._seed = fit_seed(self.random_state)
+        # Of what is measured here, as of the start of the networks below.
+        self._first = FirstRows(partial(self._first_rows, X), child_seed(self._seed, "start"))
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
         prior.check_dimension(self.n_components_)
-        seed = child_seed(self._seed, "start")
-        self._first = FirstRows(partial(self._first_rows, X), self.n_components_, seed)
+        self._first.d = self.n_components_
         if isinstance(prior, PrincipalPrior):
             self._prior_scale = self._first.widths
         self._dtype = X.dtype

@@ -46,14 +46,14 @@ class FirstRows:
     ----------
     make : callable
         Returns the rows, (n, n_features), float64, standardised.
-    d : int
-        Number of components.
     seed : int
+    d : int
+        Number of components, which is known once the rows have been measured.
     """
 
     make: Callable[[], np.ndarray]
-    d: int
     seed: int
+    d: int = 1
 
     @cached_property
     def rows(self) -> np.ndarray:

@@ -272,7 +272,7 @@ class CoupledVAE(BaseAutoencoder):
 
     def _measure(self, X: np.ndarray) -> None:
         super()._measure(X)
-        some = self._first_rows(X)
+        some = self._first.rows
         self._hot = max(2.0, self.cost_.unit(some, some.mean(axis=0)))
 
     def _cost_unit(self, X: np.ndarray) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_array
 
 from skotae.columns._naming import naming_columns
-from skotae.columns.base import rows_at_once
 from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows
+from skotae.columns.sources.moments import Moments, blocks, moments
 from skotae.utils._blocks import is_mapped
 from skotae.utils._sklearn import container_of
 from skotae.utils._torch import as_rows
@@ -20,15 +20,6 @@ from skotae.utils._torch import as_rows
 # time, and of those that are asked for at once.
 BLOCK, WINDOW, PIECE = 2**20, 2**26, 2**23
 FLOATS = (np.float64, np.float32)
-
-
-class Moments(NamedTuple):
-    """Of each column, in float64 but for the range."""
-
-    low: np.ndarray
-    high: np.ndarray
-    mean: np.ndarray
-    spread: np.ndarray
 
 
 class Source:
@@ -118,36 +109,13 @@ class Source:
         self._check = function
         if "moments" in vars(self):
             # They have been read before.
-            for _ in self._blocks():
+            for _ in blocks(self):
                 pass
-
-    def _blocks(self) -> Iterator[np.ndarray]:
-        size = rows_at_once(self.shape[1])
-        for start in range(0, len(self), size):
-            yield self[start : start + size]
 
     @cached_property
     def moments(self) -> Moments:
-        """Range, mean and standard deviation of each column, in one pass.
-
-        References
-        ----------
-        Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance.
-        """
-        n, (low, high) = 0, np.full((2, self.shape[1]), [[np.inf], [-np.inf]], self.dtype)
-        mean, square = np.zeros((2, self.shape[1]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for rows in self._blocks():
-                np.minimum(low, rows.min(axis=0), out=low)
-                np.maximum(high, rows.max(axis=0), out=high)
-                wide, before, n = rows.astype(np.float64), n, n + len(rows)
-                own = wide.mean(axis=0)
-                wide -= own
-                gap = own - mean
-                mean += gap * (len(rows) / n)
-                square += np.einsum("ij,ij->j", wide, wide)
-                square += gap * gap * (before * len(rows) / n)
-        return Moments(low, high, mean, np.sqrt(square / n))
+        """Range, mean and standard deviation of each column."""
+        return moments(self)
 
     def min(self, axis: int = 0) -> np.ndarray:
         """Least value of each column."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from torch import Tensor
@@ -53,6 +53,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
     ----------
     {n_components}
     {n_pseudo_inputs}
+    {n_upper}
     {init}
     min_scale : float, default=1.0
         Least standard deviation of a posterior, in (0, 1]. Without one the objective has
@@ -98,6 +99,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
 
     _parameter_constraints = {
         **PseudoInputEstimator._parameter_constraints,
+        "n_upper": [Interval(Integral, 1, None, closed="left"), None],
         "min_scale": [Interval(Real, 0, 1, closed="right")],
     }
 
@@ -106,6 +108,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
         n_components: int | None = None,
         *,
         n_pseudo_inputs: int | None = None,
+        n_upper: int | None = None,
         init: str = "random",
         min_scale: float = 1.0,
         cost: Any = "gaussian",
@@ -133,6 +136,7 @@ class MIM(PseudoInputEstimator, VariationalAutoencoder):
     ):
         self.n_components = n_components
         self.n_pseudo_inputs = n_pseudo_inputs
+        self.n_upper = n_upper
         self.init = init
         self.min_scale = min_scale
         self.cost = cost

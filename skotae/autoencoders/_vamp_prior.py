@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from skotae.autoencoders.bases.docs import shared_documentation
@@ -42,6 +42,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
     beta : float, default=1.0
         Weight :math:`\beta` of the divergence.
     {n_pseudo_inputs}
+    {n_upper}
     {init}
     {likelihood}
     {scale}
@@ -74,6 +75,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
 
     _parameter_constraints = {
         **PseudoInputEstimator._parameter_constraints,
+        "n_upper": [Interval(Integral, 1, None, closed="left"), None],
         "beta": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -85,6 +87,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         *,
         beta: float = 1.0,
         n_pseudo_inputs: int | None = None,
+        n_upper: int | None = None,
         init: str = "random",
         cost: Any = "gaussian",
         cost_scale: Any = "auto",
@@ -112,6 +115,7 @@ class VampPriorVAE(PseudoInputEstimator, VariationalAutoencoder):
         self.n_components = n_components
         self.beta = beta
         self.n_pseudo_inputs = n_pseudo_inputs
+        self.n_upper = n_upper
         self.init = init
         self.cost = cost
         self.cost_scale = cost_scale

@@ -99,6 +99,13 @@ N_PSEUDO_INPUTS = """\
 n_pseudo_inputs : int or None, default=None
     Number K of pseudo-inputs; None stands for ``min(n_samples // 2, 500)``."""
 
+N_UPPER = """\
+n_upper : int or None, default=None
+    With a number, codes have two levels, of which the upper one, :math:`z_2`, has so many
+    dimensions, the first of the `n_components` (Tomczak and Welling, section 4): the posterior
+    is :math:`q(z_2|x)\\, q(z_1|x, z_2)` and the prior :math:`p(z_1|z_2)\\, p(z_2)`, where the
+    mixture is that of :math:`q(z_2|u_k)`. None is one level."""
+
 INIT = """\
 init : {"k-means++", "random"}, default="k-means++"
     Which training rows the pseudo-inputs start from: some that are far apart, or any."""
@@ -231,6 +238,7 @@ BLOCKS = {
     "cost": COST,
     "likelihood": LIKELIHOOD,
     "n_pseudo_inputs": N_PSEUDO_INPUTS,
+    "n_upper": N_UPPER,
     "init": INIT,
     "penalty_batch_size": PENALTY_BATCH_SIZE,
     "scale": SCALE,

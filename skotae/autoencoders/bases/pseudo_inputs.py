@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
 from skotae.autoencoders.bases.model import Blueprint
-from skotae.autoencoders.bases.modules import MIN_LOG_SCALE, Encoder, draw_gaussian
+from skotae.autoencoders.bases.modules import (
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    Encoder,
+    draw_gaussian,
+    repeated,
+)
 from skotae.autoencoders.bases.variational import (
     LOG_2_PI,
     VariationalModel,
@@ -41,7 +47,7 @@ class PseudoInputEstimator(BaseAutoencoder):
         "init": [StrOptions({"k-means++", "random"})],
     }
     _measured: tuple[str, ...] = (*BaseAutoencoder._measured, "n_pseudo_inputs_")
-    _shaping = BaseAutoencoder._shaping | {"n_pseudo_inputs", "init"}
+    _shaping = BaseAutoencoder._shaping | {"n_pseudo_inputs", "n_upper", "init"}
     # The part of the model that holds them, as a parameter `pseudo_inputs`, in standardised
     # units.
     _pseudo_inputs_in = "encoder"
@@ -138,6 +144,106 @@ class PosteriorMixture(Encoder):
         return mean, torch.zeros_like(mean) if log_scale is None else log_scale.exp()
 
 
+class TwoLevelMixture(PosteriorMixture):
+    r"""The same for codes :math:`z = (z_2, z_1)` of two levels.
+
+    .. math::
+        q(z|x) = q(z_2|x)\, q(z_1|x, z_2), \qquad
+        p(z) = p(z_1|z_2)\, \frac1K \sum_k q(z_2|u_k)
+
+    All factors are Gaussian, with diagonal covariances.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Rows of width n_features to rows of width 2 d.
+    pseudo_inputs : Tensor of shape (K, n_features)
+        Where they start.
+    min_log_scale : float
+        Lower end of the log-scales of the posteriors.
+    joint : nn.Module
+        From what `net` says of :math:`z_1`, and :math:`z_2`, to what is added to it.
+    below : nn.Module
+        From :math:`z_2` to mean and log-scale of :math:`p(z_1|z_2)`.
+    n_upper : int
+        Width of :math:`z_2`.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        pseudo_inputs: Tensor,
+        min_log_scale: float,
+        joint: nn.Module,
+        below: nn.Module,
+        n_upper: int,
+    ):
+        super().__init__(net, pseudo_inputs, min_log_scale)
+        self.joint, self.below, self.n_upper = joint, below, n_upper
+
+    def _upper(self, part: Tensor) -> Tensor:
+        return part[:, : self.n_upper]
+
+    def _lower(self, mean: Tensor, log_scale: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments of q(z1|x, z2), from those that the network has for x alone."""
+        alone = mean[:, self.n_upper :], log_scale[:, self.n_upper :]
+        shift, widening = self.joint(torch.cat([*alone, upper], 1)).chunk(2, dim=1)
+        widened = (alone[1] + widening).clamp(self.min_log_scale, MAX_LOG_SCALE)
+        return alone[0] + shift, widened
+
+    def _below(self, upper: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments of p(z1|z2)."""
+        mean, log_scale = self.below(upper).chunk(2, dim=1)
+        return mean, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, log_scale = self._moments(x)
+        upper = self._upper(mean)
+        return torch.cat([upper, self._lower(mean, log_scale, upper)[0]], 1)
+
+    def _moments(self, x: Tensor) -> tuple[Any, Any]:
+        """Means and log-scales of what the network says of both levels for x alone."""
+        return self.moments(x)
+
+    def _draw(
+        self, mean: Tensor, log_scale: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, the noise behind them, and the log-scales that they were drawn with."""
+        upper, noise = draw_gaussian(self._upper(mean), self._upper(log_scale), generator)
+        below, scale = self._lower(mean, log_scale, upper)
+        lower, more = draw_gaussian(below, scale, generator)
+        z, noise = torch.cat([upper, lower], 1), torch.cat([noise, more], 1)
+        return z, noise, torch.cat([self._upper(log_scale), scale], 1)
+
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        mean, log_scale = (repeated(part, repeats) for part in self._moments(x))
+        return self._draw(mean, log_scale, generator)[0]
+
+    def densities(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        sizes = [len(x), len(self.pseudo_inputs)]
+        moments = self._moments(torch.cat([x, self.pseudo_inputs]))
+        (mean, prior_mean), (log_scale, prior_log_scale) = (part.split(sizes) for part in moments)
+        z, noise, log_scale = self._draw(mean, log_scale, generator)
+        upper = self._upper(z)
+        log_prior = mixture_log_density(
+            upper, self._upper(prior_mean), self._upper(prior_log_scale)
+        )
+        below, scale = self._below(upper)
+        gap = (z[:, self.n_upper :] - below) * (-scale).exp()
+        log_prior = log_prior + gaussian_log_density(gap, scale)
+        return z, gaussian_log_density(noise, log_scale), log_prior
+
+    def sample_prior(self, n: int, generator: torch.Generator) -> Tensor:
+        upper = self._upper(super().sample_prior(n, generator))
+        return torch.cat([upper, draw_gaussian(*self._below(upper), generator)[0]], 1)
+
+    def components(self) -> tuple[Tensor, Tensor]:
+        raise ValueError(
+            f"The prior with n_upper={self.n_upper} is no mixture of Gaussians; expected "
+            "latent='mixture' with it, or n_upper=None."
+        )
+
+
 class PosteriorMixtureModel(VariationalModel):
     """Base of the models whose prior is the mixture of the posteriors of pseudo-inputs.
 
@@ -154,7 +260,18 @@ class PosteriorMixtureModel(VariationalModel):
 
     def make_encoder(self, net: nn.Module, plan: Blueprint) -> PosteriorMixture:
         start = torch.zeros(plan.measured.n_pseudo_inputs_, plan.n_features)
-        return PosteriorMixture(net, start, self.min_log_scale)
+        n_upper, d = plan.params.n_upper, plan.n_components
+        if n_upper is None:
+            return PosteriorMixture(net, start, self.min_log_scale)
+        if n_upper >= d:
+            raise ValueError(
+                f"n_upper={n_upper} with n_components={d}; expected fewer in the upper level than "
+                "in both."
+            )
+        n_lower = 2 * (d - n_upper)
+        joint = plan.network("joint", n_lower + n_upper, n_lower)
+        below = plan.network("below", n_upper, n_lower)
+        return TwoLevelMixture(net, start, self.min_log_scale, joint, below, n_upper)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         z, log_posterior, log_prior = self.encoder.densities(x, generator)

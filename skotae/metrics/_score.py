@@ -263,6 +263,11 @@ def triangle_bound(
     bound : float
         In the units of X.
 
+    Raises
+    ------
+    ValueError
+        If `sample_weight` is zero for every row, or shapes do not fit each other.
+
     References
     ----------
     Patrini et al. (2019), Sinkhorn autoencoders, UAI, Theorem 2.1, part ii of its proof.

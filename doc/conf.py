@@ -80,7 +80,7 @@ sphinx_gallery_conf = {
     ],
     "within_subsection_order": "gallery_order.GalleryOrder",
     "filename_pattern": r"plot_",
-    "ignore_pattern": r"[\\/](__init__|quickstart|distributed)\.py",
+    "ignore_pattern": r"(^|[\\/])(__init__|quickstart|distributed)\.py",
     "doc_module": ("skotae",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"skotae": None},
@@ -103,6 +103,8 @@ html_title = f"skotae {version}"
 # Without it the theme's script says so in the console of each page.
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
+# A page without neighbours needs no list of them.
+html_sidebars = {"getting_started": []}
 html_theme_options = {
     "show_prev_next": False,
     "show_toc_level": 2,

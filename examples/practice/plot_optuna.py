@@ -28,7 +28,7 @@ X_fit, X_valid = train_test_split(X, random_state=0)
 
 
 class Report:
-    """Tells a trial of Optuna the score every few epochs, and ends what the trial gives up."""
+    """Tells a trial the score every few epochs, and ends what it gives up."""
 
     def __init__(self, trial, X, every=10):
         self.trial, self.X, self.every = trial, X, every
@@ -84,7 +84,8 @@ study.optimize(objective, n_trials=12)
 
 states = [trial.state.name for trial in study.trials]
 print({state: states.count(state) for state in sorted(set(states))})
-print("best:", study.best_params, f"score {study.best_value:.3f}")
+print({name: f"{value:.2g}" for name, value in study.best_params.items()})
+print(f"score {study.best_value:.3f}, of the default {study.trials[0].value:.3f}")
 
 # %%
 # Fits that were given up stop early; the best one is no worse than the default, which was the
@@ -100,8 +101,8 @@ import matplotlib.pyplot as plt
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(6.24, 2.8), layout="constrained")
 for trial, ended in zip(study.trials, pruned, strict=True):
-    style = {"color": "0.75"} if ended else {"color": "#0072B2"}
-    left.plot(*zip(*trial.intermediate_values.items(), strict=True), **style)
+    style = {"color": "0.6"} if ended else {"color": "#0072B2"}
+    left.plot(*zip(*trial.intermediate_values.items(), strict=True), "o-", ms=3, **style)
     score = [*trial.intermediate_values.values()][-1]
     right.semilogx(trial.params["learning_rate_init"], score, "o", **style)
 left.set(xlabel="epoch", ylabel="score of held-out rows", title="given up: grey")

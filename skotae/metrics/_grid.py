@@ -56,7 +56,14 @@ def high_density_ratio(
     n_modes : int
         Number of modes that have a high-density sample.
     within : float
-        Standard deviation of one coordinate of the high-density samples about their mean.
+        Standard deviation of one coordinate of the high-density samples about their mean; NaN
+        without such samples.
+
+    Raises
+    ------
+    ValueError
+        If X or `means` is no matrix of finite numbers, has no row, or has other columns than
+        the other one.
 
     References
     ----------

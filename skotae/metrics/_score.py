@@ -255,7 +255,7 @@ def triangle_bound(
     Raises
     ------
     ValueError
-        If shapes do not agree, or X is not finite.
+        If shapes do not fit each other, X is not finite, or `sample_weight` is zero for every row.
 
     References
     ----------

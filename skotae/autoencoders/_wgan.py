@@ -18,7 +18,7 @@ from skotae.columns import rows_at_once
 from skotae.costs import EuclideanCost
 from skotae.costs.base import BaseCost
 from skotae.training import Step
-from skotae.utils._random import draw_seed, make_generator
+from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
 from skotae.utils._threads import threads_for, work_of
 from skotae.utils._torch import ambient
@@ -258,8 +258,8 @@ class WGAN(GeneratingEstimator):
         seed = draw_seed(random_state)
         inference = self._inference(X.dtype)
         model, generator = inference.model, inference.generator(seed)
-        codes = self._drawn_codes(len(X), make_generator(seed), X.dtype).numpy()
-        gap, square, size = 0.0, 0.0, rows_at_once(X.shape[1])
+        codes = self._codes_in_turn(len(X), seed, X.dtype)
+        gap, square, size = 0.0, 0.0, rows_at_once(max(X.shape[1], self.n_components_))
         for start in range(0, len(X), size):
             samples = self._decoded(codes[start : start + size], X.dtype)
             x, y = (inference.tensor(part) for part in (X[start : start + size], samples))

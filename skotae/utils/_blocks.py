@@ -49,3 +49,35 @@ class LazyRows:
         # In one order, whatever that of X is: so are the sums over them.
         some = np.ascontiguousarray(self._X[rows if self._index is None else self._index[rows]])
         return some if self._function is None else self._function(some)
+
+
+class DrawnRows:
+    """Rows that a function draws, some at a time: slices of them are asked for in turn.
+
+    Parameters
+    ----------
+    draw : callable
+        From a number to an array of as many rows, which follow those drawn before.
+    n : int
+        Number of rows in all.
+    size : int
+        Rows that are drawn at a time; a slice that is asked for has all its rows among these.
+    width : int
+        Number of columns.
+    """
+
+    def __init__(self, draw: Callable[[int], np.ndarray], n: int, size: int, width: int):
+        self._draw = draw
+        self._size = size
+        self._number, self._rows = -1, np.empty((0, width))
+        self.shape = (n, width)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        number, start = divmod(rows.start, self._size)
+        if number != self._number:
+            self._number = number
+            self._rows = self._draw(min(self._size, len(self) - number * self._size))
+        return self._rows[start : start + rows.stop - rows.start]

@@ -278,6 +278,32 @@ def test_rows_that_are_not_those_asked_for_are_refused(X):
         Source(Taking(X[:0]))
 
 
+def test_row_groups_of_a_file_are_read_together(X, tmp_path, monkeypatch):
+    source, asked, table = source_of(_parquet(X, tmp_path)), [], _readers.DatasetRows._table
+
+    def watched(reader, numbers):
+        asked.append([int(number) for number in numbers])
+        return table(reader, numbers)
+
+    monkeypatch.setattr(_readers.DatasetRows, "_table", watched)
+    np.testing.assert_array_equal(source[:], X)
+    assert asked == [[*range(5)], [*range(5, 15)]]
+    # The last one is kept; others are not read.
+    source[[5, 75, 999]]
+    assert asked[2:] == [[0, 1], [14]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns_are_those_of_the_schema(X, tmp_path, dtype):
+    _parquet(X, tmp_path)
+    pa = pytest.importorskip("pyarrow")
+    fields = pa.schema([(name, getattr(pa, dtype)()) for name in ("x3", "x1")])
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(tmp_path, schema=fields)
+    source = source_of(dataset)
+    assert source.dtype == dtype and source.first.column_names == ["x3", "x1"]
+    np.testing.assert_array_equal(source[:], X[:, [3, 1]])
+
+
 def test_a_filtered_dataset_is_refused(X, tmp_path):
     dataset = _parquet(X, tmp_path)
     field = pytest.importorskip("pyarrow.dataset").field

@@ -18,7 +18,7 @@ from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost
 from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
-from skotae.utils._blocks import LazyRows
+from skotae.utils._blocks import DrawnRows, LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import (
@@ -179,16 +179,21 @@ class GeneratingEstimator(NetworkEstimator):
                 f"noise=True with cost={self.cost_!r}, which is no likelihood to draw from; "
                 "expected noise=False, or an estimator with cost='gaussian' or 'bernoulli'."
             )
-        generator = make_generator(seed)
-        codes = self._drawn_codes(n, generator, dtype, **options)
-        return self._decoded(codes.numpy(), dtype, child_seed(seed, "noise") if noise else None)
+        codes = self._codes_in_turn(n, seed, dtype, **options)
+        return self._decoded(codes, dtype, child_seed(seed, "noise") if noise else None)
 
-    def _decoded(
-        self, codes: np.ndarray, dtype: np.dtype, noise_seed: int | None = None
-    ) -> np.ndarray:
+    def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes, within the range of the training rows if `clip`."""
         rows = self._inference(dtype).decoded(codes, noise_seed)
         return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
+
+    def _codes_in_turn(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> DrawnRows:
+        """The `_drawn_codes`, some thousand at a time."""
+        generator, d = make_generator(seed), self.n_components_
+        return DrawnRows(
+            lambda k: self._drawn_codes(k, generator, dtype, **options).numpy(),
+            *(n, rows_at_once(d), d),
+        )
 
     def _drawn_codes(
         self, n: int, generator: torch.Generator, dtype: np.dtype, **options: Any

@@ -107,7 +107,8 @@ class Inference:
             Of the next rows.
         """
         if size is None:
-            size = rows_at_once(max(X.shape[1], len(self.units.mean)), CHUNK)
+            widest = max(X.shape[1], len(self.units.mean), self.model.row_width if rows else 0)
+            size = rows_at_once(widest, CHUNK)
         stream = None if self.seed is None else GlobalStream(self.seed, self.device)
         work = work_of(self.model, len(self.units.mean)) * min(size, len(X))
         for start in range(0, len(X), size):

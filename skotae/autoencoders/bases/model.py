@@ -116,6 +116,8 @@ class Model(Trainable):
     prior_support: str | None = None
     # Whether the objective has a gradient for the prior's own weights.
     learns_prior = False
+    # Numbers that a row turns into on its way to a code, where that is more than it has columns.
+    row_width = 0
 
     def __init__(self, plan: Blueprint):
         super().__init__()

@@ -14,6 +14,7 @@ from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.inference import Inference
 from skotae.autoencoders.coupled._model import CoupledModel
+from skotae.columns import rows_at_once
 from skotae.training import Rows
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
@@ -319,7 +320,9 @@ class CoupledVAE(BaseAutoencoder):
 
     def _effective_sizes(self, inference: Inference, X: np.ndarray) -> np.ndarray:
         return inference.apply(
-            lambda x: 1.0 / inference.model.log_posterior(x).softmax(1).square().sum(1), X
+            lambda x: 1.0 / inference.model.log_posterior(x).softmax(1).square().sum(1),
+            X,
+            size=rows_at_once(len(inference.model.bank.z)),
         )
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:

@@ -74,6 +74,7 @@ class CoupledModel(AutoencoderModel):
         self.cost_scale: float = plan.measured.cost_scale_
         self.hot: float = plan.measured._hot
         self.n_features = plan.n_features
+        self.row_width = 0 if self.amortised else params.n_bank
         self.decoder = plan.decoder()
         self.average: Any = None
         self.encoder: Any = None
@@ -102,8 +103,7 @@ class CoupledModel(AutoencoderModel):
             likelihood.log_scale.requires_grad_(False)
             self._residual = [1.0] * likelihood.log_scale.numel()
             if not self.learned:
-                variance = likelihood.spec.variance
-                self.final_scale = math.sqrt(variance) / plan.measured.data_scale_
+                self.final_scale = math.sqrt(likelihood.spec.variance) / plan.measured.data_scale_
 
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         if self.amortised:

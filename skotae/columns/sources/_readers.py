@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,10 @@ class _BlockRows(ABC):
         return int(self._ends[-1]) if len(self._ends) else 0
 
     @abstractmethod
-    def _block(self, number: int) -> Any:
-        """All rows of a block, with a method ``take``."""
+    def _block(self, number: int) -> np.ndarray:
+        """All rows of a block."""
 
-    def take(self, indices: np.ndarray) -> Any:
+    def take(self, indices: np.ndarray) -> np.ndarray:
         blocks = np.searchsorted(self._ends, indices, side="right")
         parts = []
         for some in np.split(indices, np.flatnonzero(np.diff(blocks)) + 1):
@@ -95,10 +96,8 @@ class _BlockRows(ABC):
             if self._last[0] != number:
                 self._last = (-1, None)  # not two of them at a time
                 self._last = (number, self._block(number))
-            places = some - self.starts[number]
-            block = self._last[1]
-            parts.append(block[places] if isinstance(block, np.ndarray) else block.take(places))
-        return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(p) for p in parts])
+            parts.append(self._last[1][some - self.starts[number]])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class ChunkedRows(_BlockRows):
@@ -126,27 +125,79 @@ class ChunkedRows(_BlockRows):
 
 
 class DatasetRows(_BlockRows):
-    """Rows of a ``pyarrow.dataset.Dataset``; of Parquet files a row group at a time.
+    """Rows of a ``pyarrow.dataset.Dataset``; of Parquet files by row groups.
+
+    To read a row group costs some 20 microseconds a column beside its rows, but hardly more for
+    several groups than for one: those that are asked for together are read at once.
 
     Parameters
     ----------
     dataset : pyarrow.dataset.Dataset
         With the columns of its schema.
+    most : int
+        Rows that are read at once, but for larger row groups.
+
+    Attributes
+    ----------
+    first : pyarrow.Table
+        The first rows, two at the most, with the names of the columns.
     """
 
-    def __init__(self, dataset: Any):
-        self._schema = dataset.schema
-        self._parts, counts = [], []
+    def __init__(self, dataset: Any, most: int):
+        self._schema, self._most = dataset.schema, most
+        self._parts: list[tuple[Any, int | None]] = []
+        counts: list[int] = []
         # Raises a ValueError where the dataset is filtered.
         for fragment in dataset.get_fragments():
-            if hasattr(fragment, "split_by_row_group"):
-                self._parts += fragment.split_by_row_group()
-                # What `count_rows` of a part gives is the number of the file.
-                counts += [group.num_rows for group in fragment.row_groups]
-            else:
-                self._parts.append(fragment)
-                counts.append(fragment.count_rows())
+            # What `count_rows` of a part gives is the number of the file.
+            for group in getattr(fragment, "row_groups", [None]):
+                self._parts.append((fragment, group and group.id))
+                counts.append(group.num_rows if group else fragment.count_rows())
         super().__init__(counts)
+        self._file: tuple[Any, Any] = (None, None)
+        self._ahead: dict[int, np.ndarray] = {}
+        self._wanted = np.empty(0, np.int64)
 
-    def _block(self, number: int) -> Any:
-        return self._parts[number].to_table(schema=self._schema)
+    @property
+    def first(self) -> Any:
+        return self._table([int(np.searchsorted(self._ends, 0, side="right"))]).slice(0, 2)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        self._wanted = np.unique(np.searchsorted(self._ends, indices, side="right"))
+        return super().take(indices)
+
+    def _block(self, number: int) -> np.ndarray:
+        if number not in self._ahead:
+            near = self._wanted[self._wanted >= number]
+            ends = np.cumsum(self._ends[near] - self.starts[near])
+            n = max(1, int(np.searchsorted(ends, self._most, side="right")))
+            fragment = self._parts[number][0]
+            n = next((i for i in range(n) if self._parts[near[i]][0] is not fragment), n)
+            # An array: to take rows of a table of many columns costs as much as to read them.
+            rows = np.asarray(self._table([*near[:n]]))
+            self._ahead = dict(zip(near[:n], np.split(rows, ends[: n - 1]), strict=True))
+        return self._ahead.pop(number)
+
+    def _table(self, numbers: list[int]) -> Any:
+        """Some row groups of a file, or all there is of another fragment."""
+        fragment, group = self._parts[numbers[0]]
+        if group is None:
+            return fragment.to_table(schema=self._schema)
+        groups = [self._parts[number][1] for number in numbers]
+        if self._file[0] is not fragment:
+            self._file = fragment, self._opened(fragment)
+        if self._file[1] is None:
+            return fragment.subset(row_group_ids=groups).to_table(schema=self._schema)
+        names = self._schema.names
+        return self._file[1].read_row_groups(groups, columns=names).select(names)
+
+    def _opened(self, fragment: Any) -> Any:
+        """A Parquet file whose columns are those of the dataset, or more; None for another.
+
+        It reads several row groups in less than half the time that the fragment takes.
+        """
+        there = {field.name: field.type for field in fragment.physical_schema}
+        if any(there.get(field.name) != field.type for field in self._schema):
+            return None
+        parquet = import_module("pyarrow.parquet")
+        return parquet.ParquetFile(fragment.open(), metadata=fragment.metadata)

@@ -18,7 +18,7 @@ from skotae.utils._torch import as_rows
 
 # Bytes: of neighbouring rows that stay together in a shuffle, of the rows that are shuffled at a
 # time, and of those that are asked for at once.
-BLOCK, WINDOW, PIECE = 2**20, 2**26, 2**23
+BLOCK, WINDOW, PIECE = 2**20, 2**26, 2**24
 FLOATS = (np.float64, np.float32)
 
 
@@ -32,7 +32,8 @@ class Source:
     reader : object
         ``len(reader)`` rows, of which ``reader.take(indices)`` gives some, as any array-like of
         shape (len(indices), n_features). Indices increase, without repeats. With an attribute
-        ``starts``, the first rows of blocks that are read as a whole.
+        ``starts``, the first rows of blocks that are read as a whole; with an attribute ``first``,
+        the first rows, two at the most, with names of columns that the others lack.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class Source:
     dtype : dtype
         float32 or float64.
     first : array-like
-        The first rows as the reader gives them, two at the most.
+        The first rows, two at the most, as the reader gives them.
     """
 
     def __init__(self, reader: Any):
@@ -49,7 +50,8 @@ class Source:
         n = len(reader)
         if n == 0:
             raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
-        self.first = as_rows(reader.take(np.arange(min(2, n))))
+        some = reader.first if hasattr(reader, "first") else reader.take(np.arange(min(2, n)))
+        self.first = as_rows(some)
         rows = _as_array(self.first)
         self.shape = (n, rows.shape[1])
         self.dtype = rows.dtype
@@ -138,7 +140,7 @@ def source_of(X: Any) -> Source | None:
         large = X.ndim == 2 and X.dtype.kind in "biuf" and X.nbytes > WINDOW
         return Source(MappedRows(X)) if large and is_mapped(X) else None
     if hasattr(X, "get_fragments") and hasattr(X, "schema"):
-        return Source(DatasetRows(X))
+        return Source(DatasetRows(X, PIECE // max(1, 4 * len(X.schema))))
     if hasattr(X, "chunks") and len(getattr(X, "shape", ())) == 2:
         return Source(ChunkedRows(X, max(1, BLOCK // max(1, X.shape[1] * X.dtype.itemsize))))
     is_protocol = hasattr(X, "take") and hasattr(X, "__len__")

@@ -17,6 +17,8 @@ from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenat
 from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
 from skotae.transport.entropic.options import Options
 
+_WIDE = 2**20  # elements of a matrix that are in the widest dtype at a time
+
 
 class LogKernel(ABC):
     """What all log kernels share.
@@ -139,6 +141,14 @@ class _Elementwise(LogKernel):
         g: Array | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
+        size = max(1, _WIDE // (self.shape[0] * self.shape[2]))
+        if out is not None and out.shape[1] > size:
+            # What is added up in the widest dtype is never held as a whole.
+            start = rows.start or 0
+            for part in out.split(size, 1):
+                self.block(slice(start, start + part.shape[1]), f, g, part)
+                start += part.shape[1]
+            return out
         values = self._values(rows)
         if f is not None:
             values = values + as_tensor(f)[:, :, rows].mT

@@ -118,18 +118,20 @@ def of_cost(
     row, column = (
         normalised_weights(w, k, matrix) for w, k in zip((a, b), cost.shape, strict=True)
     )
-    # Row and column minima go into the potentials before epsilon divides what is left.
-    offset_f = matrix.amin(1)
-    offset_g = (matrix - offset_f[:, None]).amin(0)
-    reduced = matrix - offset_f[:, None] - offset_g
     mean = unit_cost(row, matrix, column, options)
+    # Row and column minima go into the potentials before epsilon divides what is left. All in
+    # one matrix, beside that of the caller.
+    offset_f = matrix.amin(1)
+    reduced = torch.sub(matrix, offset_f[:, None], out=None if matrix is cost else matrix)
+    offset_g = reduced.amin(0)
+    reduced -= offset_g
     reduced_mean = reduced.mean().item()
     options = options.absolute(mean, reduced_mean)
     if options.epsilon == 0.0:  # all costs are equal
         return _solution(offset_f, offset_g, row, column, None, options, plan)
     bit = options.bit
     depth = reduced_mean / bit
-    log_kernel = Matrix((reduced / -bit)[None], kernel_dtype(cost, options.goal, depth))
+    log_kernel = Matrix(reduced.div_(-bit)[None], kernel_dtype(cost, options.goal, depth))
     weights = as_array(row[None, None]), as_array(column[None, None])
     offsets = offset_f, offset_g
     result = solve(

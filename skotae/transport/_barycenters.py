@@ -192,7 +192,8 @@ def fixed_support_barycenter(
     A : Tensor of shape (K, n), or (K, h, w), or of a grid of more axes
         Histograms, not negative and divided by their sums.
     M : Tensor of shape (n, n), optional
-        Symmetric costs between the points. By default these are those of a grid, of as many axes
+        Costs from the points of the histograms (rows) to those of the result, symmetric for
+        ``debias="paired"``. By default these are those of a grid, of as many axes
         as a histogram has, with squared distances, in units of a step. Memory and time are then of
         lines of the grid, not of pairs of points.
     epsilon : float, default=0.01
@@ -262,8 +263,10 @@ def fixed_support_barycenter(
             raise ValueError(
                 f"M must be of the points of A: got shapes {tuple(M.shape)} and {tuple(A.shape)}."
             )
-        if not bool(M.isfinite().all()) or not torch.allclose(costs[0], costs[0].T):
-            raise ValueError("M must be finite and symmetric.")
+        if not bool(M.isfinite().all()):
+            raise ValueError("M must be finite, got NaN or infinite values.")
+        if debias == "paired" and not torch.allclose(costs[0], costs[0].T):
+            raise ValueError("M must be symmetric for debias='paired'.")
     mean = sum(cost.mean().item() for cost in costs)
     # Points that are all the same cost nothing, in any unit.
     unit = epsilon * (mean if relative and mean > 0 else 1.0)

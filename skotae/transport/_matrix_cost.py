@@ -10,6 +10,7 @@ from torch import Tensor
 from skotae.transport.base import (
     SinkhornInfo,
     check_cost,
+    check_slope,
     check_solver,
     check_start,
     check_weight_shape,
@@ -26,18 +27,20 @@ def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) 
     """Return the value and its gradients: with respect to the costs the plan, by the envelope."""
     for name in ("a", "b"):
         check_weight_values(name, inputs.get(name))
+        check_slope(name, inputs.get(name), options.sharp and name in wanted)
     cost, wants_cost = inputs["cost"], "cost" in wanted
     weights = inputs.get("a"), inputs.get("b")
     wants_plan, start = options.sharp or wants_cost, start_of(inputs)
     solution = of_cost(cost, *weights, options, plan=wants_plan, start=start)
     value, slope = solution.a @ solution.f + solution.b @ solution.g, solution.plan
+    f, g = solution.f, solution.g
     if options.sharp and slope is not None:
         costs = cost.to(slope.dtype)
         value = (slope * costs).sum()
-        if wants_cost and solution.epsilon > 0:
-            slope = sharp_sensitivity(slope, costs, solution.epsilon)
+        if wanted and solution.epsilon > 0:
+            slope, f, g = sharp_sensitivity(slope, costs, solution.epsilon)
     gradients = {} if slope is None else {"cost": slope.to(cost.dtype)}
-    sides = (("a", solution.a, solution.f), ("b", solution.b, solution.g))
+    sides = (("a", solution.a, f), ("b", solution.b, g))
     for name, shares, potential in sides:
         if name in wanted:
             # Weights are divided by their sum, so that only differences count.
@@ -135,7 +138,8 @@ def sinkhorn_cost(
         Non-negative weights, divided by their sum; uniform by default. Differentiable.
     sharp : bool, default=False
         Leave the entropy out of the value, ``<P, C>`` at the entropic plan (eq. 12 of [1]_). The
-        plan then moves with the costs, which the gradient follows by implicit differentiation.
+        plan then moves with the costs, which the gradient follows by implicit differentiation; for
+        weights, of those that are not zero.
     potentials_init : tuple of Tensor of the shapes of `a` and `b`, optional
         Potentials to start from, as for `sinkhorn_potentials`. Value and gradient are the same,
         within `tol`.
@@ -186,8 +190,6 @@ def sinkhorn_cost(
     check_weight_shape("a", a, (n,), (*batch, n))
     check_weight_shape("b", b, (m,), (*batch, m))
     a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
-    if sharp and any(w is not None and w.requires_grad for w in (a, b)):
-        raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     options = Options(epsilon, relative, tol, max_iter, sharp=sharp)
     problem = partial(_evaluate, options=options)
     f, g = check_start(potentials_init, (*batch, n), (*batch, m))

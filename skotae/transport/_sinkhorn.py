@@ -146,7 +146,8 @@ def sinkhorn_divergence(
         single point is its own second half. "none" is the first term alone.
     sharp : bool, default=False
         Leave the entropy out of the values, ``<P, C>`` at the entropic plan (eq. 12 of [1]_). The
-        plan then moves with the points, which the gradient follows by implicit differentiation.
+        plan then moves with the points, which the gradient follows by implicit differentiation; for
+        weights, of those that are not zero.
     max_memory : float, default=256
         Mebibytes. A kernel of n x m entries that is larger is never stored, but made anew in
         blocks in every iteration, which bounds the memory and takes a few times as long. `sharp`
@@ -219,8 +220,6 @@ def sinkhorn_divergence(
         check_weight_shape("b", b, (y.shape[-2],), tuple(y.shape[:-1]))
         a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     check_debias(debias)
-    if sharp and any(w is not None and w.requires_grad for w in (a, b)):
-        raise ValueError("sharp=True has no gradient for a and b: detach the weights.")
     max_memory = as_real("max_memory", max_memory, above=0)
     if sharp:
         _check_sharp(debias, x.shape[-2], y.shape[-2], max_memory, shards)

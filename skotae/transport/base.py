@@ -139,6 +139,15 @@ def check_weight_values(name: str, weights: Tensor | None) -> None:
         )
 
 
+def check_slope(name: str, weights: Tensor | None, wanted: bool) -> None:
+    """Raise ValueError where a gradient of sharp values is `wanted` for weights of zero."""
+    if wanted and weights is not None and bool((weights == 0).any()):
+        raise ValueError(
+            f"sharp=True has no gradient for {name} where it is zero: leave these points out, or "
+            "detach the weights."
+        )
+
+
 def check_clouds_or_cost(
     x: Tensor | None,
     y: Tensor | None,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skotae.transport import sinkhorn_divergence
+from skotae.transport import sinkhorn_cost, sinkhorn_divergence
 
 TIGHT = {"tol": 1e-9, "max_iter": 5000}
 
@@ -182,7 +182,7 @@ def test_non_finite_points_give_nan_not_an_exception():
         ({"a": torch.ones(3)}, r"a must be a tensor of shape \(20,\), got \(3,\)"),
         ({"b": -torch.ones(15)}, "b must be finite, non-negative"),
         ({"a": torch.zeros(20)}, "a must be finite, non-negative, of positive sum"),
-        ({"a": torch.ones(20, requires_grad=True), "sharp": True}, "sharp"),
+        ({"a": torch.arange(20.0, requires_grad=True), "sharp": True}, "no gradient for a where"),
     ],
 )
 def test_bad_arguments(change, match):
@@ -201,3 +201,28 @@ def test_equal_coordinates_add_nothing_to_a_gradient(debias):
     value = sinkhorn_divergence(x, y, relative=False, debias=debias, **options, **TIGHT)
     (wanted,) = torch.autograd.grad(reference(x, y, debias=debias, n_iter=500, **options), x)
     torch.testing.assert_close(torch.autograd.grad(value, x)[0], wanted, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("debias", ["none", "paired", "independent"])
+@pytest.mark.parametrize("options", [{"p": 2}, {"p": 1.5}, None], ids=str)
+def test_weights_of_sharp_values(debias, options):
+    x, y = clouds(n=8, m=6)
+    y = y + 2.0
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.rand(n, generator=generator, dtype=torch.float64) + 0.5 for n in (8, 6)]
+    ways = [torch.randn(n, generator=generator, dtype=torch.float64) for n in (8, 6)]
+    given = {"epsilon": 0.3, "relative": False, "tol": 1e-12, "sharp": True}
+
+    def value(a, b):
+        if options is None:
+            return sinkhorn_cost(torch.cdist(x, y), a=a, b=b, **given)
+        return sinkhorn_divergence(x, y, a=a, b=b, debias=debias, **options, **given)
+
+    leaves = [each.clone().requires_grad_() for each in weights]
+    for k, slope in enumerate(torch.autograd.grad(value(*leaves), leaves)):
+        ends = []
+        for step in (1e-4, -1e-4):
+            moved = [each.clone() for each in weights]
+            moved[k] += step * ways[k]
+            ends.append(value(*moved).item())
+        assert slope @ ways[k] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-5, abs=1e-8)

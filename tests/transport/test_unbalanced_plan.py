@@ -37,6 +37,10 @@ def _cost(x, y, p=2):
     return (x[:, None] - y).abs().pow(p).sum(2)
 
 
+def kl(p, q):
+    return torch.special.xlogy(p, p / q).sum() - p.sum() + q.sum()
+
+
 def _check(plan, f, g, cost, a, b, epsilon, rho, tol=1e-8):
     """The form of the plan and its marginals, which hold at the optimum of both problems only."""
     prices = rho if isinstance(rho, tuple) else (rho, rho)
@@ -84,6 +88,23 @@ def test_plans_are_pots(rho):
     np.testing.assert_allclose(plan, expected, rtol=1e-6, atol=1e-12)
 
 
+def test_an_entropy_relative_to_ones_is_a_change_of_costs():
+    a, b = _masses(12, 9)
+    cost, epsilon = _cost(*_clouds()), 0.2
+    options = {"numItermax": 100_000, "stopThr": 1e-14, "reg_type": "entropy"}
+    arrays = [each.numpy() for each in (a, b, cost)]
+    expected = ot.unbalanced.sinkhorn_unbalanced(*arrays, reg=epsilon, reg_m=2.0, **options)
+    changed = cost + epsilon * torch.outer(a, b).log()
+    given = {"a": a, "b": b, "epsilon": epsilon, "rho": 2.0, **ABSOLUTE}
+    plan = unbalanced_sinkhorn_plan(cost=changed, **given)
+    np.testing.assert_allclose(plan, expected, rtol=1e-6, atol=1e-12)
+    value = unbalanced_sinkhorn_cost(changed, **given) + epsilon * (12 * 9 - a.sum() * b.sum())
+
+    marginals = kl(plan.sum(1), a) + kl(plan.sum(0), b)
+    total = (plan * cost).sum() + 2.0 * marginals + epsilon * kl(plan, torch.ones(12, 9).double())
+    assert value.item() == pytest.approx(total.item(), rel=1e-8)
+
+
 @pytest.mark.parametrize("rho", RHOS)
 def test_the_value_is_that_of_the_plan(rho):
     x, y = _clouds()
@@ -92,10 +113,6 @@ def test_the_value_is_that_of_the_plan(rho):
     value = unbalanced_sinkhorn_divergence(x, y, a=a, b=b, debias="none", **options)
     plan = unbalanced_sinkhorn_plan(x, y, a=a, b=b, **options)
     assert not plan.requires_grad
-
-    def kl(p, q):
-        return torch.special.xlogy(p, p / q).sum() - p.sum() + q.sum()
-
     primal = (plan * _cost(x, y)).sum() + 0.2 * kl(plan, torch.outer(a, b))
     for axis, masses in enumerate((a, b)):
         price = rho[axis] if isinstance(rho, tuple) else rho

@@ -78,11 +78,17 @@ class Problems:
         return values
 
     def potentials(self) -> list[tuple[Array, Array]]:
-        """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are."""
+        """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are.
+
+        These are the gradients for the weights, but for a constant; where `sharp` in their place.
+        """
         found, bit = [], self.options.bit
         f_bits, g_bits = self.apart(self.result.f), self.apart(self.result.g)
         for k, (u, v) in enumerate(self._pairs):
-            f, g = f_bits[k][..., 0, :] * bit, g_bits[k][..., 0, :] * bit
+            if self.options.sharp:
+                f, g = map(as_array, self._sensitivities[k][1:])
+            else:
+                f, g = f_bits[k][..., 0, :] * bit, g_bits[k][..., 0, :] * bit
             if self._squared:
                 shift = (u.centre - v.centre)[..., None]
                 f = f + 2 * (u.points @ shift)[..., 0] + (shift.mT @ shift)[..., 0]
@@ -144,7 +150,7 @@ class Problems:
 
     def _plan_gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
         """The gradients of ``sum_ij P_ij C_ij``, block by block, for any cost."""
-        ground, epsilon = self.options.ground, self.options.epsilon
+        ground = self.options.ground
         result, kernel = self.result, self.result.kernel
         pairs: list[Gradients] = []
         left, right = as_tensor(kernel.a / result.rows), as_tensor(result.w)
@@ -152,7 +158,7 @@ class Problems:
         for k, (u, v) in enumerate(self._pairs):
             x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
             if self.options.sharp:
-                sensitivity = sharp_sensitivity(self._plans[k], self._costs[k], epsilon)
+                sensitivity, *_ = self._sensitivities[k]
                 grad_x, grad_y = ground.gradients(x, y, sensitivity, sensitivity)
                 assert grad_x is not None and grad_y is not None
                 if self._same[k]:
@@ -175,6 +181,14 @@ class Problems:
             sums = (kernel.shards.sum(as_array(gradient)) for gradient in (grad_x, grad_y))
             pairs.append(list(sums))
         return pairs
+
+    @cached_property
+    def _sensitivities(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        epsilon = self.options.epsilon
+        return [
+            sharp_sensitivity(plan, cost, epsilon)
+            for plan, cost in zip(self._plans, self._costs, strict=True)
+        ]
 
     @cached_property
     def _plans(self) -> Tensor:

@@ -17,6 +17,7 @@ from skotae.transport.base import (
     SinkhornInfo,
     WeightedPair,
     check_clouds,
+    check_slope,
     check_weight_values,
     largest,
     parts,
@@ -59,6 +60,7 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
     wide = widest(inputs["x"])
     for weights in WEIGHTS.values():
         check_weight_values(weights, inputs.get(weights))
+        check_slope(weights, inputs.get(weights), options.sharp and weights in wanted)
     keep_freed()
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
     x, y = (

@@ -30,7 +30,8 @@ def fixed_point(
     histograms : Tensor of shape (K, ...)
         Each of sum one, in the widest dtype.
     log_kernels : list of Tensor of shape (n, n)
-        ``-C / epsilon``, symmetric, for each axis of a histogram.
+        ``-C / epsilon``, from the points of the histograms to those of the result, for each axis
+        of a histogram; symmetric if `debiased`.
     weights : Tensor of shape (K,)
         Positive, of sum one.
     debiased : bool
@@ -39,6 +40,7 @@ def fixed_point(
     max_iter : int
     """
     axes = [_Axis(log_kernel / LN2) for log_kernel in log_kernels]
+    back = [_Axis(log_kernel.mT / LN2) for log_kernel in log_kernels]
     shares = weights.view(-1, *[1] * (histograms.ndim - 1))
     given = histograms.log2()
     v = torch.zeros_like(histograms)
@@ -54,7 +56,7 @@ def fixed_point(
             if violation <= tol or n_iter >= max_iter:
                 return result / result.sum(), n_iter, violation
         u = torch.where(histograms > 0, given - reached, -torch.inf)
-        second = _along(axes, u)
+        second = _along(back, u)
         bits = (shares * second).sum(0) + bias
         if debiased:
             spread = _along(axes, bias[None])[0]
@@ -79,7 +81,7 @@ class _Axis:
         empty = top == -torch.inf
         top = torch.where(empty, 0.0, top)
         if self._kernel is not None:
-            return ((lines - top).exp2() @ self._kernel).log2() + top
+            return ((lines - top).exp2() @ self._kernel.mT).log2() + top
         rows = max(1, _BLOCK // self._log_kernel.numel())
         found = torch.cat(
             [

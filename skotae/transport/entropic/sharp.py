@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 
-def sharp_sensitivity(plan: Tensor, cost: Tensor, epsilon: float) -> Tensor:
-    """Return ``d <P, C> / dC`` where the plan `P` moves with `C`.
+def sharp_sensitivity(plan: Tensor, cost: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``d <P, C> / dC``, ``/ da`` and ``/ db`` where the plan `P` moves with them.
 
     Differentiating ``P 1 = a`` and ``P^T 1 = b`` gives
     ``P_ij (1 + (phi_i + psi_j - C_ij) / epsilon)`` with
     ``[[diag(a), P], [P^T, diag(b)]] (phi, psi) = ((C * P) 1, (C * P)^T 1)``: a symmetric system,
-    singular along (1, -1) but consistent, solved through its Schur complement.
+    singular along (1, -1) but consistent, solved through its Schur complement. `phi` and `psi` are
+    the derivatives for the weights, of those that are not zero, but for a constant.
     """
     a, b = plan.sum(1), plan.sum(0)
     inverse_b = torch.where(b > 0, 1 / b, torch.zeros_like(b))
@@ -35,4 +36,4 @@ def sharp_sensitivity(plan: Tensor, cost: Tensor, epsilon: float) -> Tensor:
         solution = vectors @ (inverse * (vectors.T @ rhs))
     phi = solution * inverse_root
     psi = beta - (plan.T @ phi) * inverse_b
-    return plan * (1 + (phi[:, None] + psi - cost) / epsilon)
+    return plan * (1 + (phi[:, None] + psi - cost) / epsilon), phi, psi

@@ -96,7 +96,9 @@ def contaminated(seed=0):
     return rows / rows.std(), np.arange(500) >= 450
 
 
-@pytest.mark.parametrize("cls", [WAEEstimator, SinkhornAE, VAE])
+@pytest.mark.parametrize(
+    "cls", [WAEEstimator, pytest.param(SinkhornAE, marks=pytest.mark.slow), VAE]
+)
 def test_outliers_among_the_training_rows(cls):
     rows, outlier = contaminated()
     model = cls(4, hidden_layer_sizes=(64,), max_iter=60, learning_rate_init=0.003, random_state=0)

@@ -17,8 +17,14 @@ ATOMS = AtomsPrior([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]], weights=SHARES)
 EPSILON = 0.7
 
 
-@pytest.mark.parametrize("potential", ["table", "network"])
-@pytest.mark.parametrize("weight", [0.05, 1.0, 10.0])
+@pytest.mark.parametrize(
+    "weight, potential",
+    [
+        *((weight, "table") for weight in (0.05, 1.0, 10.0)),
+        (1.0, "network"),
+        *(pytest.param(weight, "network", marks=pytest.mark.slow) for weight in (0.05, 10.0)),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:Reconstructions of the training rows:UserWarning")
 def test_posterior_minimises_the_relaxed_objective(weight, potential):
     """Eq. 14, of a decoder that stays as it is, over all posteriors."""

@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from skotae.transport import sinkhorn_cost, sinkhorn_divergence
+from skotae.transport import (
+    sinkhorn_cost,
+    sinkhorn_divergence,
+    unbalanced_sinkhorn_divergence,
+    unbalanced_sinkhorn_potentials,
+)
 
 
 def _clouds(dtype):
@@ -74,3 +79,21 @@ def test_batches(debias, request):
     torch.testing.assert_close(values, expected, rtol=1e-9, atol=0, equal_nan=True)
     for got, want in zip(torch.autograd.grad(values.nansum(), leaves), gradients, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["kl", "tv"])
+@pytest.mark.parametrize("epsilon", [0.1, 0.002])
+def test_unbalanced(kind, epsilon, request):
+    x, y = _clouds(torch.float64)
+    a = torch.linspace(0, 0.03, 61, dtype=torch.float64, requires_grad=True)
+    options = {"a": a, "epsilon": epsilon, "rho": 0.5, "unbalanced_type": kind, "tol": 1e-9}
+    results = []
+    for _ in range(2):
+        value = unbalanced_sinkhorn_divergence(x, y, **options)
+        f, g, info = unbalanced_sinkhorn_potentials(x, y, **options)
+        start = {"potentials_init": (f, g), **options, "tol": 2e-9}
+        _, _, warm = unbalanced_sinkhorn_potentials(x, y, **start)
+        assert info.converged and warm.n_iter <= 2
+        results.append((value.detach(), *torch.autograd.grad(value, (x, y, a)), f, g))
+        request.getfixturevalue("arrays_in_torch")
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-7)

@@ -128,12 +128,10 @@ class TotalVariation(Marginals):
         return as_array(as_tensor(potential).clamp(*self._bounds(side, offset)))
 
     def asked(self, side: int, potential: Array, offset: Array, found: Array) -> Array:
-        (low, high), whole, part = (
-            self._bounds(side, offset),
-            as_tensor(potential),
-            as_tensor(found),
-        )
-        # At a bound any part on its side of one is right.
+        # At a bound, but for rounding, any part on its side of one is right.
+        edge = (1.0 - 1e-12) * self._limit(side)
+        low, high = as_tensor(-edge - offset), as_tensor(edge - offset)
+        whole, part = as_tensor(potential), as_tensor(found)
         least = torch.where(whole <= low, part.clamp_min(1.0), 1.0)
         return as_array(torch.where(whole >= high, part.clamp_max(1.0), least))
 

@@ -83,7 +83,9 @@ plt.show()
 # -------
 # `max_iter` is a resource: all settings get a few epochs, the better third of them three times as
 # many, and so on. Since `max_iter` is a number here, and the learning rate falls along a cosine
-# that ends with it, each round is a whole fit.
+# that ends with it, each round is a whole fit. To go on from the fits of the round before could
+# save no more than a third of the later rounds: on digits, nine weights with 6, 18 and 54 epochs,
+# it took 92 % of the time, with a learning rate that rises again in each round.
 
 import warnings
 

@@ -67,6 +67,17 @@ def test_needs_its_result_and_a_block(X, name):
     assert _extra(lambda rows: CALLS[name](model, rows), X) < 0.15
 
 
+@pytest.mark.parametrize("latent", ["prior", "mixture"])
+def test_samples_are_of_codes_drawn_by_blocks(monkeypatch, latent):
+    model, asked = _fitted(np.random.default_rng(0).random((600, D)), latent=latent), []
+    drawn = model._drawn_codes
+    monkeypatch.setattr(model, "_drawn_codes", lambda n, *a: asked.append(n) or drawn(n, *a))
+    rows = model.sample(10_000, random_state=0)
+    assert asked == [4096, 4096, 1808]
+    assert len(np.unique(rows, axis=0)) > 9_000
+    np.testing.assert_array_equal(rows[:4096], model.sample(4096, random_state=0))
+
+
 def test_distance_by_a_critic_needs_codes_and_a_block(X):
     model = _fitted(X, "WGAN")
     assert _extra(lambda rows: model.wasserstein(rows, random_state=0), X) < 0.15

@@ -13,6 +13,7 @@ from torch import nn
 
 import skotae
 from skotae import GMWAE, VAE, SymmetricWAE, WAEEstimator
+from skotae.autoencoders.bases import _ex_post
 from skotae.autoencoders.bases._ex_post import LADDER, draw, fit_mixture
 from skotae.autoencoders.bases.codes import SUPPORTS, Chart, middle
 from skotae.callbacks import Checkpoint
@@ -165,6 +166,19 @@ def test_mixture_of_few_points_memorises_none(n):
     assert len(found["weights"]) < max(LADDER)
     z = draw(found, n, generator()).numpy()
     assert nearest(u, z) > 0.6 * nearest(u, others)
+
+
+def test_components_have_as_many_points_as_coordinates(monkeypatch):
+    tried, fitted = [], _ex_post._fitted
+    monkeypatch.setattr(
+        _ex_post, "_fitted", lambda v, k, seed: tried.append(k) or fitted(v, k, seed)
+    )
+    # Of which 160 tell of at most two components in 64 dimensions, and of eight in 16.
+    u = np.random.default_rng(0).normal(size=(200, 64))
+    fit_mixture(u, middle(u), 0)
+    assert set(tried) == {1, 2}
+    fit_mixture(u[:, :16], middle(u[:, :16]), 0)
+    assert set(tried) == {1, 2, 5}
 
 
 # --- estimators --------------------------------------------------------------------------

@@ -30,7 +30,8 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
     r"""Mixture of Gaussians of points u (n, q), with the number that held-out points ask for.
 
     The numbers of components 1, 2, 5, 10, 20, 40 are tried in turn as long as the mean
-    log-likelihood of points that were held out rises, and as there are 20 points for each.
+    log-likelihood of points that were held out rises, and as there are 20 points for each, and
+    as many as coordinates.
 
     Parameters
     ----------
@@ -87,7 +88,8 @@ def _number(v: np.ndarray, random_state: int) -> int:
     parts = [(v[train], v[test]) for train, test in splits.split(v)]
     chosen, best = 1, -np.inf
     for k in LADDER:
-        if k * ROWS_TO_TELL > len(parts[0][0]) and k > 1:
+        # With fewer points than coordinates a component has no covariance of its own.
+        if k * max(ROWS_TO_TELL, v.shape[1]) > len(parts[0][0]) and k > 1:
             break
         value = np.mean([_fitted(train, k, random_state).score(test) for train, test in parts])
         if value > best:

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import (
 )
 
 import skotae
+from skotae import costs, divergences, networks, priors
 from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.priors import PRIORS
 from skotae.utils._sklearn import Interval
@@ -147,3 +148,54 @@ def test_priors_that_are_offered(cls):
                 continue
         accepted.add(name)
     assert offered == accepted
+
+
+PARTS = [
+    pytest.param(cls, name, kind, id=f"{cls.__name__}-{name}")
+    for module in (costs, divergences, networks, priors)
+    for cls in (getattr(module, name) for name in module.__all__)
+    if inspect.isclass(cls)
+    for name, kind in re.findall(r"^(\w+) : (.*)$", inspect.getdoc(cls), re.MULTILINE)
+    if name in inspect.signature(cls).parameters and re.match(r"int|float", kind)
+]
+# Their limit is the other one.
+ENDS = {"low", "high"}
+
+
+def use(cls, **params):
+    """A fit of an estimator with a part; what is wrong with it is said then, if not before."""
+    options = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0}
+    if cls is networks.ConvNet:
+        small = {"channels": (2,), "hidden": 4, "kernel_size": 2, **params}
+        options["encoder"] = cls((4, 4), **small)
+    else:
+        bases = {
+            "prior": priors.BasePrior,
+            "cost": costs.BaseCost,
+            "penalty": divergences.BaseDivergence,
+            "encoder": networks.MLP,
+        }
+        (role,) = (role for role, base in bases.items() if issubclass(cls, base))
+        options[role] = cls(**params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        skotae.WAEEstimator(2, **options).fit(np.random.default_rng(0).uniform(size=(16, 16)))
+
+
+@pytest.mark.parametrize("cls, name, kind", PARTS)
+def test_ranges_of_parts(cls, name, kind):
+    """Numbers at the lower end and beyond it are taken and refused as the docstring says."""
+    if name in ENDS:
+        with pytest.raises(ValueError, match="low < high"):
+            use(cls, **{name: {"low": 2.0, "high": -2.0}[name]})
+        return
+    found = re.match(r"(int|float) (?:(>=?) (\S+?)|in \[(\S+), \S+\))(?:,| or )", kind)
+    assert found, f"{cls.__name__}: {name} : {kind} has no range"
+    word, sign, above, closed = found.groups()
+    end = float(closed or above)
+    good = end if sign != ">" else end + 0.25
+    bad = end if sign == ">" else end - (1 if word == "int" else 0.25)
+    number = int if word == "int" else float
+    use(cls, **{name: number(good)})
+    with pytest.raises(ValueError, match=name):
+        use(cls, **{name: number(bad)})

@@ -38,7 +38,7 @@ class Checkpoint:
     folder : str or path-like
         Where the files are, ``checkpoint-<epoch>.safetensors``; made if it is not there. One
         folder is for one fit. The last two checkpoints are kept.
-    every : int, default=1
+    every : int >= 1, default=1
         Number of epochs between two checkpoints. The last epoch has one in any case.
 
     Raises

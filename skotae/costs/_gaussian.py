@@ -27,7 +27,7 @@ class GaussianCost(BaseCost):
         :math:`\sigma^2`, in squared units of the data, or ``"learned"`` with the decoder.
     per_feature : bool, default=False
         Whether each feature learns a variance of its own; otherwise they share one.
-    min_scale : float, default=1e-3
+    min_scale : float > 0, default=1e-3
         Least :math:`\sigma` that is learned, in units of the spread of the data.
 
     Examples

@@ -39,7 +39,13 @@ def fetch_mnist(data_home: str | os.PathLike[str] | None = None) -> Bunch:
     Notes
     -----
     The file holds the arrays ``X_train``, ``y_train``, ``X_test`` and ``y_test``; pixels are
-    integers from 0 to 255, or floats in [0, 1].
+    integers from 0 to 255, or floats in [0, 1]. scikit-learn downloads what it is made of::
+
+        X, y = fetch_openml("mnist_784", return_X_y=True, as_frame=False)
+        X, y = X.astype("uint8"), y.astype(int)
+        train, test = slice(60_000), slice(60_000, None)
+        arrays = {"X_train": X[train], "y_train": y[train], "X_test": X[test], "y_test": y[test]}
+        np.savez_compressed("my_data/mnist.npz", **arrays)
 
     Examples
     --------

@@ -209,8 +209,10 @@ class SamplesDisplay:
             s, bins, weights=next(weights), histtype="step", color=MODEL, lw=1.6, label="samples"
         )
         ax.set_yticks([])
-        ax.locator_params(axis="x", nbins=3)  # long numbers side by side
-        ax.tick_params(axis="x", labelsize=7)
+        # Long numbers side by side.
+        ax.locator_params(axis="x", nbins=2)
+        ax.ticklabel_format(axis="x", scilimits=(-3, 4))
+        ax.xaxis.get_offset_text().set_size(7)
         name = column_name(self.columns, column, 15)
         titled(ax, name)
 

@@ -66,7 +66,7 @@ class AdversarialDivergence(BaseDivergence):
     ----------
     hidden_layer_sizes : tuple of int, default=(128, 128)
         Hidden layers of the discriminator.
-    gradient_penalty : float, default=0.1
+    gradient_penalty : float >= 0, default=0.1
         Weight :math:`r` of the gradient penalty on prior draws, which damps the
         oscillation of the game (Mescheder et al., 2018, eq. 9).
     log_density : bool, default=False

@@ -17,7 +17,7 @@ class ExactDivergence(BaseDivergence):
 
     Parameters
     ----------
-    p : float, default=2
+    p : float >= 1, default=2
         Exponent of the cost.
     debias : {"independent", "none"}, default="independent"
         ``"none"`` is the cost itself (HAE of [1]_), which two samples of one distribution

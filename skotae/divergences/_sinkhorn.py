@@ -32,11 +32,11 @@ class SinkhornDivergence(BaseDivergence):
 
     Parameters
     ----------
-    epsilon : float, default=0.05
+    epsilon : float > 0, default=0.05
         Entropic regularisation, relative to the mean cost if `relative`.
     relative : bool, default=True
         Whether `epsilon` is a share of the mean cost between codes and draws.
-    p : float, default=2
+    p : float >= 1, default=2
         Cost :math:`\sum_k |z_k - y_k|^p`.
     debias : {"independent", "paired", "none"}, default="independent"
         What is subtracted. ``"paired"`` is the formula above, on one pair of batches:
@@ -46,14 +46,14 @@ class SinkhornDivergence(BaseDivergence):
         Leave the entropy out of the value (eq. 12 of [1]_).
     root : bool, default=False
         Take the p-th root (eq. 10 of [1]_).
-    tol : float, default=1e-3
+    tol : float > 0, default=1e-3
         Marginal violation (L1) at which iterations stop.
     cost : None, "geodesic" or callable, default=None
         Of moving a code to a draw: the cost above; ``"geodesic"``, the p-th power of the distance
         along the sphere that is the prior's support; or a function of two tensors of shape (n, d)
         and (m, d) that returns costs of shape (n, m), each of its own pair of rows. It should be
         symmetric.
-    n_iter : int or None, default=None
+    n_iter : int >= 1 or None, default=None
         If given, so many iterations are made, and differentiated one by one, as in Algorithm 1
         of [1]_; `tol` then has no part in it. See
         :func:`~skotae.transport.unrolled_sinkhorn_cost`.

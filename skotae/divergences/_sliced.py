@@ -21,9 +21,9 @@ class SlicedDivergence(BaseDivergence):
 
     Parameters
     ----------
-    n_projections : int, default=50
+    n_projections : int >= 1, default=50
         Number :math:`L` of directions, drawn afresh for every batch.
-    p : float, default=2
+    p : float >= 1, default=2
         Exponent of the cost.
 
     References

@@ -31,23 +31,23 @@ class ConvNet(BaseNetwork):
         first, in C order: a row is ``image.reshape(-1)``.
     channels : tuple of int, default=(32, 64)
         Channels after each convolution of the encoder.
-    kernel_size : int, default=4
+    kernel_size : int >= 2, default=4
         Height and width of the kernels, 2 or more.
     activation : str, default="relu"
         As in :class:`MLP`.
     batch_norm : bool, default=True
         Whether channels are normalised over the batch, before the activation.
-    hidden : int or None, default=256
+    hidden : int >= 1 or None, default=256
         Width of the dense hidden layer; None is none.
     start : {"pca", "random"}, default="pca"
         As in :class:`MLP`.
     gated : bool, default=False
         Whether the nonlinearity is a gate in the place of `activation`: hidden layers have twice
         as many outputs, one half of which is multiplied by the logistic function of the other.
-    n_residual : int, default=0
+    n_residual : int >= 0, default=0
         Number of residual blocks, of two 3 x 3 convolutions each, on every map between the
         convolutions.
-    weight_scale : float or None, default=None
+    weight_scale : float > 0 or None, default=None
         Standard deviation of the normal distribution that weights start from, with biases of 0;
         None is torch's own start.
 

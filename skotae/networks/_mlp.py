@@ -25,7 +25,7 @@ class MLP(BaseNetwork):
         ``"gelu"``, ``"silu"`` or ``"leaky_relu"``.
     batch_norm : bool, default=False
         Whether hidden layers are normalised over the batch, before the activation.
-    dropout : float, default=0.0
+    dropout : float in [0, 1), default=0.0
         Share of the hidden units that is dropped in training.
     residual : bool, default=False
         Whether a hidden layer is added to the one before it, where both are of one width.

@@ -23,7 +23,7 @@ class DirichletPrior(BasePrior):
 
     Parameters
     ----------
-    concentration : float or array-like of shape (n_components,), default=1.0
+    concentration : float > 0 or array-like of shape (n_components,), default=1.0
         :math:`a_k`; one number stands for all. 1 is the uniform distribution, less
         draws codes to the corners, of which each is one group of rows.
     learn : bool, default=False

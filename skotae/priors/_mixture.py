@@ -36,13 +36,13 @@ class GaussianMixturePrior(BasePrior):
 
     Parameters
     ----------
-    n_mixtures : int, default=10
+    n_mixtures : int >= 1, default=10
         Number K of components; not used if `means` is given.
     means : array-like of shape (n_mixtures, n_components), default=None
         Means :math:`\mu_k`, in the place of those that `separation` gives.
-    scale : float, default=1.0
+    scale : float > 0, default=1.0
         Standard deviation :math:`\sigma` of a component.
-    separation : float, default=4.0
+    separation : float > 0, default=4.0
         Distance of the means, in units of `scale`.
     weights : array-like of shape (n_mixtures,), default=None
         Weights :math:`w_k`, up to a factor; None is equal weights.

@@ -22,7 +22,7 @@ class NormalPrior(BasePrior):
 
     Parameters
     ----------
-    scale : float or array-like of shape (n_components,), default=1.0
+    scale : float > 0 or array-like of shape (n_components,), default=1.0
         Standard deviation :math:`\sigma` of a coordinate, or of each.
 
     Examples

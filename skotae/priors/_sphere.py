@@ -22,7 +22,7 @@ class SpherePrior(BasePrior):
 
     Parameters
     ----------
-    radius : float, default=1.0
+    radius : float > 0, default=1.0
         Radius :math:`r`.
 
     References

@@ -1,5 +1,7 @@
 """Scores, reconstructions, samples, decoded codes, components and plans."""
 
+from itertools import combinations
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -261,6 +263,26 @@ def test_lines_of_a_plan_join_what_it_joins():
     for bad in ((x[:, :1], x, np.eye(20)), (x, x, np.eye(3))):
         with pytest.raises(ValueError, match="has shape"):
             PlanDisplay(*bad)
+
+
+def test_names_and_numbers_of_columns_do_not_overlap():
+    """Long ones, side by side."""
+    rows = RNG.uniform(size=(60, 7)) * [1e4, 2e4, 3e5, 1e7, 5e3, 1e-5, 1] + 1e4
+    names = [f"nonflavanoid_phenols_{k}" for k in range(7)]
+    nearest = np.arange(60)
+    display = SamplesDisplay(
+        rows, rows, nearest, copies=0.0, copies_among_rows=0.0, columns=names
+    ).plot()
+    display.figure_.canvas.draw()
+    titles = [t for t in display.figure_.findobj(plt.Text) if t.get_text().startswith("nonfl")]
+    assert len(titles) == 7
+    numbers = []
+    for ax in display.axes_.ravel():
+        low, high = ax.get_xlim()
+        numbers += [t for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high]
+    for texts in (titles, numbers):
+        boxes = [text.get_window_extent() for text in texts]
+        assert not any(one.overlaps(two) for one, two in combinations(boxes, 2))
 
 
 def test_no_text_is_cut_or_too_small(fit, digits):

@@ -8,12 +8,15 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 
 from skotae.metrics._intervals import Rows, interval_by_rows
-from skotae.metrics.base import check_pair, check_real
+from skotae.metrics.base import check_pair
+from skotae.utils.base import as_real
 
 
 def _near(X: Any, means: Any, scale: float, *, n_scales: float = 4.0) -> list[Rows]:
     """Of each sample whether it is near its mode, how far from it, and which mode that is."""
-    scale, n_scales = check_real(scale, "scale"), check_real(n_scales, "n_scales")
+    scale, n_scales = (
+        as_real(name, value, above=0) for name, value in (("scale", scale), ("n_scales", n_scales))
+    )
     X, means = check_pair(X, means, ("X", "means"))
     nearest, distance = pairwise_distances_argmin_min(X, means)
     high = distance < n_scales * scale
@@ -63,7 +66,7 @@ def high_density_ratio(
     ------
     ValueError
         If X or `means` is no matrix of finite numbers, has no row, or has other columns than
-        the other one.
+        the other one, or `scale` or `n_scales` is not positive.
 
     References
     ----------

@@ -145,3 +145,9 @@ def test_n_scales_is_the_reach():
 def test_within_is_about_the_mean_of_the_mode():
     X = np.array([[1.01, 0.0], [2.0, -0.03]])
     assert high_density_ratio(X, GRID, 0.05)[2] == pytest.approx(math.sqrt(0.001 / 4))
+
+
+@pytest.mark.parametrize("bad", [{"scale": -0.05}, {"scale": 0.05, "n_scales": 0.0}])
+def test_radius_of_a_mode_is_positive(bad):
+    with pytest.raises(ValueError, match=list(bad)[-1]):
+        high_density_ratio(GRID, GRID, **bad)

@@ -26,7 +26,7 @@ from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 # Codes of components whose share of a row is smaller, relative to the largest, are left out.
-LEAST_SHARE = 1e-2
+LEAST_SHARE = 1e-3
 # Pairs of codes, in all components, that are looked at at once.
 MOST_PAIRS = 2**16
 # One of so many rows of a mini-batch is moved in the worst direction.

@@ -106,7 +106,7 @@ class KullbackLeibler(Marginals):
                 return 0.0
             raise ValueError(
                 f"rho is more than {1.0 / _NEGLIGIBLE:.0e} times epsilon, which needs masses a and "
-                f"b of equal sums; got one that is {2.0 ** abs(gap):.3g} times the other."
+                f"b of equal sums; got a factor of 2^{gap:.3g} between them."
             )
         return gap / ratio
 

@@ -217,7 +217,9 @@ def _solution(
     if wants_plan:
         plan = torch.outer(a, b) if result is None else result.plan()[0]
     if result is not None:
-        info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
+        # Scalings that left the range are as far from the marginals as can be.
+        violation = math.inf if math.isnan(result.violation) else result.violation
+        info = SinkhornInfo(result.n_iter, violation, violation <= options.goal)
     return Solution(f - shift, g + shift, a, b, plan, options.epsilon, info)
 
 

@@ -104,8 +104,12 @@ class SinkhornEncoder(EncodingEstimator):
         The divergence in use.
     n_components_ : int
         Dimension of the codes.
-    data_mean_, data_min_, data_max_ : ndarray of shape (n_features,)
-        Mean and range of the training data.
+    data_mean_ : ndarray of shape (n_features,)
+        Mean of the training data.
+    data_min_ : ndarray of shape (n_features,)
+        Smallest values of the training data.
+    data_max_ : ndarray of shape (n_features,)
+        Largest values of the training data.
     data_scale_ : float or ndarray of shape (n_features,)
         Root mean square deviation of the training data per feature, or of each column.
     data_limits_ : ndarray of shape (2, n_features) or None

@@ -196,18 +196,21 @@ def _solved(inputs: dict[str, Tensor], mass: float | None, ground: Ground) -> _F
             f"mass must be at most {least:g}, the smaller of the sums of a and b, got {moved:g}."
         )
     moved = min(moved, least)
+    # No point takes more than all. Beside masses that are larger by far it would be lost.
+    most_a, most_b = a.clamp(max=moved), b.clamp(max=moved)
     # Another row and column take what is not moved, for nothing: all costs are then above it, and
     # what would go from this row to this column is dearest.
     low = cost.min()
     whole = cost.new_zeros(n + 1, m + 1)
     whole[:n, :m] = cost - low
     whole[n, m] = 2.0 * whole.max() or 1.0
-    rows = torch.cat([a, a.new_tensor([total_b - moved])])
-    columns = torch.cat([b, b.new_tensor([total_a - moved])])
+    rows = torch.cat([most_a, (most_b.sum() - moved).clamp(min=0)[None]])
+    columns = torch.cat([most_b, (most_a.sum() - moved).clamp(min=0)[None]])
     found = of_cost(whole, rows, columns, potentials=True)
     plan = found.dense(n + 1, m + 1)[:n, :m]
     assert found.f is not None and found.g is not None
     # The solver leaves crumbs of its roundings, and its total has no more digits than the weights.
     plan[plan < _CRUMB * plan.max()] = 0.0
     plan *= moved / plan.sum()
-    return _Found(cost, plan, found.f[:n] + found.g[m], found.g[:m] + found.f[n])
+    of_a, of_b = found.f[:n] + found.g[m], found.g[:m] + found.f[n]
+    return _Found(cost, plan, of_a.where(a <= moved, 0.0), of_b.where(b <= moved, 0.0))

@@ -40,6 +40,18 @@ def test_a_fit_does_not_wait_for_it(small, digest):
     assert digest(model, X) == digest(small("VAE").fit(X), X)
 
 
+def test_calls_are_epochs_but_for_their_draws(small):
+    params = {"lam": 0.0, "weight_decay": 0.0, "batch_size": len(X), "learning_rate": "constant"}
+    whole, parted = (small("WAEEstimator", **params, max_iter=4) for _ in range(2))
+    whole.fit(X)
+    for _ in range(4):
+        parted.partial_fit(X)
+    assert whole.n_iter_ == parted.n_iter_ == 4
+    # The order of the rows is another one in each, and so is the rounding of their mean.
+    np.testing.assert_allclose(parted.history_["loss"], whole.history_["loss"], rtol=1e-6)
+    np.testing.assert_allclose(parted.transform(X), whole.transform(X), rtol=1e-4, atol=1e-6)
+
+
 def test_the_first_chunk_has_two_rows(small):
     with pytest.raises(ValueError, match="minimum of 2"):
         small("VAE").partial_fit(X[:1])

@@ -11,7 +11,7 @@ from torch import nn
 from skotae import WGAN, WAEEstimator
 from skotae.metrics import transport_r2_score
 from skotae.networks import MLP
-from skotae.testing import make_data
+from skotae.testing import Case, check_case, make_data
 
 X = make_data(48)
 
@@ -191,3 +191,10 @@ def test_few_rows_do_not_collapse():
     rows, _ = make_moons(200, noise=0.05, random_state=0)
     test, _ = make_moons(1000, noise=0.05, random_state=1)
     assert WGAN(2, random_state=1).fit(rows).score(test) > 0.95
+
+
+def test_samples_beyond_float32_are_at_its_end():
+    params = {"clip": False, "activation": "logistic", "batch_size": 5, "n_critic": 3}
+    rows = {"n": 12, "d": 2, "kind": "normal", "scale": 1e38, "dtype": "float32"}
+    case = Case(WGAN, params, **rows, container="array", calls=("far score", "sample"))
+    assert check_case(case) == "answered"

@@ -13,6 +13,13 @@ from torch import Tensor
 from skotae.utils.base import plain
 
 
+def all_params(estimator: BaseEstimator) -> dict[str, Any]:
+    """Its parameters, and those of its bases: a subclass may set some and not take them."""
+    bases: list[Any] = [cls for cls in type(estimator).__mro__ if issubclass(cls, BaseEstimator)]
+    names = dict.fromkeys(name for cls in bases for name in cls._get_param_names())
+    return {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
+
+
 def copied_parameters(parameters: dict[str, Any]) -> SimpleNamespace:
     """Parameters that stay what they are, whatever becomes of the estimator's."""
     return SimpleNamespace(**{name: _copied(value) for name, value in parameters.items()})

@@ -167,19 +167,25 @@ verbose : bool or int, default=False
     Whether to print one line per epoch; 2 or more adds the time that is left."""
 
 NETWORKS_ = """\
-encoder_, decoder_ : torch.nn.Module
-    The trained networks. They work on standardised rows,
+encoder_ : torch.nn.Module
+    The trained encoder. It works on standardised rows,
     ``(X - data_mean_) / data_scale_``, in float32.
-prior_, cost_ : prior, cost
-    The parts in use."""
+decoder_ : torch.nn.Module
+    The trained decoder, to such rows.
+prior_ : prior
+    The prior in use.
+cost_ : cost
+    The cost in use."""
 
 UNITS = """\
 n_components_ : int
     Dimension of the codes.
 data_mean_ : ndarray of shape (n_features,)
     Mean of the training data; zero for costs that need the data's own units.
-data_min_, data_max_ : ndarray of shape (n_features,)
-    Range of the training data.
+data_min_ : ndarray of shape (n_features,)
+    Smallest values of the training data.
+data_max_ : ndarray of shape (n_features,)
+    Largest values of the training data.
 data_scale_ : float or ndarray of shape (n_features,)
     Root mean square deviation of the training data per feature, where one scale is used; 1
     for those costs. An array of the deviations, where each column has a scale of its own.
@@ -198,7 +204,7 @@ model_ : torch.nn.Module
 n_features_in_ : int
     Number of features seen during fit.
 feature_names_in_ : ndarray of shape (n_features_in_,)
-    Names of the features, if X has string names.
+    Names of the features. Defined only when X has feature names that are all strings.
 n_iter_ : int
     Number of epochs.
 device_ : torch.device

@@ -16,7 +16,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skotae.autoencoders.bases._export import export
-from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters, on_cpu
+from skotae.autoencoders.bases._snapshot import (
+    all_params,
+    changed_parameters,
+    copied_parameters,
+    on_cpu,
+)
 from skotae.autoencoders.bases.inference import DTYPES, Inference
 from skotae.autoencoders.bases.model import Blueprint, Model
 from skotae.columns import Units, naming_columns, source_of
@@ -318,7 +323,7 @@ class FittedEstimator(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = {k: v for k, v in super().__getstate__().items() if k != "_run"}
         if "model_" in state:
-            now = self.get_params(deep=False)
+            now = all_params(self)
             changed = changed_parameters(self._params, now)
             state.update(
                 model_=on_cpu(dict(self.model_.state_dict())),
@@ -344,7 +349,7 @@ class FittedEstimator(BaseEstimator):
                 stacklevel=2,
             )
         try:
-            now = self.get_params(deep=False)
+            now = all_params(self)
             self._params = copied_parameters({**now, **self._params})
             for name in (*NEEDED, *self._measured):
                 getattr(self, name)

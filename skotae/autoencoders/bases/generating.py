@@ -183,9 +183,12 @@ class GeneratingEstimator(NetworkEstimator):
         return self._decoded(codes, dtype, child_seed(seed, "noise") if noise else None)
 
     def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
-        """Rows of codes, within the range of the training rows if `clip`."""
+        """Rows of codes, within the range of the training rows if `clip`, else of the dtype."""
         rows = self._inference(dtype).decoded(codes, noise_seed)
-        return np.clip(rows, self.data_min_, self.data_max_, out=rows) if self.clip else rows
+        if self.clip:
+            return np.clip(rows, self.data_min_, self.data_max_, out=rows)
+        most = np.finfo(rows.dtype).max
+        return np.clip(rows, -most, most, out=rows)
 
     def _codes_in_turn(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> DrawnRows:
         """The `_drawn_codes`, some thousand at a time."""

@@ -15,7 +15,7 @@ import torch
 
 from skotae.autoencoders.bases._diagnosis import diagnose
 from skotae.autoencoders.bases._extremes import explained
-from skotae.autoencoders.bases._snapshot import changed_parameters, copied_parameters
+from skotae.autoencoders.bases._snapshot import all_params, changed_parameters, copied_parameters
 from skotae.autoencoders.bases.fitted import FittedEstimator
 from skotae.autoencoders.bases.inference import widest_dtype
 from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
@@ -335,7 +335,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         for name in [*vars(self)]:
             if name.endswith("_") and name not in ("n_features_in_", "feature_names_in_"):
                 delattr(self, name)
-        self._params = copied_parameters(self.get_params(deep=False))
+        self._params = copied_parameters(all_params(self))
         self._prior_scale = None
         self.device_ = resolve_device(self.device)
         self._seed = fit_seed(self.random_state)
@@ -360,7 +360,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _go_on(self, X: np.ndarray) -> bool:
         """The model of the last fit in an object of its own; whether it has other parameters."""
-        parameters = self.get_params(deep=False)
+        parameters = all_params(self)
         changed = changed_parameters(self._params, parameters)
         if fixed := sorted(changed & self._shaping):
             changes = ", ".join(

@@ -17,6 +17,8 @@ from torch import Tensor
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.log_domain import LN2
 
+_NEGLIGIBLE = 1e-15  # epsilon, beside rho
+_EQUAL = 1e-12  # bits between two masses
 _HELD = 1e20  # stiffness of a potential at a bound, beside masses of one
 
 
@@ -97,7 +99,16 @@ class KullbackLeibler(Marginals):
             low = float(whole.min())
             tops.append(-self.ratios[side] * low)
             sums.append(math.log2(float((masses * self._kept(side, whole - low)).sum())))
-        return (tops[0] - tops[1] + sums[0] - sums[1]) / sum(self.ratios)
+        gap, ratio = tops[0] - tops[1] + sums[0] - sums[1], sum(self.ratios)
+        # So little is the rounding of equal masses; of others the potentials would have no digits.
+        if ratio < _NEGLIGIBLE:
+            if abs(gap) < _EQUAL:
+                return 0.0
+            raise ValueError(
+                f"rho is more than {1.0 / _NEGLIGIBLE:.0e} times epsilon, which needs masses a and "
+                f"b of equal sums; got a factor of 2^{gap:.3g} between them."
+            )
+        return gap / ratio
 
     def response(self, side: int, potential: Array, offset: Array) -> Array | float:
         return 1.0 / (1.0 + self.ratios[side])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -78,6 +79,12 @@ class Relaxed(ABC):
     ):
         self.masses, self.options = (x, y), options
         kernel, alpha, beta, depth = posed
+        least = min(options.rhos)
+        if options.epsilon > sys.float_info.max * least:
+            raise ValueError(
+                f"rho must be in the range of float64 beside epsilon, got {least:g} for an "
+                f"epsilon of {options.epsilon:g} in units of the cost."
+            )
         ratios = options.epsilon / options.rhos[0], options.epsilon / options.rhos[1]
         marginals = KINDS[options.unbalanced_type](ratios)
         problem = Problem(kernel, marginals, alpha, beta, x is y)

@@ -69,7 +69,12 @@ class Scaling:
         kernel = self.kernel
         (_, matrix), *_ = kernel.blocks()
         left, right = as_tensor(kernel.a / self.rows), as_tensor(self.w)
-        return (left.mT * as_tensor(matrix) * right).to(kernel.wide)
+        found = (left.mT * as_tensor(matrix) * right).to(kernel.wide)
+        # Points of weight zero far from all others have no scalings.
+        for masses in (as_tensor(kernel.a).mT, as_tensor(kernel.b)):
+            if not bool((masses > 0).all()):
+                found = found.where(masses > 0, 0.0)
+        return found
 
 
 @dataclass
@@ -186,6 +191,11 @@ def extrapolated(iterates: Array, b: Array) -> Array:
 
 def levels(depth: float) -> list[float]:
     """Return the factors of a log kernel of mean exponent `depth`, from shallow to the whole."""
+    if not math.isfinite(depth):
+        raise ValueError(
+            f"The cost has a mean of {depth} units of epsilon: rescale x and y, or "
+            "increase epsilon."
+        )
     halvings = max(0, math.ceil(math.log2(max(depth, 1.0) / _SHALLOW)))
     return [2.0**-level for level in range(halvings, -1, -1)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -127,7 +127,8 @@ def of_cost(
     reduced -= offset_g
     reduced_mean = reduced.mean().item()
     options = options.absolute(mean, reduced_mean)
-    if options.epsilon == 0.0:  # all costs are equal
+    if options.epsilon == 0.0 or reduced_mean == 0.0:  # any plan is optimal: that of the weights
+        options = replace(options, epsilon=0.0)
         return _solution(offset_f, offset_g, row, column, None, options, plan)
     bit = options.bit
     depth = reduced_mean / bit
@@ -216,7 +217,9 @@ def _solution(
     if wants_plan:
         plan = torch.outer(a, b) if result is None else result.plan()[0]
     if result is not None:
-        info = SinkhornInfo(result.n_iter, result.violation, result.violation <= options.goal)
+        # Scalings that left the range are as far from the marginals as can be.
+        violation = math.inf if math.isnan(result.violation) else result.violation
+        info = SinkhornInfo(result.n_iter, violation, violation <= options.goal)
     return Solution(f - shift, g + shift, a, b, plan, options.epsilon, info)
 
 

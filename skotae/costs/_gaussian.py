@@ -115,7 +115,7 @@ class HeteroscedasticCost(GaussianCost):
     ----------
     per_feature : bool, default=True
         Whether each feature has a noise of its own; otherwise a code has one for all of them.
-    min_scale : float, default=0.01
+    min_scale : float > 0, default=0.01
         Least :math:`\sigma`, in units of the spread of the data. The likelihood has no
         upper bound without it: it is infinite where a decoder meets a row without noise.
 

@@ -199,6 +199,7 @@ print(json.dumps([bool(np.array_equal(each, model.transform(X))) for each in fou
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_fork_after_threads():
     """Small rows are computed on one thread, which a forked process has."""

@@ -100,7 +100,6 @@ def test_a_search_over_all_of_them():
         scoring={name: get_scorer(name) for name in NAMES},
         refit="reconstruction",
         cv=2,
-        n_jobs=2,
         error_score="raise",
     ).fit(X[::2], Y[::2])
     for name in NAMES:

@@ -77,9 +77,6 @@ class GaussianCost(BaseCost):
             )
         return as_real("variance", self.variance, above=0, of=type(self).__name__)
 
-    def _check_min_scale(self) -> None:
-        as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
-
     def in_data_units(
         self, cost: np.ndarray, n_features: int, scale: float | np.ndarray
     ) -> np.ndarray:
@@ -93,9 +90,13 @@ class GaussianCost(BaseCost):
         scale: float | np.ndarray = 1.0,
         mean: np.ndarray | float | None = None,
     ) -> CostModule:
-        self._check_min_scale()
+        as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
         start = 1.0 if self._learned else math.sqrt(self._variance) / float(scale)
-        return GaussianModule(self, n_features, start)
+        return self._module(self, n_features, start)
+
+    @property
+    def _module(self) -> type[GaussianModule]:
+        return GaussianModule
 
 
 class HeteroscedasticCost(GaussianCost):
@@ -143,14 +144,9 @@ class HeteroscedasticCost(GaussianCost):
     def n_outputs(self, n_features: int) -> int:
         return n_features + (n_features if self.per_feature else 1)
 
-    def build(
-        self,
-        n_features: int,
-        scale: float | np.ndarray = 1.0,
-        mean: np.ndarray | float | None = None,
-    ) -> CostModule:
-        self._check_min_scale()
-        return _HeteroscedasticModule(self, n_features, 1.0)
+    @property
+    def _module(self) -> type[GaussianModule]:
+        return _HeteroscedasticModule
 
 
 class GaussianModule(CostModule):

@@ -152,7 +152,10 @@ def _check_cost_module(module: CostModule, x: Tensor, n_outputs: int) -> None:
         (module.pairwise(x, y), module(x[:, None], y)),
     ]
     if n_outputs == x.shape[1]:
-        pairs.append((module.from_raw(x[:5], raw), module(x[:5], y)))
+        pairs += [
+            (module.from_raw(x[:5], raw), module(x[:5], y)),
+            (module.pairwise_from_raw(x, raw), module.pairwise(x, y)),
+        ]
     for got, expected in pairs:
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
     for scale in (1.0, 100.0):

@@ -120,6 +120,39 @@ def test_stored_potentials_come_to_rest():
     torch.testing.assert_close(quarter, torch.lerp(first, half, 0.5))
 
 
+@pytest.mark.parametrize("way, share", [(0.3, 0.5), (1.0, 1.0)])
+def test_stored_potentials_catch_up_with_a_decoder(way, share):
+    """They go all of the way where the half of it leaves the draws to few of the rows."""
+    generator = torch.Generator().manual_seed(0)
+    x, y, side = torch.randn((129, 8), generator=generator).split([64, 64, 1])
+    x = 20.0 * x
+    log_b, rows, table = torch.full((64,), 1 / 64).log(), torch.arange(64), DualTable()
+
+    def move(y, n_steps):
+        log_kernel = -0.5 * torch.cdist(x, y).square()
+        u = table.move(log_kernel, log_b, rows, 64, n_steps=n_steps, unit=1.0)
+        return u, log_kernel
+
+    for _ in range(60):
+        start, log_kernel = move(y, 30)
+    torch.testing.assert_close(masses(start, log_kernel), torch.ones(64), rtol=0.0, atol=0.01)
+    u, log_kernel = move(y + way * side, 3)
+    f = start
+    for _ in range(3):
+        g = -(f[:, None] + log_kernel).logsumexp(0)
+        f = -(g + log_kernel).logsumexp(1)
+    f = f + (start - f).mean()
+    torch.testing.assert_close(u, torch.lerp(start, f, share), rtol=1e-3, atol=0.01)
+    half, whole = (masses(torch.lerp(start, f, part), log_kernel) for part in (0.5, 1.0))
+    assert (whole - 1).abs().mean() < 1.0
+    assert ((half - 1).abs().mean() > 1.0) == (share == 1.0)
+
+
+def masses(u, log_kernel):
+    """Of the rows under the plan of potentials u, over 1 / n."""
+    return len(u) * (u[:, None] + log_kernel).softmax(0).mean(1)
+
+
 def test_few_rows_far_off_do_not_take_the_draws_of_the_others():
     """One row of a hundred is sixty standard deviations away."""
     data = np.random.RandomState(0).normal(size=(400, 6))

@@ -21,7 +21,7 @@ from skotae.utils._sklearn import Interval, StrOptions
 
 FEW_EFFECTIVE_DRAWS = 10
 # Without an encoder, so many epochs for up to so many rows.
-FEW_ROWS_DECODED = 5000
+FEW_ROWS_DECODED = 10_000
 
 
 @shared_documentation
@@ -91,7 +91,7 @@ class CoupledVAE(BaseAutoencoder):
         not tell its mean, and the encoder learns its mode. ``"auto"`` is importance in one or
         two dimensions and for discrete priors, unless `encoder` is given; mini-batches then have
         256 rows at most with ``batch_size="auto"``, and ``max_iter="auto"`` is one number of
-        epochs for up to 5,000 rows.
+        epochs for up to 10,000 rows.
     anchor : float, default=1.0
         With an amortised posterior, weight of the cost of reconstructing a row from its
         encoder's code, which pins the decoder down where mini-batches of prior draws are

@@ -73,7 +73,8 @@ class DualTable(nn.Module):
     ) -> Tensor:
         """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
 
-        Or with a `rate` gradient ascent on the semi-dual, all of whose way is stored.
+        All of it where the rows' masses under that point would be off by more than sampling makes
+        them. Or with a `rate` gradient ascent on the semi-dual, all of whose way is stored.
 
         Parameters
         ----------
@@ -124,13 +125,28 @@ class DualTable(nn.Module):
             return f
         self._n_moves += 1
         share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
-        share = share if rate is None else 1.0
-        # A loss that is not finite is rolled back; so must these be.
         if most is not None:
             f = torch.minimum(torch.maximum(f, start - most), start + most)
-        moved = torch.where(f.isfinite(), torch.lerp(start, f, share), start)
+        moved = f if rate is not None else torch.lerp(start, f, share)
+        if most is None and rate is None:
+            # Potentials that are behind a decoder send all draws to the same few rows, which it
+            # follows, so that they are farther behind.
+            moved = torch.where(beyond_sampling(moved, log_kernel, log_b), f, moved)
+        # A loss that is not finite is rolled back; so must these be.
+        moved = torch.where(f.isfinite(), moved, start)
         self.values[rows] = moved * unit
         return moved
+
+
+def beyond_sampling(u: Tensor, log_kernel: Tensor, log_b: Tensor) -> Tensor:
+    """Whether draws (m,) are shared among rows (n,) less evenly than by sampling alone.
+
+    Where each is of one row, the m of equal weight that fall to n rows at random have a mean
+    absolute deviation of a row's mass, over its mean, of at most sqrt(n / m).
+    """
+    mass = (u[:, None] + log_kernel).softmax(0) @ log_b.exp()
+    deviation = (len(u) * mass - 1.0).abs().mean()
+    return deviation.square() > len(u) * log_b.exp().square().sum()
 
 
 def plan_residual(
@@ -209,8 +225,11 @@ class LinearStart(nn.Module):
         """Random directions, small; `bounded` as in `find_components`."""
         centre, n_features = X.mean(axis=0), X.shape[1]
         normal = rng.normal(size=(n_features, min(n_components, n_features)))
+        if n_components < n_features:
+            # Nearly all directions of a wide space are such that rows hardly differ in them.
+            normal = (X - centre).T @ ((X - centre) @ normal)
         directions = np.linalg.qr(normal)[0].T
-        spread = math.sqrt(np.square(X - centre).sum(axis=1).mean() / n_features)
+        spread = math.sqrt(np.square((X - centre) @ directions.T).mean())
         self._keep(X, centre, SMALL * spread * directions, bounded)
 
     def find_components(self, X: np.ndarray, n_components: int, bounded: bool) -> None:

@@ -192,12 +192,15 @@ def grid_search(results):
             row["n"],
             f"{row['median']:.1%}",
             f"{row['worst']:.1%} ({row['worst_on']})",
+            f"{row['beyond_rows_median']:.1%}",
+            f"{row['beyond_rows_worst']:.1%}",
             f"{row['noise_median']:.1%}",
             f"{row['noise_worst']:.1%}",
         ]
         for grid, row in results["summary"].items()
     ]
-    header = ["Grid", "Sets", "Regret, median", "worst", "By the truth anew, median", "worst"]
+    header = ["Grid", "Sets", "Regret, median", "worst", "Beyond rows, median", "worst"]
+    header += ["By the truth anew, median", "worst"]
     return list_table("Regret of a grid search by the score", header, rows)
 
 

@@ -158,6 +158,11 @@ def dot(u: Array, v: Array) -> Array:
     return u @ v if u.ndim == 1 else (u * v).sum(-1)
 
 
+def least(array: Array) -> Array:
+    """Return the smallest value along the last axis, which is kept."""
+    return array.min(-1, keepdims=True) if isinstance(array, np.ndarray) else array.amin(-1, True)
+
+
 def largest(array: Array) -> float:
     """Return the largest absolute value."""
     return float(magnitude(array).max())

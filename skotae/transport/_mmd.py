@@ -122,8 +122,12 @@ def _pairs(w: Tensor) -> Tensor:
 
 
 def _negative_distance(x: Tensor, y: Tensor) -> Tensor:
+    # In units in which squares are in range: a power of two, which leaves all digits as they are.
+    most = torch.maximum(x.detach().abs().amax(), y.detach().abs().amax())
+    unit = torch.ldexp(torch.ones_like(most), torch.frexp(most).exponent - 1)
+    unit = torch.where(unit.isfinite() & (unit > 0), unit, 1.0)
     # Not by a matrix product: small distances would be lost to its rounding.
-    return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    return -unit * torch.cdist(x / unit, y / unit, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _by_autograd(x: Tensor, w: Tensor, y: Tensor, v: Tensor, kernel: Kernel) -> Tensor:

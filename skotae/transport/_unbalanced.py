@@ -182,6 +182,9 @@ def unbalanced_sinkhorn_divergence(
     -----
     ConvergenceWarning
         If `tol` is not reached, by how many problems of a batch.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `x`; it is then infinite, and
+        `converged` False.
 
     Notes
     -----
@@ -247,5 +250,5 @@ def unbalanced_sinkhorn_divergence(
     value, info = differentiable(
         "unbalanced_sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b
     )
-    warn_unless_converged(info, tol, max_iter)
+    warn_unless_converged(info, tol, max_iter, x.dtype)
     return (value, info) if return_info else value

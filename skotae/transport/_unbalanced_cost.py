@@ -146,6 +146,9 @@ def unbalanced_sinkhorn_cost(
     -----
     ConvergenceWarning
         If `tol` is not reached.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `cost`; it is then infinite, and
+        `converged` False.
 
     References
     ----------
@@ -184,5 +187,5 @@ def unbalanced_sinkhorn_cost(
     value, info = differentiable(
         "unbalanced_sinkhorn_cost", problem, batches, 2, cost=cost, a=a, b=b, f=f, g=g
     )
-    warn_unless_converged(info, tol, max_iter)
+    warn_unless_converged(info, tol, max_iter, cost.dtype, "cost")
     return (value, info) if return_info else value

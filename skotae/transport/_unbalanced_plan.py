@@ -96,7 +96,8 @@ def unbalanced_sinkhorn_potentials(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     Warns
     -----
@@ -168,7 +169,8 @@ def unbalanced_sinkhorn_plan(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     Warns
     -----

@@ -16,6 +16,7 @@ from skotae.transport.base import (
     first_order_only,
     full_precision,
     gathered,
+    is_beyond,
     widest,
 )
 from skotae.transport.entropic.arrays import Array, as_tensor
@@ -163,12 +164,20 @@ class _Envelope(torch.autograd.Function):
         first = given[call.names[0]]
         with full_precision(first.device):
             outcome = call.outcome(given)
-        call.report.append(outcome.info)
+        info = outcome.info
         if isinstance(outcome.value, float):
             # Not new_full, which refuses what is beyond the range of the dtype.
             value = torch.tensor(outcome.value, dtype=first.dtype, device=first.device)
+            if is_beyond(outcome.value, first.dtype):
+                info = replace(info, converged=False)
         else:
-            value = as_tensor(outcome.value, first.dtype)
+            values = as_tensor(outcome.value)
+            value = values.to(first.dtype)
+            if value.dtype != values.dtype:
+                lost = (value.isinf() & values.isfinite()).flatten().tolist()
+                each = zip(info.problems, lost, strict=True)
+                info = gathered([replace(o, converged=o.converged and not out) for o, out in each])
+        call.report.append(info)
         return value, *(outcome.gradients[key] for key in call.names if key in call.wanted)
 
     @staticmethod

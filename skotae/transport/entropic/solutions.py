@@ -19,6 +19,7 @@ from skotae.transport.base import (
     gathered,
     normalised_weights,
     widest,
+    within_range,
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
 from skotae.transport.entropic.balanced import Problems, Solver
@@ -233,6 +234,7 @@ class Found:
     solutions: list[Solution]
     shape: tuple[int, ...]
     like: Tensor
+    names: str  # of the inputs that results are in units of
 
     @property
     def info(self) -> SinkhornInfo:
@@ -241,17 +243,25 @@ class Found:
 
     def potentials(self) -> tuple[Tensor, Tensor]:
         f, g = ([getattr(one, name) for one in self.solutions] for name in ("f", "g"))
-        return self._stacked(f, -2), self._stacked(g, -1)
+        return self._stacked("potential", f, -2), self._stacked("potential", g, -1)
 
     def plan(self) -> Tensor:
-        return self._stacked([one.plan for one in self.solutions if one.plan is not None], -2, -1)
+        plans = [one.plan for one in self.solutions if one.plan is not None]
+        return self._stacked("plan", plans, -2, -1)
 
-    def _stacked(self, parts: list[Tensor], *axes: int) -> Tensor:
-        """Return parts that have some axes of the problem, in the dtype of the inputs."""
+    def _stacked(self, what: str, parts: list[Tensor], *axes: int) -> Tensor:
+        """Return parts that have some axes of the problem, in the dtype of the inputs.
+
+        Raises
+        ------
+        ValueError
+            If they are beyond its range.
+        """
         shape = self.shape[:-2] + tuple(self.shape[axis] for axis in axes)
         if not parts:
             return self.like.new_empty(shape)
-        return torch.stack(parts).to(self.like.dtype).reshape(shape)
+        found = within_range(torch.stack(parts), self.like.dtype, what, self.names)
+        return found.reshape(shape)
 
 
 @torch.no_grad()
@@ -296,4 +306,5 @@ def solve_each(
             clouds = [one.pop(name) for name in given]
             solver, sides = solvers[cost is not None], (one.get("a"), one.get("b"))
             solutions[k] = solver(*clouds, *sides, options, plan=plan, start=start_of(one))
-    return Found([one for one in solutions if one is not None], shape, like)
+    names = " and ".join(given)
+    return Found([one for one in solutions if one is not None], shape, like, names)

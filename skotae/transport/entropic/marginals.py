@@ -108,9 +108,10 @@ class KullbackLeibler(Marginals):
         if ratio < _NEGLIGIBLE:
             if (magnitude(gap) < _EQUAL).all():
                 return 0.0 * gap
+            worst = max(gap.flatten().tolist(), key=abs)
             raise ValueError(
                 f"rho is more than {1.0 / _NEGLIGIBLE:.0e} times epsilon, which needs masses a and "
-                f"b of equal sums; got a factor of 2^{float(gap.max()):.3g} between them."
+                f"b of equal sums; got a factor of 2^{worst:.3g} between them."
             )
         return gap / ratio
 

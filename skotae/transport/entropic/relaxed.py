@@ -109,8 +109,6 @@ class Relaxed(ABC):
         self._shift: Array | float = 0.0
         if marginals.translated:
             self._shift = problem.shift(self.solution.f, self.solution.g)
-        self._f = (self.solution.f + alpha + self._shift)[:, 0]
-        self._g = (self.solution.g + beta - self._shift)[:, 0]
 
     def _annealed(
         self, problem: Problem, which: list[int], easier: list[float], spent: list[int]

@@ -41,7 +41,7 @@ def test_values_and_gradients_are_those_of_a_loop(n, m, options, unbalanced_type
     equal(x, y, **given)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, derandomize=True, max_examples=15)
 @given(
     size=st.integers(2, 6),
     n=st.integers(1, 7),
@@ -56,7 +56,8 @@ def test_any_batch_is_its_problems(size, n, m, seed, **options):
     x, y, *_ = batch(size, n, m, seed=seed)
     if not options["relative"]:
         x, y = (cloud / cloud.flatten(1).std(1)[:, None, None].clamp_min(1) for cloud in (x, y))
-    given = {**options, **TIGHT, "debias": "none"}
+    # Masses that differ by a factor of 1,000 leave no more digits.
+    given = {**options, **TIGHT, "tol": 1e-8, "debias": "none"}
     a, b = masses(size, n, m)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

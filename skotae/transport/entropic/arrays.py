@@ -84,9 +84,10 @@ def filled(shape: tuple[int, ...], value: float, *, like: Array) -> Array:
     return like.new_full(shape, value)
 
 
-def log2(array: Array, dtype: torch.dtype) -> Array:
-    """Return the logarithm in `dtype`."""
-    return cast(np.log2(array) if isinstance(array, np.ndarray) else array.log2(), dtype)
+def log2(array: Array, dtype: torch.dtype | None = None) -> Array:
+    """Return the logarithm, in `dtype` if one is given."""
+    found = np.log2(array) if isinstance(array, np.ndarray) else array.log2()
+    return found if dtype is None else cast(found, dtype)
 
 
 def least_mixture(rows: Array, metric: Array) -> Array:

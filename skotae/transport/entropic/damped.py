@@ -191,7 +191,8 @@ class _Course:
     window : list of array of shape (B, 1, m)
         The last plain iterates.
     trial : tuple of array, or None
-        What an extrapolation has to improve on: violations and values (B, 1), and the iterate.
+        What an extrapolation has to improve on: violations (B, 1), and the iterate; of a Newton
+        step the value (B, 1) too.
     """
 
     problem: Problem
@@ -199,7 +200,7 @@ class _Course:
     open: list[bool]
     g: Array
     window: list[Array]
-    trial: tuple[Array, Array, Array] | None = None
+    trial: tuple[Array, Array | None, Array] | None = None
     n_iter: int = 0
     damping: float = 1e-2
 
@@ -207,7 +208,8 @@ class _Course:
         """Return the course of some of the problems."""
         trial = self.trial
         if trial is not None:
-            trial = trial[0][which], trial[1][which], trial[2][which]
+            # Newton's steps are those of a problem alone.
+            trial = trial[0][which], None, trial[2][which]
         return replace(
             self,
             problem=self.problem.chosen(which),
@@ -292,17 +294,20 @@ def _advance(course: _Course, f: Array, softmin: Array, violation: Array, tol: f
         return
     newton = course.n_iter >= _PATIENCE and len(g) == 1
     newton = newton and kernel.stored and kernel.shape[2] <= _NEWTON_ORDER
-    value = problem.dual(f, g, softmin) if newton else 0.0 * violation - math.inf
+    value = problem.dual(f, g, softmin) if newton else None
     course.trial = None
     if trial is not None:
         before, value_before, start = trial
         # Extrapolation may be wrong. Steps of Newton's may raise the violation on their way.
-        worse = (violation > (0.5 if newton else 1.0) * before) & ~(value > value_before)
-        worse &= violation > tol
+        worse = (violation > (0.5 if newton else 1.0) * before) & (violation > tol)
+        if value is not None:
+            # There is none of an extrapolation: what comes of it is then taken.
+            worse &= ~(value > value_before) if value_before is not None else False
+        is_worse = bool(worse.any())
         if newton:
-            factor = 5.0 if worse.any() else 0.2
+            factor = 5.0 if is_worse else 0.2
             course.damping = min(max(course.damping * factor, 1e-12), 1e3)
-        if worse.any():
+        if is_worse:
             # Those go on from where it began.
             g = start
             if not worse.all():

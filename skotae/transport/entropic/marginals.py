@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, least, magnitude
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, least, log2, magnitude
 from skotae.transport.entropic.log_domain import LN2
 
 _NEGLIGIBLE = 1e-15  # epsilon, beside rho
@@ -96,14 +96,12 @@ class KullbackLeibler(Marginals):
         return as_array(torch.expm1(as_tensor(whole) * -ratio) / -ratio)  # without cancellation
 
     def shift(self, f: Array, a: Array, g: Array, b: Array) -> Array:
-        tops, sums = [], []
-        for side, (whole, masses) in enumerate(((f, a), (g, b))):
-            low = least(whole)
-            tops.append(-self.ratios[side] * low)
-            kept = (masses * self._kept(side, whole - low)).sum(-1)[..., None]
-            sums.append(as_array(as_tensor(kept).log2()))
-        gap = tops[0] - tops[1] + sums[0] - sums[1]
-        ratio = sum(self.ratios)
+        (u, v), ratio = self.ratios, sum(self.ratios)
+        # Of the largest part of a mass that is kept, without overflow.
+        low_f, low_g = least(f), least(g)
+        kept_f = (a * 2.0 ** (-u * (f - low_f))).sum(-1)[..., None]
+        kept_g = (b * 2.0 ** (-v * (g - low_g))).sum(-1)[..., None]
+        gap = v * low_g - u * low_f + log2(kept_f) - log2(kept_g)
         # So little is the rounding of equal masses; of others the potentials would have no digits.
         if ratio < _NEGLIGIBLE:
             if (magnitude(gap) < _EQUAL).all():

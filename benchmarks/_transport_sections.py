@@ -19,7 +19,15 @@ from _common import in_turn, median_ratio, timing
 from torch import nn
 
 from skotae.divergences import SinkhornDivergence
-from skotae.transport import exact_cost, sinkhorn_divergence, sliced_wasserstein
+from skotae.transport import (
+    exact_cost,
+    sinkhorn_divergence,
+    sliced_wasserstein,
+    unbalanced_sinkhorn_cost,
+    unbalanced_sinkhorn_divergence,
+    unbalanced_sinkhorn_plan,
+    unbalanced_sinkhorn_potentials,
+)
 
 Section = dict[str, Any]
 DIMENSIONS = (8, 64)
@@ -124,6 +132,50 @@ def sliced(n: int = 1024) -> Section:
         }
         name = f"sliced distance, {n} points, d = {d}: time ratio of POT"
         results["targets"].append(target(name, ratio, 6.0, at_least=True))
+    return results
+
+
+def _loop(function: Callable[..., Any], *tensors: torch.Tensor) -> None:
+    for inputs in zip(*tensors, strict=True):
+        function(*inputs)
+
+
+def batches(size: int = 64, n: int = 64, d: int = 8) -> Section:
+    """A batch of problems, forward and backward where there is one, beside a loop over them."""
+    clouds = [make_clouds("clusters", size * n, d)[k].view(size, n, d) for k in (0, 1)]
+    costs = torch.cdist(*clouds).square()
+
+    def slope(function: Callable[..., torch.Tensor], first: torch.Tensor, *rest: Any) -> None:
+        function(first.detach().requires_grad_(), *rest).sum().backward()
+
+    def gradient(function: Callable[..., Any], **options: Any) -> Callable[..., None]:
+        return partial(slope, partial(function, **options))
+
+    unbalanced = partial(gradient, unbalanced_sinkhorn_divergence)
+    half = {"debias": "none", "rho": (1.0, math.inf)}
+    cases = {
+        "sinkhorn_divergence": (gradient(sinkhorn_divergence), clouds),
+        "unbalanced_sinkhorn_divergence": (unbalanced(), clouds),
+        "the same, total variation": (unbalanced(unbalanced_type="tv"), clouds),
+        "the same, semi-relaxed": (unbalanced(**half), clouds),
+        "the same, distances": (unbalanced(p=1, metric="euclidean"), clouds),
+        "unbalanced_sinkhorn_plan": (unbalanced_sinkhorn_plan, clouds),
+        "unbalanced_sinkhorn_potentials": (unbalanced_sinkhorn_potentials, clouds),
+        "unbalanced_sinkhorn_cost": (gradient(unbalanced_sinkhorn_cost), [costs]),
+    }
+    results: Section = {"size": size, "n_points": n, "n_features": d, "targets": []}
+    for name, (function, tensors) in cases.items():
+        calls = {"batch": partial(function, *tensors), "loop": partial(_loop, function, *tensors)}
+        for call in calls.values():
+            call()
+        seconds = in_turn(calls, ROUNDS)
+        ratio = median_ratio(seconds["loop"], seconds["batch"])
+        results[name] = {
+            "seconds": {key: timing(value) for key, value in seconds.items()},
+            "ratio": round(ratio, 3),
+        }
+        title = f"{size} problems of {n} points, {name}: time ratio of a loop"
+        results["targets"].append(target(title, ratio, 3.0, at_least=True))
     return results
 
 

@@ -1,6 +1,6 @@
 """Speed and accuracy of the Sinkhorn divergence and of other transport costs, on one thread.
 
-    python benchmarks/transport.py [--quick | --redo]
+    python benchmarks/transport.py [--quick | --redo | --batches]
 
 Forward and backward of ``skotae.transport.sinkhorn_divergence`` beside geomloss, POT and
 unrolled iterations (see ``_peers.py``), in turn with each: for clouds of 64 to 2,048 points in
@@ -12,6 +12,8 @@ the memory that large clouds need.
 ``results/transport.json`` is written after every row and every section; what it has is not
 measured again, so that a run that was stopped goes on where it was. ``--redo`` starts anew.
 ``--quick`` runs eight rows, writes nothing, and fails if a gradient of skotae is wrong.
+``--batches`` compares batches of small problems, balanced and not, with loops over them, and writes
+``results/transport_batches.json``.
 """
 
 from __future__ import annotations
@@ -37,8 +39,16 @@ import _peers
 import numpy as np
 import torch
 from _clouds import FAMILIES, Reference, certified_reference, make_clouds, run_plain
-from _common import RESULTS, environment, in_turn, median_ratio, print_table, save_json
-from _transport_sections import SECTIONS
+from _common import (
+    RESULTS,
+    environment,
+    in_turn,
+    median_ratio,
+    print_table,
+    save_json,
+    write_json,
+)
+from _transport_sections import SECTIONS, batches
 from torch import Tensor
 
 SIZES = (64, 128, 256, 512, 1024, 2048)
@@ -347,8 +357,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed and accuracy of transport costs.")
     parser.add_argument("--quick", action="store_true", help="eight rows, nothing is written")
     parser.add_argument("--redo", action="store_true", help="measure again what is there")
+    parser.add_argument("--batches", action="store_true", help="batches of problems alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.batches:
+        results = batches()
+        print_targets(results["targets"])
+        write_json("transport_batches", results)
+        return
     measure_cell("matched", 64, 8, 0.1, quick=True)  # what is done once in a process
     if options.quick:
         cells = list(product(FAMILIES, (64, 256), (8,), (0.01, 0.05)))

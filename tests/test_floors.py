@@ -78,6 +78,7 @@ ROOMS = {
         "debiased",
         "batched",
         "relaxed_solutions",
+        "relaxed_batches",
         "histograms",
     ],
     "columns.sources": ["_readers", "moments", "source"],

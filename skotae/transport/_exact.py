@@ -13,8 +13,11 @@ from torch import Tensor
 from skotae.transport.base import (
     check_clouds_or_cost,
     in_double,
+    is_beyond,
     normalised_weights,
     saved_gradients,
+    warn_beyond,
+    within_range,
 )
 from skotae.transport.ground import Ground, check_ground
 from skotae.transport.linear.plans import of_clouds, of_cost
@@ -47,6 +50,8 @@ class _ExactFunction(torch.autograd.Function):
         )
         first = inputs[0]
         assert first is not None
+        if is_beyond(value.item(), first.dtype):
+            warn_beyond(first.dtype, "cost" if names[0] == "cost" else "x and y")
         return value.to(first)
 
     @staticmethod
@@ -140,6 +145,11 @@ def exact_cost(
     ------
     ValueError
         If a shape, dtype, weight or option is invalid, or an entry of `cost` is not finite.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the value is beyond the range of its dtype; it is then infinite.
 
     References
     ----------
@@ -248,7 +258,8 @@ def exact_plan(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     References
     ----------
@@ -291,4 +302,6 @@ def exact_plan(
     f, g = found.f, found.g
     assert f is not None and g is not None
     shift = (normalised_weights(row, n, f) @ f - normalised_weights(column, m, g) @ g) / 2.0
-    return plan, (f - shift).to(first), (g + shift).to(first)
+    names = "x and y" if cost is None else "cost"
+    f, g = (within_range(each, first.dtype, "potential", names) for each in (f - shift, g + shift))
+    return plan, f.to(first), g.to(first)

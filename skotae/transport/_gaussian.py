@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_weights, saved_gradients, widest
+from skotae.transport.base import (
+    check_weights,
+    saved_gradients,
+    warn_if_infinite,
+    widest,
+    within_range,
+)
 
 
 def _transport(
@@ -90,6 +96,11 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     RuntimeError
         When differentiated twice.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the value is beyond the range of its dtype (on the CPU); it is then infinite.
+
     References
     ----------
     .. [1] Patrini et al. (2019), Sinkhorn AutoEncoders, eq. 13.
@@ -104,7 +115,9 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     tensor(4.)
     """
     _check_gaussians(mean1, cov1, mean2, cov2)
-    return (mean1 - mean2).square().sum() + _Bures.apply(cov1, cov2)
+    value = (mean1 - mean2).square().sum() + _Bures.apply(cov1, cov2)
+    warn_if_infinite(value, "means and covariances")
+    return value
 
 
 def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,7 +149,7 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     Raises
     ------
     ValueError
-        If the shapes do not match.
+        If the shapes do not match, or a result is beyond the range of its dtype.
 
     See Also
     --------
@@ -160,7 +173,9 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     _check_gaussians(mean1, cov1, mean2, cov2)
     _, matrix, _ = _transport(cov1, cov2, exact_rank=True)
     first, second = (mean.detach().to(matrix) for mean in (mean1, mean2))
-    return matrix.to(cov1.dtype), (second - matrix @ first).to(cov1.dtype)
+    names, dtype = "means and covariances", cov1.dtype
+    offset = within_range(second - matrix @ first, dtype, "offset", names)
+    return within_range(matrix, dtype, "matrix", names), offset
 
 
 def _check_gaussians(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> None:

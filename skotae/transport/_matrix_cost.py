@@ -164,6 +164,9 @@ def sinkhorn_cost(
     -----
     ConvergenceWarning
         If `tol` is not reached.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `cost`; it is then infinite, and
+        `converged` False.
 
     References
     ----------
@@ -194,5 +197,5 @@ def sinkhorn_cost(
     problem = partial(_evaluate, options=options)
     f, g = check_start(potentials_init, (*batch, n), (*batch, m))
     value, info = differentiable("sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b, f=f, g=g)
-    warn_unless_converged(info, options.goal, max_iter)
+    warn_unless_converged(info, options.goal, max_iter, cost.dtype, "cost")
     return (value, info) if return_info else value

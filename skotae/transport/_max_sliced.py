@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from skotae.transport.base import widest
+from skotae.transport.base import warn_if_infinite, widest
 from skotae.transport.linear.line import transport_rows
 from skotae.transport.linear.slices import (
     SlicedFunction,
@@ -203,6 +203,11 @@ def max_sliced_wasserstein(
     ValueError
         If a shape, dtype or option is invalid.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the value is beyond the range of its dtype (on the CPU); it is then infinite.
+
     Notes
     -----
     Between two sorting orders the value has a kink as a function of the direction, and the best
@@ -241,4 +246,5 @@ def max_sliced_wasserstein(
         if best.shape[1] == 2 and n_steps > 0:
             best, shares = _ridge(slices, best)
     value = SlicedFunction.apply(wide_x, wide_y, best, a, b, p, shares).to(x)
+    warn_if_infinite(value, "x and y")
     return (value, best[0].to(x)) if return_direction else value

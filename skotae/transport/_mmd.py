@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_clouds, full_precision, saved_gradients
+from skotae.transport.base import check_clouds, check_weight_shape, full_precision, saved_gradients
 from skotae.utils.base import as_real, brief
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -24,22 +26,30 @@ def squared_mmd(
     bandwidth: float = 1.0,
     scales: tuple[float, ...] = SCALES,
     weights: Tensor | None = None,
+    y_weights: Tensor | None = None,
     kernel: str | Kernel = "multiquadric",
+    unbiased: bool = True,
 ) -> Tensor:
-    r"""Unbiased squared maximum mean discrepancy of two clouds.
+    r"""Squared maximum mean discrepancy of two clouds, unbiased unless the plain one is asked for.
 
     .. math::
         \widehat{\mathrm{MMD}}^2 =
         \frac{\sum_{i \ne j} w_i w_j k(x_i, x_j)}{1 - \sum_i w_i^2}
-        + \sum_{i \ne j} \frac{k(y_i, y_j)}{m (m - 1)}
-        - 2 \sum_{ij} \frac{w_i k(x_i, y_j)}{m},
+        + \frac{\sum_{i \ne j} v_i v_j k(y_i, y_j)}{1 - \sum_j v_j^2}
+        - 2 \sum_{ij} w_i v_j k(x_i, y_j),
         \qquad
         k(x, y) = \sum_s \frac{C_s}{C_s + |x - y|^2},
         \quad C_s = 2 d \sigma^2 s .
 
-    Of the other kernels, the Gaussian one is :math:`\sum_s \exp(-|x - y|^2 / C_s)`, with the same
-    constants, and that of the energy distance is :math:`-|x - y|`, which has no bandwidth: the
-    discrepancy is :math:`2 E|x - y| - E|x - x'| - E|y - y'|` [2]_.
+    with uniform weights :math:`w_i = 1/n` and :math:`v_j = 1/m` unless they are given. The plain
+    one, :math:`|\sum_i w_i k(x_i, \cdot) - \sum_j v_j k(y_j, \cdot)|^2`, has the sums over all
+    pairs of a cloud, undivided: it is never negative, and not zero on average for two samples of
+    one distribution.
+
+    Of the other kernels, the Gaussian one is :math:`\sum_s \exp(-|x - y|^2 / C_s)` and the
+    Laplacian one :math:`\sum_s \exp(-|x - y| / \sqrt{C_s / 2})`, with the same constants, and that
+    of the energy distance is :math:`-|x - y|`, which has no bandwidth: the discrepancy is
+    :math:`2 E|x - y| - E|x - x'| - E|y - y'|` [2]_.
 
     Parameters
     ----------
@@ -51,21 +61,25 @@ def squared_mmd(
         Multipliers of the bandwidth, one kernel each.
     weights : Tensor of shape (n,), optional
         Weights of `x`, summing to one; uniform by default.
-    kernel : {"multiquadric", "gaussian", "energy"} or callable, default="multiquadric"
+    y_weights : Tensor of shape (m,), optional
+        Weights of `y`, summing to one; uniform by default.
+    kernel : {"multiquadric", "gaussian", "laplacian", "energy"} or callable, default="multiquadric"
         A callable takes clouds (n, d) and (m, d) and returns the values (n, m) of a symmetric
         kernel, by operations that autograd knows. `bandwidth` and `scales` do not count for it,
         nor for "energy".
+    unbiased : bool, default=True
+        Leave the pairs of a point with itself out. Where they count, weights may have any sums.
 
     Returns
     -------
     Tensor
-        A scalar, with gradient to `x`, `y` and `weights`. The sum of a cloud of one point
-        is left out.
+        A scalar, with gradient to `x`, `y` and their weights. Where it is unbiased the sum of a
+        cloud of one point is left out.
 
     Raises
     ------
     ValueError
-        If a shape, dtype, `bandwidth` or `kernel` is invalid.
+        If a shape, dtype, weight, `bandwidth` or `kernel` is invalid.
 
     References
     ----------
@@ -87,19 +101,35 @@ def squared_mmd(
     ...     return torch.exp(-torch.cdist(x, y, p=1))
     >>> round(squared_mmd(x, x + 10, kernel=laplace).item(), 3)
     0.025
+
+    Half of it, with a Gaussian or Laplacian kernel of one scale, is what others call a kernel
+    loss; the plain one is a squared norm:
+
+    >>> options = {"scales": (1 / 2,), "bandwidth": 3.0, "unbiased": False}
+    >>> round(squared_mmd(x, x + 10, kernel="laplacian", **options).item() / 2, 3)
+    0.525
     """
     check_clouds(x, y)
+    check_weight_shape("weights", weights, (len(x),))
+    check_weight_shape("y_weights", y_weights, (len(y),))
     bandwidth = as_real("bandwidth", bandwidth, above=0)
     scales = tuple(as_real("scales", scale, above=0) for scale in scales)
     constants = _constants(x.shape[1], bandwidth, scales)
-    n, m = x.shape[0], y.shape[0]
+    (n, _), (m, _) = x.shape, y.shape
     w = x.new_full((n,), 1.0 / n) if weights is None else weights
-    v = y.new_full((m,), 1.0 / m)
+    v = y.new_full((m,), 1.0 / m) if y_weights is None else y_weights
+    # What is there of pairs of different points; None where all count.
+    pairs: list[Tensor | float | None] = [None, None]
+    if unbiased:
+        pairs = [_pairs(w), 1.0 - 1.0 / m if y_weights is None else _pairs(v)]
+    if kernel == "laplacian":
+        kernel = partial(_laplacian, constants=constants)
     if callable(kernel) or kernel == "energy":
-        return _by_autograd(x, w, y, v, kernel if callable(kernel) else _negative_distance)
+        function = kernel if callable(kernel) else _negative_distance
+        return _by_autograd(x, w, y, v, function, pairs)
     if kernel not in ("multiquadric", "gaussian"):
         raise ValueError(
-            "kernel must be 'multiquadric', 'gaussian', 'energy' or a callable, got "
+            "kernel must be 'multiquadric', 'gaussian', 'laplacian', 'energy' or a callable, got "
             f"{brief(kernel)}."
         )
     gaussian = kernel == "gaussian"
@@ -107,12 +137,13 @@ def squared_mmd(
     centre = y.detach().mean(0)
     x, y = x - centre, y - centre
     result = -2.0 * _KernelMean.apply(x, w, y, v, constants, gaussian)
-    if n > 1:
-        own = _KernelMean.apply(x, w, None, None, constants, gaussian)
-        result = result + own / _pairs(w)
-    if m > 1:
-        own = _KernelMean.apply(y, v, None, None, constants, gaussian)
-        result = result + own / (1.0 - 1.0 / m)
+    for cloud, masses, count in ((x, w, pairs[0]), (y, v, pairs[1])):
+        if count is None:
+            # The kernels are one at no distance.
+            result = result + len(constants) * masses.square().sum()
+        if len(cloud) > 1:
+            own = _KernelMean.apply(cloud, masses, None, None, constants, gaussian)
+            result = result + (own if count is None else own / count)
     return result
 
 
@@ -122,11 +153,28 @@ def _pairs(w: Tensor) -> Tensor:
 
 
 def _negative_distance(x: Tensor, y: Tensor) -> Tensor:
+    # In units in which squares are in range: a power of two, which leaves all digits as they are.
+    most = torch.maximum(x.detach().abs().amax(), y.detach().abs().amax())
+    unit = torch.ldexp(torch.ones_like(most), torch.frexp(most).exponent - 1)
+    unit = torch.where(unit.isfinite() & (unit > 0), unit, 1.0)
     # Not by a matrix product: small distances would be lost to its rounding.
-    return -torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    return -unit * torch.cdist(x / unit, y / unit, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _by_autograd(x: Tensor, w: Tensor, y: Tensor, v: Tensor, kernel: Kernel) -> Tensor:
+def _laplacian(x: Tensor, y: Tensor, *, constants: tuple[float, ...]) -> Tensor:
+    distances = -_negative_distance(x, y)
+    parts = [torch.exp(distances / -math.sqrt(c / 2.0)) for c in constants]
+    return torch.stack(parts).sum(0)
+
+
+def _by_autograd(
+    x: Tensor,
+    w: Tensor,
+    y: Tensor,
+    v: Tensor,
+    kernel: Kernel,
+    pairs: Sequence[Tensor | float | None],
+) -> Tensor:
     """Return the squared discrepancy of a kernel that is a function of two clouds."""
 
     def between(first: Tensor, second: Tensor) -> Tensor:
@@ -139,13 +187,13 @@ def _by_autograd(x: Tensor, w: Tensor, y: Tensor, v: Tensor, kernel: Kernel) -> 
 
     with full_precision(x.device):
         result = -2.0 * (w @ between(x, y) @ v)
-        if len(x) > 1:
-            own = between(x, x)
-            result = result + (w @ own @ w - w.square() @ own.diagonal()) / _pairs(w)
-        if len(y) > 1:
-            own = between(y, y)
-            within = v @ own @ v - v.square() @ own.diagonal()
-            result = result + within / (1.0 - 1.0 / len(y))
+        for cloud, masses, count in ((x, w, pairs[0]), (y, v, pairs[1])):
+            if count is None:
+                result = result + masses @ between(cloud, cloud) @ masses
+            elif len(cloud) > 1:
+                own = between(cloud, cloud)
+                within = masses @ own @ masses - masses.square() @ own.diagonal()
+                result = result + within / count
         return result
 
 

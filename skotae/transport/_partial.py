@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, check_clouds_or_cost, in_double
+from skotae.transport.base import SinkhornInfo, check_clouds_or_cost, in_double, warn_beyond
 from skotae.transport.entropic.envelope import Outcome, differentiable
 from skotae.transport.ground import Ground, check_ground
 from skotae.transport.linear.plans import of_cost
@@ -69,6 +69,11 @@ def partial_cost(
     RuntimeError
         When differentiated twice.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the value is beyond the range of its dtype; it is then infinite.
+
     References
     ----------
     .. [1] Caffarelli and McCann (2010), Free boundaries in optimal transport and Monge-Ampere
@@ -91,7 +96,10 @@ def partial_cost(
     check_clouds_or_cost(x, y, cost, a, b)
     problem = partial(_evaluate, mass=mass, ground=check_ground(p, metric))
     inputs = {"x": x, "y": y} if cost is None else {"cost": cost}
-    return differentiable("partial_cost", problem, **inputs, a=a, b=b)[0]
+    value, info = differentiable("partial_cost", problem, **inputs, a=a, b=b)
+    if not info.converged:
+        warn_beyond(value.dtype, " and ".join(inputs))
+    return value
 
 
 def partial_plan(

@@ -74,7 +74,8 @@ def sinkhorn_potentials(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     References
     ----------
@@ -127,7 +128,8 @@ def sinkhorn_plan(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     References
     ----------

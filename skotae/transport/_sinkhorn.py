@@ -178,6 +178,9 @@ def sinkhorn_divergence(
     -----
     ConvergenceWarning
         If `tol` is not reached, by how many problems of a batch.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `x`; it is then infinite, and
+        `converged` False.
 
     Notes
     -----
@@ -237,7 +240,7 @@ def sinkhorn_divergence(
     problem = partial(evaluate if shards.alone else evaluate_shared, options=options)
     batches = partial(evaluate_batch, options=options)
     value, info = differentiable("sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b)
-    warn_unless_converged(info, tol, max_iter)
+    warn_unless_converged(info, tol, max_iter, x.dtype)
     return (value, info) if return_info else value
 
 

@@ -7,6 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from skotae.transport.base import warn_if_infinite
 from skotae.transport.linear.slices import (
     SlicedFunction,
     check_slices,
@@ -109,6 +110,11 @@ def sliced_wasserstein(
     ValueError
         If a shape, dtype or option is invalid.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the value is beyond the range of its dtype (on the CPU); it is then infinite.
+
     References
     ----------
     .. [1] Bonneel et al. (2015), Sliced and Radon Wasserstein barycenters of measures, eq. 7.
@@ -137,4 +143,5 @@ def sliced_wasserstein(
     else:
         theta = unit_directions(directions, x)
     value = SlicedFunction.apply(x, y, theta, a, b, p, None)
+    warn_if_infinite(value, "x and y")
     return (value, theta.detach()) if return_directions else value

@@ -19,6 +19,7 @@ from skotae.transport.base import (
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import evaluate_relaxed
+from skotae.transport.entropic.relaxed_batches import evaluate_relaxed_batch
 from skotae.utils.base import as_real, brief
 
 
@@ -125,8 +126,9 @@ def unbalanced_sinkhorn_divergence(
     Parameters
     ----------
     x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d)
-        Clouds, of one device, or batches of B of them, which are solved one by one. The value has
-        the dtype of `x`. Non-finite points give NaN.
+        Clouds, of one device, or batches of B of them: problem `k` is between ``x[k]`` and
+        ``y[k]``, and all is as if it were alone. The value has the dtype of `x`. Non-finite points
+        give NaN.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     rho : float or pair of float, default=1.0
@@ -179,7 +181,17 @@ def unbalanced_sinkhorn_divergence(
     Warns
     -----
     ConvergenceWarning
-        If `tol` is not reached.
+        If `tol` is not reached, by how many problems of a batch.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `x`; it is then infinite, and
+        `converged` False.
+
+    Notes
+    -----
+    The problems of a batch are solved together. On one core a batch of clouds of 64 points in 8
+    dimensions takes an eighth to a fifth of the time of a loop, one of 256 points one half to as
+    much. Problems with points without mass go on alone, as do those that take more than 200
+    iterations. ``torch.func.vmap`` makes a batch of its calls.
 
     References
     ----------
@@ -234,8 +246,9 @@ def unbalanced_sinkhorn_divergence(
         max_bytes=max_memory * 2.0**20,
     )
     problem = partial(evaluate_relaxed, options=options)
+    batches = partial(evaluate_relaxed_batch, options=options)
     value, info = differentiable(
-        "unbalanced_sinkhorn_divergence", problem, ndim=2, x=x, y=y, a=a, b=b
+        "unbalanced_sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b
     )
-    warn_unless_converged(info, tol, max_iter)
+    warn_unless_converged(info, tol, max_iter, x.dtype)
     return (value, info) if return_info else value

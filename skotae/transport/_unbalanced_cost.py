@@ -18,6 +18,7 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.envelope import differentiable
 from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.relaxed_batches import evaluate_relaxed_costs
 from skotae.transport.entropic.relaxed_solutions import evaluate_relaxed_cost
 
 
@@ -145,6 +146,9 @@ def unbalanced_sinkhorn_cost(
     -----
     ConvergenceWarning
         If `tol` is not reached.
+    RuntimeWarning
+        If the value is beyond the range of the dtype of `cost`; it is then infinite, and
+        `converged` False.
 
     References
     ----------
@@ -179,8 +183,9 @@ def unbalanced_sinkhorn_cost(
         unbalanced_type=unbalanced_type,
     )
     problem = partial(evaluate_relaxed_cost, options=options)
+    batches = partial(evaluate_relaxed_costs, options=options)
     value, info = differentiable(
-        "unbalanced_sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b, f=f, g=g
+        "unbalanced_sinkhorn_cost", problem, batches, 2, cost=cost, a=a, b=b, f=f, g=g
     )
-    warn_unless_converged(info, tol, max_iter)
+    warn_unless_converged(info, tol, max_iter, cost.dtype, "cost")
     return (value, info) if return_info else value

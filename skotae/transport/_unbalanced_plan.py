@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from skotae.transport.base import (
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.relaxed_batches import relaxed_together
 from skotae.transport.entropic.relaxed_solutions import relaxed_of_clouds, relaxed_of_cost
 from skotae.transport.entropic.solutions import solve_each
 from skotae.utils.base import as_real
@@ -94,7 +96,8 @@ def unbalanced_sinkhorn_potentials(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     Warns
     -----
@@ -120,7 +123,7 @@ def unbalanced_sinkhorn_potentials(
     """
     max_bytes = as_real("max_memory", max_memory, above=0) * 2.0**20
     options = _options(epsilon, rho, unbalanced_type, relative, tol, max_iter, p, metric, max_bytes)
-    found = solve_each(x, y, cost, a, b, options, potentials_init, solvers=_SOLVERS)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, **_SOLVERS)
     warn_unless_converged(found.info, options.tol, options.max_iter)
     return *found.potentials(), found.info
 
@@ -166,7 +169,8 @@ def unbalanced_sinkhorn_plan(
     Raises
     ------
     ValueError
-        If a shape, dtype, weight or option is invalid, or a cost is not finite.
+        If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
+        beyond the range of its dtype.
 
     Warns
     -----
@@ -193,12 +197,15 @@ def unbalanced_sinkhorn_plan(
     tensor([1., 1., 1.])
     """
     options = _options(epsilon, rho, unbalanced_type, relative, tol, max_iter, p, metric)
-    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True, solvers=_SOLVERS)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True, **_SOLVERS)
     warn_unless_converged(found.info, options.tol, options.max_iter)
     return found.plan()
 
 
-_SOLVERS = relaxed_of_clouds, relaxed_of_cost
+_SOLVERS: dict[str, Any] = {
+    "solvers": (relaxed_of_clouds, relaxed_of_cost),
+    "together": relaxed_together,
+}
 
 
 def _options(

@@ -45,7 +45,7 @@ class SinkhornInfo:
     marginal_violation : float
         Largest L1 distance between a plan's marginals and the weights.
     converged : bool
-        Whether `marginal_violation` is at most `tol`.
+        Whether `marginal_violation` is at most `tol`, and the value in the range of its dtype.
     problems : tuple of SinkhornInfo
         Of a batch, the figures of each of its problems, of which the others are the largest, and
         whether all converged. Empty where there is no batch.
@@ -183,9 +183,18 @@ def check_clouds_or_cost(
     return shape
 
 
-def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None:
+def warn_unless_converged(
+    info: SinkhornInfo,
+    tol: float,
+    max_iter: int,
+    dtype: torch.dtype = torch.float64,
+    names: str = "x and y",
+) -> None:
+    """Warn of problems that missed `tol`, and of values that `dtype` does not hold."""
     solved = [one for one in info.problems or (info,) if not math.isnan(one.marginal_violation)]
-    missed = [one for one in solved if not one.converged]
+    missed = [one for one in solved if not one.converged and one.marginal_violation > tol]
+    if len([one for one in solved if not one.converged]) > len(missed):
+        warn_beyond(dtype, names, stacklevel=4)
     if missed:
         where = f" in {len(missed)} of {len(info.problems)} problems" if info.problems else ""
         worst = max(missed, key=lambda one: one.marginal_violation)
@@ -196,6 +205,40 @@ def warn_unless_converged(info: SinkhornInfo, tol: float, max_iter: int) -> None
             ConvergenceWarning,
             stacklevel=3,
         )
+
+
+def is_beyond(value: float, dtype: torch.dtype) -> bool:
+    """Whether a number is finite, but not in a dtype."""
+    held = torch.finfo(dtype)
+    return math.isfinite(value) and abs(value) > held.max * (1.0 + held.eps / 4.0)
+
+
+def warn_beyond(dtype: torch.dtype, names: str, *, stacklevel: int = 3) -> None:
+    """Warn that a value is infinite because it is out of range."""
+    way_out = "" if dtype == torch.float64 else ", or pass float64"
+    warnings.warn(
+        f"A value is beyond the range of {dtype}, and infinite: rescale {names}{way_out}.",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def warn_if_infinite(value: Tensor, names: str) -> None:
+    """The same, of a value that is; not where reading it would wait for a device."""
+    if value.device.type == "cpu" and bool(value.detach().isinf()):
+        warn_beyond(value.dtype, names, stacklevel=4)
+
+
+def within_range(result: Tensor, dtype: torch.dtype, what: str, names: str) -> Tensor:
+    """Return a result in a dtype, or raise ValueError where it is beyond its range."""
+    narrow = result.to(dtype)
+    if bool(narrow.isinf().any()) and bool((narrow.isinf() & result.isfinite()).any()):
+        most = result[result.isfinite()].abs().max().item()
+        raise ValueError(
+            f"{names} must be such that the {what} is in the range of {dtype}, got {most:.3g}: "
+            "rescale, or pass float64."
+        )
+    return narrow
 
 
 def check_solver(

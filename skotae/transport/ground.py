@@ -64,11 +64,12 @@ class Ground:
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return the gradients of ``sum_ij P_ij C_ij`` for `x` with a plan, for `y` with another.
 
-        None of a side that has no plan. A pair of points that coincide adds 0, a subgradient.
+        None of a side that has no plan. A pair of points that coincide adds 0, a subgradient. Of
+        squared costs `x` (..., n, d) and `y` (..., m, d) may be batches.
         """
         if not self.squared and self.metric == "minkowski":
             return self._coordinate_gradients(x, y, plan, other)
-        centre = y.mean(0)
+        centre = y.mean(-2, keepdim=True)
         x, y = x - centre, y - centre
         slopes: Tensor | float = 2.0
         if not self.squared:
@@ -77,10 +78,10 @@ class Ground:
         above = below = None
         if plan is not None:
             pulls = slopes * plan
-            above = pulls.sum(1, keepdim=True) * x - pulls @ y
+            above = pulls.sum(-1, keepdim=True) * x - pulls @ y
         if other is not None:
             pulls = pulls if other is plan else slopes * other
-            below = pulls.sum(0)[:, None] * y - pulls.T @ x
+            below = pulls.sum(-2)[..., None] * y - pulls.mT @ x
         return above, below
 
     def _coordinate_gradients(

@@ -2,9 +2,7 @@
 
 import torch
 
-from skotae.transport import (
-    sinkhorn_divergence,
-)
+from skotae.transport import sinkhorn_divergence
 
 MODES = ["none", "paired", "independent"]
 
@@ -20,13 +18,13 @@ def batch(size=5, n=12, m=12, d=3, dtype=torch.float64, seed=0):
     return [tensor.to(dtype) for tensor in (x, y, a, b)]
 
 
-def outcome(x, y, a=None, b=None, *, loop=False, **options):
+def outcome(x, y, a=None, b=None, *, loop=False, function=sinkhorn_divergence, **options):
     """Values, and gradients of a weighted sum of them."""
     leaves = [None if t is None else t.detach().clone().requires_grad_() for t in (x, y, a, b)]
     if loop:
         values = torch.stack(
             [
-                sinkhorn_divergence(
+                function(
                     leaves[0][k],
                     leaves[1][k],
                     a=None if a is None else leaves[2][k],
@@ -37,7 +35,7 @@ def outcome(x, y, a=None, b=None, *, loop=False, **options):
             ]
         )
     else:
-        values = sinkhorn_divergence(*leaves[:2], a=leaves[2], b=leaves[3], **options)
+        values = function(*leaves[:2], a=leaves[2], b=leaves[3], **options)
     factors = torch.arange(1, len(x) + 1, dtype=values.dtype)
     gradients = torch.autograd.grad((factors * values).sum(), [t for t in leaves if t is not None])
     return values.detach(), gradients

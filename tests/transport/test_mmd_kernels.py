@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from geomloss import SamplesLoss
 from scipy.stats import energy_distance
 
 from skotae.transport import squared_mmd
@@ -14,13 +15,18 @@ def _clouds(n=9, m=7, d=3, seed=0):
     return x, torch.rand(m, d, generator=generator, dtype=torch.float64) + 0.3
 
 
-def _pair_by_pair(x, y, w, kernel):
+def _within(x, w, kernel, unbiased):
+    n = len(x)
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j or not unbiased]
+    found = sum(w[i] * w[j] * kernel(x[i], x[j]) for i, j in pairs)
+    return found / (1 - (w**2).sum()) if unbiased else found
+
+
+def _pair_by_pair(x, y, w, v, kernel, unbiased=True):
     """The formula of the docstring, one pair after the other."""
     n, m = len(x), len(y)
-    within_x = sum(w[i] * w[j] * kernel(x[i], x[j]) for i in range(n) for j in range(n) if i != j)
-    within_y = sum(kernel(y[i], y[j]) for i in range(m) for j in range(m) if i != j)
-    across = sum(w[i] * kernel(x[i], y[j]) for i in range(n) for j in range(m))
-    return within_x / (1 - (w**2).sum()) + within_y / (m * (m - 1)) - 2 * across / m
+    across = sum(w[i] * v[j] * kernel(x[i], y[j]) for i in range(n) for j in range(m))
+    return _within(x, w, kernel, unbiased) + _within(y, v, kernel, unbiased) - 2 * across
 
 
 def _multiquadric(x, y, bandwidth, scales):
@@ -37,7 +43,22 @@ def _energy(x, y, bandwidth, scales):
     return -(x - y).norm()
 
 
-KERNELS = {"multiquadric": _multiquadric, "gaussian": _gaussian, "energy": _energy}
+def _laplacian(x, y, bandwidth, scales):
+    lengths = [(len(x) * scale) ** 0.5 * bandwidth for scale in scales]
+    return sum(torch.exp(-(x - y).norm() / length) for length in lengths)
+
+
+KERNELS = {
+    "multiquadric": _multiquadric,
+    "gaussian": _gaussian,
+    "laplacian": _laplacian,
+    "energy": _energy,
+}
+
+
+def _weights(n, total=1.0):
+    w = torch.arange(1.0, n + 1).double()
+    return w * (total / w.sum())
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -45,13 +66,48 @@ KERNELS = {"multiquadric": _multiquadric, "gaussian": _gaussian, "energy": _ener
 @pytest.mark.parametrize("name", KERNELS)
 def test_values(name, bandwidth, scales, weighted):
     x, y = _clouds()
-    w = torch.arange(1.0, 10.0).double() if weighted else torch.ones(9).double()
-    w = w / w.sum()
+    w = _weights(9) if weighted else torch.full((9,), 1 / 9, dtype=torch.float64)
     options = {"bandwidth": bandwidth, "scales": scales}
-    expected = _pair_by_pair(x, y, w, lambda u, v: KERNELS[name](u, v, **options))
+    v = torch.full((7,), 1 / 7, dtype=torch.float64)
+    expected = _pair_by_pair(x, y, w, v, lambda s, t: KERNELS[name](s, t, **options))
     given = {"weights": w} if weighted else {}
     value = squared_mmd(x, y, kernel=name, **options, **given)
     assert value.item() == pytest.approx(expected.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("name", KERNELS)
+def test_weights_of_both_clouds_and_pairs_of_a_point_with_itself(name, unbiased):
+    x, y = _clouds()
+    totals = (1.0, 1.0) if unbiased else (3.0, 0.4)
+    w, v = (_weights(n, total) for n, total in zip((9, 7), totals, strict=True))
+    options = {"bandwidth": 1.3, "scales": (0.5, 2.0)}
+    expected = _pair_by_pair(x, y, w, v, lambda s, t: KERNELS[name](s, t, **options), unbiased)
+    given = {"weights": w, "y_weights": v, "kernel": name, "unbiased": unbiased, **options}
+    assert squared_mmd(x, y, **given).item() == pytest.approx(expected.item(), rel=1e-10)
+    leaves = [tensor.requires_grad_() for tensor in (x, y, w, v)]
+    assert torch.autograd.gradcheck(
+        lambda x, y, w, v: squared_mmd(x, y, **given | {"weights": w, "y_weights": v}), leaves
+    )
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_plain_one_is_a_squared_norm(name):
+    x, y = _clouds()
+    assert squared_mmd(x, x.flip(0), kernel=name, unbiased=False).abs() < 1e-12
+    assert squared_mmd(x[:1], y[:1], kernel=name, unbiased=False) > 0
+    assert squared_mmd(x, y, kernel=name, unbiased=False) > 0
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplacian", "energy"])
+def test_half_of_it_is_the_kernel_loss_of_geomloss(name):
+    x, y = _clouds()
+    blur, tol = 0.6, 1e-9 if name == "gaussian" else 1e-4  # its distances are at least 1e-4
+    w, v = _weights(9, 1.5), _weights(7)
+    expected = SamplesLoss(name, blur=blur, backend="tensorized")(w, x, v, y)
+    options = {"kernel": name, "bandwidth": blur, "scales": (1 / 3,), "unbiased": False}
+    value = squared_mmd(x, y, weights=w, y_weights=v, **options)
+    assert value.item() / 2 == pytest.approx(expected.item(), rel=tol)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -88,7 +144,7 @@ def test_a_kernel_of_ones_own():
     torch.testing.assert_close(torch.autograd.grad(own, (x, y)), torch.autograd.grad(named, (x, y)))
 
 
-@pytest.mark.parametrize("name", ["gaussian", "energy"])
+@pytest.mark.parametrize("name", ["gaussian", "laplacian", "energy"])
 def test_equal_points_and_single_points(name):
     x = torch.ones(4, 2, requires_grad=True)
     value = squared_mmd(x, torch.ones(3, 2), kernel=name)
@@ -102,7 +158,8 @@ def test_equal_points_and_single_points(name):
     [
         (
             "cauchy",
-            "kernel must be 'multiquadric', 'gaussian', 'energy' or a callable, got 'cauchy'",
+            "kernel must be 'multiquadric', 'gaussian', 'laplacian', 'energy' or a callable, "
+            "got 'cauchy'",
         ),
         (None, "kernel must be .* got None"),
         (lambda x, y: (x[:, None] - y).norm(), r"kernel must return a tensor of shape \(9, 7\)"),
@@ -112,3 +169,9 @@ def test_equal_points_and_single_points(name):
 def test_bad_kernels(kernel, match):
     with pytest.raises(ValueError, match=match):
         squared_mmd(*_clouds(), kernel=kernel)
+
+
+@pytest.mark.parametrize("name", ["weights", "y_weights"])
+def test_weights_of_another_length(name):
+    with pytest.raises(ValueError, match=rf"^{name} must be a tensor of shape"):
+        squared_mmd(*_clouds(), **{name: torch.ones(3)})

@@ -84,9 +84,10 @@ def filled(shape: tuple[int, ...], value: float, *, like: Array) -> Array:
     return like.new_full(shape, value)
 
 
-def log2(array: Array, dtype: torch.dtype) -> Array:
-    """Return the logarithm in `dtype`."""
-    return cast(np.log2(array) if isinstance(array, np.ndarray) else array.log2(), dtype)
+def log2(array: Array, dtype: torch.dtype | None = None) -> Array:
+    """Return the logarithm, in `dtype` if one is given."""
+    found = np.log2(array) if isinstance(array, np.ndarray) else array.log2()
+    return found if dtype is None else cast(found, dtype)
 
 
 def least_mixture(rows: Array, metric: Array) -> Array:
@@ -156,6 +157,11 @@ def added(total: Array | None, part: Array) -> Array:
 def dot(u: Array, v: Array) -> Array:
     """Return the products ``<u, v>`` of vectors, or of the rows of batches of them."""
     return u @ v if u.ndim == 1 else (u * v).sum(-1)
+
+
+def least(array: Array) -> Array:
+    """Return the smallest value along the last axis, which is kept."""
+    return array.min(-1, keepdims=True) if isinstance(array, np.ndarray) else array.amin(-1, True)
 
 
 def largest(array: Array) -> float:

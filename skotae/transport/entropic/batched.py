@@ -17,7 +17,7 @@ from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_fr
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_costs
 from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, plan, together
-from skotae.transport.entropic.envelope import Batch, Outcome
+from skotae.transport.entropic.envelope import Batch, Outcome, chunks
 from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import LogKernel
@@ -32,8 +32,6 @@ from skotae.transport.entropic.solve import (
     kernel_dtype,
 )
 
-_ELEMENTS = 2**19  # of the kernels of problems that are solved together
-_POINTS = 2**16  # numbers of a side of them
 _FEW = 16  # problems, up to which calls cost more than iterations
 _FIRST = 25  # iterations before problems that are done leave the others
 
@@ -70,13 +68,10 @@ def _solve_together(batch: Batch, options: Options) -> None:
     if not options.ground.squared or options.sharp:
         return
     dtype = kernel_dtype(batch.inputs["x"], options.goal, 1.0)
+    keep_freed()
     # Up to four terms of a problem are solved at once.
-    fitting = min(_ELEMENTS, int(options.max_bytes) // dtype.itemsize) // (4 * elements)
-    fitting = min(fitting, _POINTS // (max(n, m) * d))
-    if fitting >= 2:
-        keep_freed()
-        for start in range(0, size, fitting):
-            _solve_chunk(batch, slice(start, start + fitting), dtype, options)
+    for chunk in chunks(size, 4 * elements, max(n, m) * d, dtype, options.max_bytes):
+        _solve_chunk(batch, chunk, dtype, options)
 
 
 def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Options) -> None:

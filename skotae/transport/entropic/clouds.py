@@ -70,8 +70,8 @@ class Cloud:
             self._scaled = (unit, dtype), cast(points, dtype)
         return self._scaled[1]
 
-    def chosen(self, which: list[int]) -> Cloud:
-        """Return some clouds of a batch."""
+    def chosen(self, which: list[int] | int) -> Cloud:
+        """Return some clouds of a batch, or one."""
         cloud = copy(self)
         cloud._scaled = None
         for name in ("points", "centre", "weights", "squares", "spread"):
@@ -109,7 +109,9 @@ def mean_cost(x: Cloud, y: Cloud) -> float:
 
 
 def mean_costs(x: Cloud, y: Cloud) -> list[float]:
-    """Return the mean squared costs of a batch of clouds, each as `mean_cost` has it."""
+    """Return the mean costs of a batch of clouds, each as `mean_cost` has it."""
+    if not x.ground.squared:
+        return [mean_cost(x.chosen(k), y.chosen(k)) for k in range(len(x.points))]
     shift = x.centre - y.centre
     means = (x.spread + y.spread + dot(shift, shift)).tolist()
     fars = (dot(x.centre, x.centre) + dot(y.centre, y.centre)).tolist()

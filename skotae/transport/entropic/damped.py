@@ -1,4 +1,4 @@
-"""Damped iterations for unbalanced entropic problems.
+"""Damped iterations for batches of unbalanced entropic problems.
 
 Potentials are in bits, that is divided by ``epsilon ln 2``.
 """
@@ -6,7 +6,8 @@ Potentials are in bits, that is divided by ``epsilon ln 2``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,9 +17,12 @@ from skotae.transport.entropic.arrays import (
     as_array,
     as_tensor,
     concatenated,
+    filled,
     largest,
     log2,
     magnitude,
+    namespace,
+    put,
     times,
 )
 from skotae.transport.entropic.kernel import Kernel
@@ -32,7 +36,7 @@ _NEWTON_ORDER = 1024  # largest dense Newton system
 
 
 class Problem:
-    """One problem in bits, between clouds about their means.
+    """Problems in bits, between clouds about their means.
 
     The whole cost is that of the kernel and ``alpha_i + beta_j``, which is left to the potentials:
     the whole ones are ``f + alpha`` and ``g + beta``.
@@ -40,9 +44,9 @@ class Problem:
     Parameters
     ----------
     kernel : Kernel
-        Of one problem, with the masses of the points, none of them zero.
+        With the masses of the points, none of them zero.
     marginals : Marginals
-    alpha, beta : array of shape (1, 1, n) and (1, 1, m)
+    alpha, beta : array of shape (B, 1, n) and (B, 1, m)
     symmetric : bool
     """
 
@@ -57,19 +61,35 @@ class Problem:
         self.kernel, self.marginals, self.symmetric = kernel, marginals, symmetric
         self.alpha, self.beta = alpha, beta
         self._misses = 0  # in a row, of fast arithmetic
+        self._missed: Array | None = None  # what was beyond its range
         kernel.absorb(None, None)
 
-    def shift(self, f: Array, g: Array) -> float:
-        """Return the constant that is best added to `f` and taken from `g`."""
+    def shift(self, f: Array, g: Array) -> Array:
+        """Return the constants that are best added to `f` and taken from `g`."""
         kernel = self.kernel
         return self.marginals.shift(f + self.alpha, kernel.a, g + self.beta, kernel.b)
 
-    def dual(self, f: Array, g: Array, softmin: Array, shift: float = 0.0) -> float:
-        """Return the value of the dual problem, in bits."""
+    def dual(self, f: Array, g: Array, softmin: Array, shift: Array | float = 0.0) -> Array:
+        """Return the values (B, 1) of the dual problems, in bits."""
         a, b, marginals = self.kernel.a, self.kernel.b, self.marginals
         earned = a * marginals.reward(0, f + self.alpha + shift)
         found = marginals.reward(1, g + self.beta - shift) - 2.0 ** (g - softmin) / LN2
-        return float(earned.sum() + (b * found).sum())
+        return earned.sum(-1) + (b * found).sum(-1)
+
+    def chosen(self, which: list[int]) -> Problem:
+        """Return some of a batch."""
+        part = copy(self)
+        part.kernel = self.kernel.chosen(which)
+        part.alpha, part.beta = self.alpha[which], self.beta[which]
+        part._misses, part._missed = 0, None
+        return part
+
+    def beyond(self) -> list[bool]:
+        """Return which of a batch are beyond the range of fast arithmetic, for good."""
+        if self._misses < 2 or self._missed is None:
+            return [False] * len(self.alpha)
+        tops = as_tensor(self._missed).abs().amax((1, 2))
+        return (~(tops <= self.kernel.reach)).tolist()
 
     def step(self, g: Array) -> tuple[Array, Array]:
         """Return the `f` that is best for `g`, and the softmin of `f`, in one pass."""
@@ -90,22 +110,31 @@ class Problem:
         f0 = 0.0 * self.alpha if kernel.f is None else kernel.f
         g0 = 0.0 * g if kernel.g is None else kernel.g
         if not largest(g - g0) <= limit:
+            self._missed = g - g0
             return None
         w, parts, sums = kernel.b * 2.0 ** (g - g0), [], None
         for rows, matrix in kernel.blocks():
             softmin = -log2(times(w, matrix.mT), kernel.wide)
             f = self.marginals.best(0, f0[..., rows] + softmin, self.alpha[..., rows])
             u = f - f0[..., rows]
-            if not max(largest(softmin), largest(u)) <= limit:
-                return None
+            for each in (softmin, u):
+                if not largest(each) <= limit:
+                    self._missed = each
+                    return None
             sums = added(sums, times(kernel.a[..., rows] * 2.0**u, matrix))
             parts.append(f)
         assert sums is not None
         softmin = -log2(sums, kernel.wide)
-        return (concatenated(parts), g0 + softmin) if largest(softmin) <= limit else None
+        if not largest(softmin) <= limit:
+            self._missed = softmin
+            return None
+        return concatenated(parts), g0 + softmin
 
     def newton(self, f: Array, g: Array, softmin: Array, damping: float) -> Array:
-        """Return `g` after a Newton step on the dual, `f` eliminated, damped as by Levenberg."""
+        """Return `g` after a Newton step on the dual, `f` eliminated, damped as by Levenberg.
+
+        Of a batch of one.
+        """
         kernel, tiny = self.kernel, torch.finfo(self.kernel.wide).tiny
         plan = kernel.log_kernel.block(slice(None), f, g).exp2_()[0]
         plan *= as_tensor(kernel.a[0]).mT * as_tensor(kernel.b[0])
@@ -136,56 +165,165 @@ class Problem:
 
 @dataclass
 class Solved:
-    """Potentials in bits, rows exact; the softmin of `f`; the violation that is left."""
+    """Potentials (B, 1, n) and (B, 1, m) in bits, rows exact; the softmin of `f`; for each problem
+    the violation that is left, and how many iterations there were.
+    """
 
     f: Array
     g: Array
     softmin: Array
-    violation: float
-    n_iter: int
+    violations: list[float]
+    n_iter: list[int]
 
 
-def solve(problem: Problem, g: Array, *, tol: float, max_iter: int) -> Solved:
+@dataclass
+class _Course:
+    """Where the iterations on some problems of a batch are.
+
+    Attributes
+    ----------
+    problem : Problem
+    places : list of int
+        Of its problems in the batch.
+    open : list of bool
+        Which of them go on.
+    g : array of shape (B, 1, m)
+    window : list of array of shape (B, 1, m)
+        The last plain iterates.
+    trial : tuple of array, or None
+        What an extrapolation has to improve on: violations (B, 1), and the iterate; of a Newton
+        step the value (B, 1) too.
+    """
+
+    problem: Problem
+    places: list[int]
+    open: list[bool]
+    g: Array
+    window: list[Array]
+    trial: tuple[Array, Array | None, Array] | None = None
+    n_iter: int = 0
+    damping: float = 1e-2
+
+    def chosen(self, which: list[int]) -> _Course:
+        """Return the course of some of the problems."""
+        trial = self.trial
+        if trial is not None:
+            # Newton's steps are those of a problem alone.
+            trial = trial[0][which], None, trial[2][which]
+        return replace(
+            self,
+            problem=self.problem.chosen(which),
+            places=[self.places[k] for k in which],
+            open=[self.open[k] for k in which],
+            g=self.g[which],
+            window=[g[which] for g in self.window],
+            trial=trial,
+        )
+
+
+def solve(problem: Problem, g: Array, *, tol: float, limits: list[int]) -> Solved:
     """Damped iterations with the best shift; reduced-rank extrapolation after every five.
 
     A cloud against itself takes the mean of both sides: an error of eigenvalue `t` shrinks to
     ``t (t - 1) / 2``, at most an eighth. In a long tail, Newton steps where they are affordable.
-    What makes things worse is given up.
+    What makes things worse is given up. Of a batch, what is done leaves the others, and what needs
+    slower arithmetic, or Newton steps, goes on without them.
+
+    Parameters
+    ----------
+    problem : Problem
+    g : array of shape (B, 1, m)
+        Start.
+    tol : float
+    limits : list of int
+        Iterations that each problem may have.
     """
-    kernel, marginals, beta = problem.kernel, problem.marginals, problem.beta
-    unit = math.sqrt(float(kernel.a.sum()) * float(kernel.b.sum()))
-    g = marginals.within(1, g, beta)
-    window, trial, n_iter, damping = [g], None, 0, 1e-2
-    dense = kernel.stored and len(kernel.b[0, 0]) <= _NEWTON_ORDER
+    size, n = problem.alpha.shape[0], problem.alpha.shape[2]
+    g = problem.marginals.within(1, g, problem.beta)
+    f = filled((size, 1, n), 0.0, like=g)
+    result = Solved(f, 0.0 * g, 0.0 * g, [math.inf] * size, [0] * size)
+    todo = [_Course(problem, [*range(size)], [True] * size, g, [g])]
+    while todo:
+        todo += _followed(todo.pop(), result, tol, limits)
+    return result
+
+
+def _followed(course: _Course, result: Solved, tol: float, limits: list[int]) -> list[_Course]:
+    """Iterate until all are done, or are better off in parts, which are returned."""
+    problem, places = course.problem, course.places
+    kernel, marginals = problem.kernel, problem.marginals
+    unit = (kernel.a.sum(-1) * kernel.b.sum(-1)) ** 0.5
     while True:
+        g = course.g
         f, softmin = problem.step(g)
-        n_iter += 1
+        course.n_iter += 1
         found = 2.0 ** (g - softmin)
-        residual = found - marginals.asked(1, g, beta, found)
-        violation = float((kernel.b * magnitude(residual)).sum()) / unit
-        if n_iter >= max_iter or not violation > tol:
-            return Solved(f, g, softmin, violation, n_iter)
-        if problem.symmetric:
-            g = (f + marginals.best(1, softmin, beta)) / 2.0
+        residual = found - marginals.asked(1, g, problem.beta, found)
+        violation = (kernel.b * magnitude(residual)).sum(-1) / unit
+        done = []
+        for k, left in enumerate(violation[:, 0].tolist()):
+            if course.open[k] and (course.n_iter >= limits[places[k]] or not left > tol):
+                course.open[k] = False
+                done.append(k)
+                result.violations[places[k]], result.n_iter[places[k]] = left, course.n_iter
+        if done:
+            at = [places[k] for k in done]
+            for target, array in ((result.f, f), (result.g, g), (result.softmin, softmin)):
+                put(target, (at,), array[done])
+        rest = [k for k, is_open in enumerate(course.open) if is_open]
+        if not rest:
+            return []
+        _advance(course, f, softmin, violation, tol)
+        if len(places) == 1:
             continue
-        newton = dense and n_iter >= _PATIENCE
-        value = problem.dual(f, g, softmin) if newton else -math.inf
-        if trial is not None:
-            # Extrapolation may be wrong. Steps of Newton's may raise the violation on their way.
-            good = not violation > (0.5 if newton else 1.0) * trial[0] or value > trial[1]
-            if newton:
-                damping = min(max(damping * (0.2 if good else 5.0), 1e-12), 1e3)
-            if not good:
-                # Go on from where it began.
-                g, window, trial = trial[2], [trial[2]], None
-                continue
-        plain = marginals.best(1, softmin, beta, problem.shift(f, g))
+        if course.n_iter >= _PATIENCE:
+            return [course.chosen([k]) for k in rest]
+        slow = problem.beyond()
+        groups = [[k for k in rest if slow[k] == kind] for kind in (False, True)]
+        if all(groups) or 2 * len(rest) <= len(places):
+            return [course.chosen(group) for group in groups if group]
+
+
+def _advance(course: _Course, f: Array, softmin: Array, violation: Array, tol: float) -> None:
+    """Set the next `g`."""
+    problem, g, trial = course.problem, course.g, course.trial
+    kernel, marginals, beta = problem.kernel, problem.marginals, problem.beta
+    xp = namespace(kernel.device)
+    if problem.symmetric:
+        course.g = (f + marginals.best(1, softmin, beta)) / 2.0
+        return
+    newton = course.n_iter >= _PATIENCE and len(g) == 1
+    newton = newton and kernel.stored and kernel.shape[2] <= _NEWTON_ORDER
+    value = problem.dual(f, g, softmin) if newton else None
+    course.trial = None
+    if trial is not None:
+        before, value_before, start = trial
+        # Extrapolation may be wrong. Steps of Newton's may raise the violation on their way.
+        worse = (violation > (0.5 if newton else 1.0) * before) & (violation > tol)
+        if value is not None:
+            # There is none of an extrapolation: what comes of it is then taken.
+            worse &= ~(value > value_before) if value_before is not None else False
+        is_worse = bool(worse.any())
         if newton:
-            trial, g = (violation, value, plain), problem.newton(f, g, softmin, damping)
-            continue
-        g, trial = plain, None
-        window.append(g)
-        if len(window) > _WINDOW:
-            trial = violation, value, g
-            g = marginals.within(1, extrapolated(concatenated(window, 1), kernel.b), beta)
-            window = [g]
+            factor = 5.0 if is_worse else 0.2
+            course.damping = min(max(course.damping * factor, 1e-12), 1e3)
+        if is_worse:
+            # Those go on from where it began.
+            g = start
+            if not worse.all():
+                plain = marginals.best(1, softmin, beta, problem.shift(f, course.g))
+                g = xp.where(worse[..., None], start, plain)
+            course.g, course.window = g, [g]
+            return
+    plain = marginals.best(1, softmin, beta, problem.shift(f, g))
+    if newton:
+        course.trial = violation, value, plain
+        course.g = problem.newton(f, g, softmin, course.damping)
+        return
+    course.g = plain
+    course.window.append(plain)
+    if len(course.window) > _WINDOW:
+        course.trial = violation, value, plain
+        iterates = concatenated(course.window, 1)
+        course.g = marginals.within(1, extrapolated(iterates, kernel.b), beta)
+        course.window = [course.g]

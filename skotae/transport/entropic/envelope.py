@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +16,13 @@ from skotae.transport.base import (
     first_order_only,
     full_precision,
     gathered,
+    is_beyond,
     widest,
 )
 from skotae.transport.entropic.arrays import Array, as_tensor
+
+_ELEMENTS = 2**19  # of the kernels of problems that are solved together
+_NUMBERS = 2**16  # of a side of them
 
 
 @dataclass
@@ -66,6 +70,21 @@ class Batch:
         self.gradients = {name: torch.zeros_like(self.inputs[name]) for name in wanted}
         self.infos: list[SinkhornInfo | None] = [None] * size
 
+    def put(
+        self,
+        places: list[int],
+        values: Array,
+        gradients: dict[str, Tensor],
+        infos: list[SinkhornInfo],
+    ) -> None:
+        """Set the outcomes of some problems."""
+        self.values[places] = as_tensor(values)
+        for name, gradient in gradients.items():
+            target = self.gradients[name]
+            target[places] = gradient.to(target.dtype)
+        for place, info in zip(places, infos, strict=True):
+            self.infos[place] = info
+
     def fill(self, problem: Problem) -> None:
         """Solve, one by one, what has no outcome yet."""
         for k, info in enumerate(self.infos):
@@ -84,6 +103,31 @@ class Batch:
             for name, gradient in self.gradients.items()
         }
         return Outcome(self.values.reshape(self._shape), gradients, info)
+
+
+def chunks(
+    size: int, elements: int, numbers: int, dtype: torch.dtype, max_bytes: float
+) -> Iterator[slice]:
+    """Yield problems to solve together, whose kernels stay in the processor's cache.
+
+    Parameters
+    ----------
+    size : int
+        Number of problems.
+    elements : int
+        Of the kernels of one.
+    numbers : int
+        Of a side of one.
+    dtype : torch.dtype
+        Of the kernels.
+    max_bytes : float
+        Of all kernels.
+    """
+    together = int(min(_ELEMENTS, max_bytes // dtype.itemsize)) // elements
+    together = min(together, _NUMBERS // numbers)
+    if together >= 2:
+        for start in range(0, size, together):
+            yield slice(start, min(start + together, size))
 
 
 @dataclass
@@ -120,12 +164,20 @@ class _Envelope(torch.autograd.Function):
         first = given[call.names[0]]
         with full_precision(first.device):
             outcome = call.outcome(given)
-        call.report.append(outcome.info)
+        info = outcome.info
         if isinstance(outcome.value, float):
             # Not new_full, which refuses what is beyond the range of the dtype.
             value = torch.tensor(outcome.value, dtype=first.dtype, device=first.device)
+            if is_beyond(outcome.value, first.dtype):
+                info = replace(info, converged=False)
         else:
-            value = as_tensor(outcome.value, first.dtype)
+            values = as_tensor(outcome.value)
+            value = values.to(first.dtype)
+            if value.dtype != values.dtype:
+                lost = (value.isinf() & values.isfinite()).flatten().tolist()
+                each = zip(info.problems, lost, strict=True)
+                info = gathered([replace(o, converged=o.converged and not out) for o, out in each])
+        call.report.append(info)
         return value, *(outcome.gradients[key] for key in call.names if key in call.wanted)
 
     @staticmethod

@@ -111,6 +111,14 @@ class Kernel:
         """Return the kernel of another log kernel with the same weights."""
         return Kernel(log_kernel, *self.weights, self.options, self.symmetric)
 
+    def chosen(self, which: list[int]) -> Kernel:
+        """Return the kernel of some problems, with the same potentials absorbed."""
+        a, b = (weights[which] for weights in self.weights)
+        symmetric = [self.symmetric[k] for k in which]
+        part = Kernel(self.log_kernel.chosen(which), a, b, self.options, symmetric)
+        part.absorb(*(None if each is None else each[which] for each in (self.f, self.g)))
+        return part
+
     def absorb(self, f: Array | None, g: Array | None) -> None:
         """Make the kernel ``exp2(L + f + g)`` from now on."""
         self.f, self.g = f, g

@@ -64,6 +64,10 @@ class LogKernel(ABC):
     def astype(self, dtype: torch.dtype) -> LogKernel:
         """Return the same in another dtype."""
 
+    @abstractmethod
+    def chosen(self, which: list[int]) -> LogKernel:
+        """Return that of some problems of one batch of clouds, or of matrices."""
+
 
 class SquaredDistances(LogKernel):
     r"""``-|x_i - y_j|^2 / 2`` of clouds that are multiplied by `unit`.
@@ -122,6 +126,10 @@ class SquaredDistances(LogKernel):
     def astype(self, dtype: torch.dtype) -> SquaredDistances:
         return self if dtype == self.dtype else SquaredDistances(self.x, self.y, self.unit, dtype)
 
+    def chosen(self, which: list[int]) -> SquaredDistances:
+        (x,), (y,) = self.x, self.y
+        return SquaredDistances([x.chosen(which)], [y.chosen(which)], self.unit, self.dtype)
+
     def clouds(self) -> tuple[Array, Array]:
         """Return the clouds (B, n, d) and (B, m, d), in the units and the dtype of the blocks."""
         return self._left[..., :-2], self._right[..., :-2]
@@ -175,6 +183,9 @@ class Matrix(_Elementwise):
     def astype(self, dtype: torch.dtype) -> Matrix:
         return Matrix(self._matrix, dtype)
 
+    def chosen(self, which: list[int]) -> Matrix:
+        return Matrix(self._matrix[which], self.dtype)
+
 
 class Costs(_Elementwise):
     """``-factor * C`` of clouds, computed whenever a block is asked for."""
@@ -197,6 +208,10 @@ class Costs(_Elementwise):
 
     def astype(self, dtype: torch.dtype) -> Costs:
         return Costs(self.x, self.y, self._factor, dtype)
+
+    def chosen(self, which: list[int]) -> Costs:
+        x, y = ([clouds[k] for k in which] for clouds in (self.x, self.y))
+        return Costs(x, y, self._factor, self.dtype)
 
 
 def between(

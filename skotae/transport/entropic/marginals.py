@@ -1,5 +1,7 @@
 """How far a plan's marginals may be from the masses, and what that costs: in bits, by side.
 
+Of a batch of problems: potentials are (B, 1, n) and (B, 1, m), a shift is (B, 1, 1).
+
 A potential is that of a problem whose cost lacks an `offset`: the whole one is their sum. What a
 side pays for marginals ``p`` of masses ``a`` is ``rho sum a phi(p / a)``. Its dual is the reward
 ``-phi*(-f)`` of a whole potential, and the best potential is the proximal point of the softmin of
@@ -14,7 +16,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, least, log2, magnitude
 from skotae.transport.entropic.log_domain import LN2
 
 _NEGLIGIBLE = 1e-15  # epsilon, beside rho
@@ -41,7 +43,7 @@ class Marginals(ABC):
         return type(self)((self.ratios[0] / factor, self.ratios[1] / factor))
 
     @abstractmethod
-    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+    def best(self, side: int, softmin: Array, offset: Array, shift: Array | float = 0.0) -> Array:
         """Return the best potential for a softmin, of which `shift` is taken before."""
 
     @abstractmethod
@@ -55,7 +57,7 @@ class Marginals(ABC):
         """Return what whole potentials earn for each mass."""
 
     @abstractmethod
-    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> Array:
         """Return the constant that is best added to whole potentials `f` and taken from `g`."""
 
     @abstractmethod
@@ -76,7 +78,7 @@ class Marginals(ABC):
 class KullbackLeibler(Marginals):
     r"""``phi(s) = s log s - s + 1``: masses are kept by ``exp(-f / rho)``."""
 
-    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+    def best(self, side: int, softmin: Array, offset: Array, shift: Array | float = 0.0) -> Array:
         # theta * (softmin + offset - shift) - offset, without cancellation.
         theta = 1.0 / (1.0 + self.ratios[side])
         return theta * (softmin - shift) - (1.0 - theta) * offset
@@ -93,20 +95,21 @@ class KullbackLeibler(Marginals):
             return whole
         return as_array(torch.expm1(as_tensor(whole) * -ratio) / -ratio)  # without cancellation
 
-    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
-        tops, sums = [], []
-        for side, (whole, masses) in enumerate(((f, a), (g, b))):
-            low = float(whole.min())
-            tops.append(-self.ratios[side] * low)
-            sums.append(math.log2(float((masses * self._kept(side, whole - low)).sum())))
-        gap, ratio = tops[0] - tops[1] + sums[0] - sums[1], sum(self.ratios)
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> Array:
+        (u, v), ratio = self.ratios, sum(self.ratios)
+        # Of the largest part of a mass that is kept, without overflow.
+        low_f, low_g = least(f), least(g)
+        kept_f = (a * 2.0 ** (-u * (f - low_f))).sum(-1)[..., None]
+        kept_g = (b * 2.0 ** (-v * (g - low_g))).sum(-1)[..., None]
+        gap = v * low_g - u * low_f + log2(kept_f) - log2(kept_g)
         # So little is the rounding of equal masses; of others the potentials would have no digits.
         if ratio < _NEGLIGIBLE:
-            if abs(gap) < _EQUAL:
-                return 0.0
+            if (magnitude(gap) < _EQUAL).all():
+                return 0.0 * gap
+            worst = max(gap.flatten().tolist(), key=abs)
             raise ValueError(
                 f"rho is more than {1.0 / _NEGLIGIBLE:.0e} times epsilon, which needs masses a and "
-                f"b of equal sums; got a factor of 2^{gap:.3g} between them."
+                f"b of equal sums; got a factor of 2^{worst:.3g} between them."
             )
         return gap / ratio
 
@@ -132,7 +135,7 @@ class TotalVariation(Marginals):
         limit = self._limit(side)
         return as_tensor(-limit - offset), as_tensor(limit - offset)
 
-    def best(self, side: int, softmin: Array, offset: Array, shift: float = 0.0) -> Array:
+    def best(self, side: int, softmin: Array, offset: Array, shift: Array | float = 0.0) -> Array:
         return self.within(side, softmin - shift, offset)
 
     def within(self, side: int, potential: Array, offset: Array) -> Array:
@@ -149,20 +152,21 @@ class TotalVariation(Marginals):
     def reward(self, side: int, whole: Array) -> Array:
         return whole
 
-    def shift(self, f: Array, a: Array, g: Array, b: Array) -> float:
+    def shift(self, f: Array, a: Array, g: Array, b: Array) -> Array:
         """Where the slope of a concave function, linear in pieces, changes its sign; next to 0."""
         limits = self._limit(0), self._limit(1)
-        flat = [as_tensor(each).flatten() for each in (f, g, a, b)]
-        ends, order = torch.cat([limits[0] - flat[0], flat[1] - limits[1]]).sort()
-        masses = torch.cat(flat[2:])[order]
-        slopes, slack = flat[2].sum() - masses.cumsum(0), 1e-12 * masses.sum()
+        u, v, row, column = (as_tensor(each)[:, 0] for each in (f, g, a, b))
+        ends, order = torch.cat([limits[0] - u, v - limits[1]], 1).sort(1)
+        masses = torch.cat([row, column], 1).gather(1, order)
+        slopes = row.sum(1, keepdim=True) - masses.cumsum(1)
+        slack = 1e-12 * masses.sum(1, keepdim=True)
         first, last = (
-            float(ends[below][0]) if bool(below.any()) else math.inf
-            for below in (slopes <= slack, slopes < -slack)
+            ends.where(below, math.inf).amin(1) for below in (slopes <= slack, slopes < -slack)
         )
-        best = min(max(0.0, first), last)
+        best = torch.minimum(first.clamp_min(0.0), last)
         # Neither beyond its lower bound.
-        return min(max(best, -limits[0] - float(f.min())), float(g.min()) + limits[1])
+        best = torch.maximum(best, -limits[0] - u.amin(1))
+        return as_array(torch.minimum(best, v.amin(1) + limits[1])[:, None, None])
 
     def response(self, side: int, potential: Array, offset: Array) -> Array | float:
         (low, high), whole = self._bounds(side, offset), as_tensor(potential)

@@ -6,6 +6,7 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,11 +17,11 @@ from skotae.transport.base import (
     WEIGHTS,
     SinkhornInfo,
     check_weight_values,
-    largest,
+    gathered,
     widest,
 )
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, filled
-from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, put
+from skotae.transport.entropic.clouds import Cloud, mean_costs
 from skotae.transport.entropic.damped import Problem, Solved, solve
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.kernel import Kernel
@@ -36,13 +37,13 @@ _LEVEL_TOL, _LEVEL_STEPS = 1e-2, 20  # of a level of epsilon, before it is halve
 
 
 class Masses:
-    """The masses of one side, and those that are not zero."""
+    """The masses (B, n) of one side, and those that are not zero: of a batch, all."""
 
     def __init__(self, masses: Array):
-        self.masses, self.total = masses, float(masses.sum())
+        self.masses, self.totals = masses, masses.sum(-1)
         self.full = bool((masses > 0).all())
-        self.rows: slice | Array = slice(None) if self.full else masses > 0
-        self.kept = masses[self.rows]
+        self.rows: slice | Array = slice(None) if self.full else (masses > 0)[0]
+        self.kept = masses[:, self.rows]
 
     @property
     def index(self) -> slice | Tensor:
@@ -51,23 +52,23 @@ class Masses:
 
 
 class Side(Masses):
-    """A cloud, its masses, and the part of it whose masses are not zero."""
+    """Clouds (B, n, d), their masses, and the part of them whose masses are not zero."""
 
     def __init__(self, points: Array, masses: Array, ground: Ground):
         super().__init__(masses)
         # About the bulk of the points: about the mean, an outlier would cost them their digits.
-        found = as_tensor(points[self.rows])
-        squares = (as_tensor(points) - found.median(0).values).square().sum(1)
-        unit = squares[as_tensor(masses) > 0].median() + torch.finfo(squares.dtype).tiny
-        weights = masses / as_array(1.0 + squares / unit)
+        whole, kept = as_tensor(points), as_tensor(points[:, self.rows])
+        squares = (whole - kept.median(1, keepdim=True).values).square().sum(2)
+        unit = squares[:, self.index].median(1, keepdim=True).values
+        weights = masses / as_array(1.0 + squares / (unit + torch.finfo(squares.dtype).tiny))
         self.whole = Cloud(points, weights, ground)
         self.cloud = self.whole
         if not self.full:
-            self.cloud = Cloud(points[self.rows], weights[self.rows], ground)
+            self.cloud = Cloud(points[:, self.rows], weights[:, self.rows], ground)
 
 
 class Relaxed(ABC):
-    """A solved problem: the cost less ``epsilon`` times the product of the masses."""
+    """A solved batch of problems: costs less ``epsilon`` times the product of the masses."""
 
     def __init__(
         self,
@@ -79,57 +80,78 @@ class Relaxed(ABC):
     ):
         self.masses, self.options = (x, y), options
         kernel, alpha, beta, depth = posed
-        least = min(options.rhos)
-        if options.epsilon > sys.float_info.max * least:
+        low = min(options.rhos)
+        if options.epsilon > sys.float_info.max * low:
             raise ValueError(
-                f"rho must be in the range of float64 beside epsilon, got {least:g} for an "
+                f"rho must be in the range of float64 beside epsilon, got {low:g} for an "
                 f"epsilon of {options.epsilon:g} in units of the cost."
             )
         ratios = options.epsilon / options.rhos[0], options.epsilon / options.rhos[1]
         marginals = KINDS[options.unbalanced_type](ratios)
         problem = Problem(kernel, marginals, alpha, beta, x is y)
-        spent, g = 0, 0.0 * beta
-        *easier, _ = [1.0] if x is y else levels(depth)
+        g, spent = 0.0 * beta, [0] * len(beta)
+        cold = [*range(len(beta))]
         if start is not None:
             first = self._from(problem, start)
             spent = first.n_iter
             # Where it is of no help it is forgotten.
-            if first.violation <= _LEVEL_TOL:
-                g, easier = first.g, []
-        for factor in easier:
-            limit = max(1, min(_LEVEL_STEPS, options.max_iter - spent))
-            level = solve(problem.eased(factor), g, tol=_LEVEL_TOL, max_iter=limit)
-            spent, g = spent + level.n_iter, 2.0 * level.g
-        left = max(1, options.max_iter - spent)
-        self.problem, self.solution = problem, solve(problem, g, tol=options.tol, max_iter=left)
-        self.n_iter = spent + self.solution.n_iter
-        self._shift = 0.0
+            cold = [k for k in cold if not first.violations[k] <= _LEVEL_TOL]
+            g = first.g
+        *easier, _ = [1.0] if x is y else levels(depth)
+        if cold and easier:
+            put(g, (cold,), self._annealed(problem, cold, easier, spent))
+        elif cold:
+            put(g, (cold,), 0.0)
+        limits = [max(1, options.max_iter - steps) for steps in spent]
+        self.problem = problem
+        self.solution = solve(problem, g, tol=options.tol, limits=limits)
+        self.n_iter = [a + b for a, b in zip(spent, self.solution.n_iter, strict=True)]
+        self._shift: Array | float = 0.0
         if marginals.translated:
             self._shift = problem.shift(self.solution.f, self.solution.g)
-        self._f = (self.solution.f + alpha + self._shift)[0, 0]
-        self._g = (self.solution.g + beta - self._shift)[0, 0]
+
+    def _annealed(
+        self, problem: Problem, which: list[int], easier: list[float], spent: list[int]
+    ) -> Array:
+        """Return `g` of some problems from those of larger epsilons; count what is `spent`."""
+        part = problem if len(which) == len(spent) else problem.chosen(which)
+        g = 0.0 * part.beta
+        for factor in easier:
+            limits = [max(1, min(_LEVEL_STEPS, self.options.max_iter - spent[k])) for k in which]
+            level = solve(part.eased(factor), g, tol=_LEVEL_TOL, limits=limits)
+            g = 2.0 * level.g
+            for k, steps in zip(which, level.n_iter, strict=True):
+                spent[k] += steps
+        return g
 
     def _from(self, problem: Problem, start: tuple[Tensor, Tensor]) -> Solved:
-        """Return what iterations from potentials come to."""
+        """Return what iterations from potentials (B, n) and (B, m) come to."""
         (x, y), options = self.masses, self.options
-        whole = start[0][x.index], start[1][y.index]
-        offsets = as_tensor(problem.alpha[0, 0]), as_tensor(problem.beta[0, 0])
+        whole = start[0][:, x.index], start[1][:, y.index]
+        offsets = as_tensor(problem.alpha[:, 0]), as_tensor(problem.beta[:, 0])
         found = in_bits(whole, (offsets[0] * options.bit, offsets[1] * options.bit), options)
         g = 0.0 * problem.beta if found is None else found[1]
-        limit = min(PATIENCE, options.max_iter)
-        return solve(problem, g, tol=options.tol, max_iter=limit)
+        limits = [min(PATIENCE, options.max_iter)] * len(g)
+        return solve(problem, g, tol=options.tol, limits=limits)
 
-    def value(self) -> float:
-        """Return the value of the dual problem."""
+    def values(self) -> Array:
+        """Return the values (B,) of the dual problems."""
         solution = self.solution
         dual = self.problem.dual(solution.f, solution.g, solution.softmin, self._shift)
-        return dual * self.options.bit
+        return dual[:, 0] * self.options.bit
+
+    def infos(self) -> list[SinkhornInfo]:
+        """Return how the solves ended."""
+        return [
+            SinkhornInfo(n_iter, violation, violation <= self.options.tol)
+            for n_iter, violation in zip(self.n_iter, self.solution.violations, strict=True)
+        ]
 
     def whole_potentials(self) -> tuple[Array, Array]:
         """Return the potentials of all points, in bits; best ones where there is no mass."""
         sides = (self._everywhere(side) for side in (0, 1))
         (f, alpha, _), (g, beta, _) = sides
-        return (f + alpha + self._shift)[0, 0], (g + beta - self._shift)[0, 0]
+        return (f + alpha + self._shift)[:, 0], (g + beta - self._shift)[:, 0]
 
     def _everywhere(self, side: int) -> tuple[Array, Array, Array | None]:
         """Return the potential of a side, at the points without mass too, the part of the cost
@@ -156,21 +178,21 @@ class Relaxed(ABC):
         potential, _, softmin = self._everywhere(side)
         if softmin is None:
             softmin = self.problem.kernel.log_rows(self.solution.g)
-        found = 2.0 ** (potential - softmin)[0, 0]
+        found = 2.0 ** (potential - softmin)[:, 0]
         earned = self.problem.marginals.reward(side, whole)
         return self.options.bit * earned - self.options.epsilon * found
 
     def plan_blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield rows, of those with mass, and the plan there between points with mass."""
+        """Yield rows, of those with mass, and the plans there between points with mass."""
         kernel, (x, y) = self.problem.kernel, self.masses
         kernel.absorb(self.solution.f, self.solution.g)
         a, b = as_tensor(x.kept), as_tensor(y.kept)
         for rows, block in kernel.blocks():
-            yield rows, a[rows, None] * as_tensor(block)[0] * b
+            yield rows, a[:, rows, None] * as_tensor(block) * b[:, None]
 
 
 class Term(Relaxed):
-    """The problem of two clouds."""
+    """The problems of two batches of clouds."""
 
     def __init__(self, x: Side, y: Side, options: Options, start: Start = None):
         self.x, self.y = x, y
@@ -184,13 +206,16 @@ class Term(Relaxed):
     def point_gradients(self) -> tuple[Array, Array]:
         """Return the gradients for the points with mass: those of ``<P, C>`` at the plan."""
         u, v, ground = self.x.cloud, self.y.cloud, self.options.ground
-        x, y = as_tensor(u.points + (u.centre - v.centre)), as_tensor(v.points)
+        x, y = as_tensor(u.points + (u.centre - v.centre)[:, None]), as_tensor(v.points)
         grad_x, grad_y = torch.zeros_like(x), torch.zeros_like(y)
-        for rows, plan in self.plan_blocks():
-            above, below = ground.gradients(x[rows], y, plan, plan)
-            assert above is not None and below is not None
-            grad_x[rows] = above
-            grad_y += below
+        # Only squared costs have gradients of a batch at once.
+        each: list[slice | int] = [slice(None)] if ground.squared else [*range(len(x))]
+        for rows, plans in self.plan_blocks():
+            for k in each:
+                above, below = ground.gradients(x[k, ..., rows, :], y[k], plans[k], plans[k])
+                assert above is not None and below is not None
+                grad_x[k, ..., rows, :] = above
+                grad_y[k] += below
         return as_array(grad_x), as_array(grad_y)
 
 
@@ -198,57 +223,96 @@ def _posed(
     x: Cloud, y: Cloud, a: Array, b: Array, options: Options
 ) -> tuple[Kernel, Array, Array, float]:
     """Return the kernel, both parts of the cost it lacks, and its mean exponent, in bits."""
-    log_kernel, depth = between([x], [y], widest(as_tensor(x.points)), options)
-    kernel = Kernel(log_kernel, a[None, None], b[None, None], options, [x is y])
-    alpha, beta = (filled((1, 1, len(masses)), 0.0, like=masses) for masses in (a, b))
+    size = len(a)
+    clouds = ([x], [y]) if x.ground.squared else (_singly(x), _singly(y))
+    log_kernel, depth = between(*clouds, widest(as_tensor(x.points)), options)
+    kernel = Kernel(log_kernel, a[:, None], b[:, None], options, [x is y] * size)
+    alpha, beta = (0.0 * masses[:, None] for masses in (a, b))
     if x.ground.squared:
-        shift = x.centre - y.centre
-        half = float(shift @ shift) / 2.0
-        alpha += (2.0 * (x.points @ shift) + half) / options.bit
-        beta += (half - 2.0 * (y.points @ shift)) / options.bit
+        shift = (x.centre - y.centre)[..., None]
+        half = (shift.mT @ shift) / 2.0
+        alpha += (2.0 * (x.points @ shift) + half).mT / options.bit
+        beta += (half - 2.0 * (y.points @ shift)).mT / options.bit
     return kernel, alpha, beta, depth
+
+
+def _singly(cloud: Cloud) -> list[Cloud]:
+    return [cloud.chosen(k) for k in range(len(cloud.points))]
+
+
+def total(
+    sides: dict[str, Side], wanted: set[str], options: Options
+) -> tuple[Array, dict[str, Tensor], list[SinkhornInfo]]:
+    """Return the debiased values (B,) of batches of clouds, gradients, and how the solves ended.
+
+    In the widest dtype, with an absolute `epsilon`.
+    """
+    x, y = sides["x"], sides["y"]
+    values = 0.0 * x.totals
+    gradients = {}
+    for name, weights in WEIGHTS.items():
+        if name in wanted:
+            gradients[name] = torch.zeros_like(as_tensor(sides[name].whole.points))
+        if weights in wanted:
+            gradients[weights] = torch.zeros_like(as_tensor(sides[name].masses))
+    if options.debias == "none":
+        # The products of masses, which the terms leave out, cancel in a paired value.
+        values = options.epsilon * x.totals * y.totals
+        for weights, other in (("a", y), ("b", x)):
+            if weights in wanted:
+                gradients[weights] += as_tensor(options.epsilon * other.totals)[:, None]
+    solved = []
+    for *pair, coefficient in DEBIASING[options.debias]:
+        term = Term(sides[pair[0]], sides[pair[1]], options)
+        values = values + coefficient * term.values()
+        solved.append(term.infos())
+        if wanted & {WEIGHTS[name] for name in pair}:
+            for name, gradient in zip(pair, term.mass_gradients(), strict=True):
+                if WEIGHTS[name] in wanted:
+                    gradients[WEIGHTS[name]] += coefficient * as_tensor(gradient)
+        if wanted & {*pair}:
+            for name, gradient in zip(pair, term.point_gradients(), strict=True):
+                if name in wanted:
+                    index = sides[name].index
+                    gradients[name][:, index] += coefficient * as_tensor(gradient)
+    # All terms of a value have one report.
+    infos = [replace(gathered(each), problems=()) for each in zip(*solved, strict=True)]
+    return values, gradients, infos
 
 
 @np.errstate(all="ignore")
 def evaluate_relaxed(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the unbalanced value and its gradients, as `evaluate` does the balanced one."""
-    wide = widest(inputs["x"])
     for weights in WEIGHTS.values():
         check_weight_values(weights, inputs.get(weights))
-    arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
-    sides, clouds = {}, []
-    for name, weights in WEIGHTS.items():
-        points = arrays[name]
-        uniform = filled((len(points),), 1.0 / len(points), like=points)
-        sides[name] = Side(points, arrays.get(weights, uniform), options.ground)
-        clouds.append(Cloud(points, sides[name].masses, options.ground))
-    x, y = sides["x"], sides["y"]
-    gradients = {name: torch.zeros_like(inputs[name], dtype=wide) for name in wanted}
-    mean = mean_cost(clouds[0], clouds[1])
-    value, n_iter, violation = 0.0, 0, 0.0
+    sides, (mean,), (usual,) = sides_of({k: t[None] for k, t in inputs.items()}, options)
     if not math.isfinite(mean):
-        value = violation = math.nan
-        gradients = {name: gradient + math.nan for name, gradient in gradients.items()}
-    elif mean > 0.0 or not options.relative:
-        options = options.absolute(mean, mean_cost(x.whole, y.whole))
-        if options.debias == "none":
-            # The products of masses, which the terms leave out, cancel in a paired value.
-            value = options.epsilon * x.total * y.total
-            for name, other in (("a", y), ("b", x)):
-                if name in wanted:
-                    gradients[name] += options.epsilon * other.total
-        for *pair, coefficient in DEBIASING[options.debias]:
-            term = Term(sides[pair[0]], sides[pair[1]], options)
-            value += coefficient * term.value()
-            n_iter = max(n_iter, term.n_iter)
-            violation = largest(violation, term.solution.violation)
-            if wanted & {WEIGHTS[name] for name in pair}:
-                for name, gradient in zip(pair, term.mass_gradients(), strict=True):
-                    if WEIGHTS[name] in wanted:
-                        gradients[WEIGHTS[name]] += coefficient * as_tensor(gradient)
-            if wanted & {*pair}:
-                for name, gradient in zip(pair, term.point_gradients(), strict=True):
-                    if name in wanted:
-                        gradients[name][sides[name].index] += coefficient * as_tensor(gradient)
-    tensors = {name: gradient.to(inputs[name].dtype) for name, gradient in gradients.items()}
-    return Outcome(value, tensors, SinkhornInfo(n_iter, violation, violation <= options.tol))
+        nothing = {name: torch.full_like(inputs[name], math.nan) for name in wanted}
+        return Outcome(math.nan, nothing, SinkhornInfo(0, math.nan, False))
+    if not mean > 0.0 and options.relative:
+        nothing = {name: torch.zeros_like(inputs[name]) for name in wanted}
+        return Outcome(0.0, nothing, SinkhornInfo(0, 0.0, True))
+    values, gradients, (info,) = total(sides, wanted, options.absolute(mean, usual))
+    tensors = {name: each[0].to(inputs[name].dtype) for name, each in gradients.items()}
+    return Outcome(float(values[0]), tensors, info)
+
+
+def sides_of(
+    inputs: dict[str, Tensor], options: Options
+) -> tuple[dict[str, Side], list[float], list[float]]:
+    """Return the sides of a batch, its mean costs, and its costs in the bulk of the points."""
+    wide, sides, clouds = widest(inputs["x"]), {}, []
+    for name, weights in WEIGHTS.items():
+        points = as_array(inputs[name], wide)
+        masses = masses_of(inputs.get(weights), points.shape[:2], inputs["x"])
+        sides[name] = Side(points, masses, options.ground)
+        clouds.append(Cloud(points, masses, options.ground))
+    means = mean_costs(clouds[0], clouds[1])
+    return sides, means, mean_costs(sides["x"].whole, sides["y"].whole)
+
+
+def masses_of(masses: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Array:
+    """Return masses (B, n), by default uniform of sum one, in the widest dtype."""
+    if masses is None:
+        masses = torch.full(shape, 1.0 / shape[1], dtype=widest(like), device=like.device)
+    return as_array(masses.to(like.device), widest(like))

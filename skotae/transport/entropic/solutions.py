@@ -19,6 +19,7 @@ from skotae.transport.base import (
     gathered,
     normalised_weights,
     widest,
+    within_range,
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
 from skotae.transport.entropic.balanced import Problems, Solver
@@ -26,6 +27,7 @@ from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
+from skotae.transport.ground import Ground
 
 Start = tuple[Tensor, Tensor] | None  # potentials
 
@@ -82,7 +84,7 @@ def of_clouds(
         Cloud(as_array(points, wide), None if w is None else as_array(w, wide), options.ground)
         for points, w in ((x, a), (y, b))
     ]
-    mean = finite_mean_cost(clouds[0], clouds[1])
+    mean = finite_mean(mean_cost(clouds[0], clouds[1]), options.ground)
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
     if options.epsilon == 0.0:  # all points are equal
@@ -156,13 +158,16 @@ def _from(start: Start, wide: torch.dtype, clouds: list[Cloud], options: Options
 def in_bits(
     start: Start, offsets: tuple[Tensor, Tensor], options: Options
 ) -> tuple[Array, Array] | None:
-    """Return potentials (1, 1, n) and (1, 1, m) in bits, less those offsets, if all are finite."""
+    """Return potentials (B, 1, n) and (B, 1, m) in bits, less those offsets, if all are finite.
+
+    Of potentials (n,) and (m,), or (B, n) and (B, m).
+    """
     if start is None:
         return None
     if not all(bool(each.isfinite().all()) for each in start):
         raise ValueError("potentials_init must be finite, got NaN or infinite values.")
     f, g = (
-        as_array(((each.to(offset) - offset) / options.bit)[None, None])
+        as_array(((each.to(offset) - offset) / options.bit).reshape(-1, 1, each.shape[-1]))
         for each, offset in zip(start, offsets, strict=True)
     )
     return (f, g) if np.isfinite(largest(f) + largest(g)) else None
@@ -173,13 +178,12 @@ def start_of(inputs: dict[str, Tensor]) -> Start:
     return (inputs["f"], inputs["g"]) if "f" in inputs else None
 
 
-def finite_mean_cost(x: Cloud, y: Cloud) -> float:
+def finite_mean(mean: float, ground: Ground) -> float:
     """Return the mean cost of two clouds, or raise ValueError if it is not finite."""
-    mean = mean_cost(x, y)
     if not math.isfinite(mean):
         raise ValueError(
             "x or y must be finite, with costs in the range of float64, got a mean cost of "
-            f"{mean} for p={x.ground.p:g}."
+            f"{mean} for p={ground.p:g}."
         )
     return mean
 
@@ -230,6 +234,7 @@ class Found:
     solutions: list[Solution]
     shape: tuple[int, ...]
     like: Tensor
+    names: str  # of the inputs that results are in units of
 
     @property
     def info(self) -> SinkhornInfo:
@@ -238,17 +243,25 @@ class Found:
 
     def potentials(self) -> tuple[Tensor, Tensor]:
         f, g = ([getattr(one, name) for one in self.solutions] for name in ("f", "g"))
-        return self._stacked(f, -2), self._stacked(g, -1)
+        return self._stacked("potential", f, -2), self._stacked("potential", g, -1)
 
     def plan(self) -> Tensor:
-        return self._stacked([one.plan for one in self.solutions if one.plan is not None], -2, -1)
+        plans = [one.plan for one in self.solutions if one.plan is not None]
+        return self._stacked("plan", plans, -2, -1)
 
-    def _stacked(self, parts: list[Tensor], *axes: int) -> Tensor:
-        """Return parts that have some axes of the problem, in the dtype of the inputs."""
+    def _stacked(self, what: str, parts: list[Tensor], *axes: int) -> Tensor:
+        """Return parts that have some axes of the problem, in the dtype of the inputs.
+
+        Raises
+        ------
+        ValueError
+            If they are beyond its range.
+        """
         shape = self.shape[:-2] + tuple(self.shape[axis] for axis in axes)
         if not parts:
             return self.like.new_empty(shape)
-        return torch.stack(parts).to(self.like.dtype).reshape(shape)
+        found = within_range(torch.stack(parts), self.like.dtype, what, self.names)
+        return found.reshape(shape)
 
 
 @torch.no_grad()
@@ -263,8 +276,11 @@ def solve_each(
     *,
     plan: bool = False,
     solvers: tuple[Callable[..., Solution], Callable[..., Solution]] = (of_clouds, of_cost),
+    together: Callable[..., list[Solution | None]] | None = None,
 ) -> Found:
     """Solve one problem, or each of a batch, of clouds or of costs, by the solver of either.
+
+    What of a batch is solved `together` is left out.
 
     Raises
     ------
@@ -272,24 +288,23 @@ def solve_each(
         If inputs, weights or potentials to start from do not fit.
     """
     shape = check_clouds_or_cost(x, y, cost, a, b, batches=True)
-    given = x if cost is None else cost
-    other = y if cost is None else cost
-    assert given is not None and other is not None
+    given = {"cost": cost} if x is None or y is None else {"x": x, "y": y}
     *batch, n, m = shape
     size = math.prod(batch)
     first, second = check_start(start, (*batch, n), (*batch, m))
-    sides: list[list[Tensor] | list[None]] = []
-    for side, points in ((a, n), (b, m), (first, n), (second, m)):
-        if side is None:
-            sides.append([None] * size)
-        else:
-            sides.append([*side.expand(*batch, points).reshape(-1, points)])
-    pairs = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (given, other))
-    solutions = []
-    with full_precision(given.device):
-        for left, right, row, column, f, g in zip(*pairs, *sides, strict=True):
-            begin = None if f is None or g is None else (f, g)
-            clouds = (left, right) if cost is None else (left,)
-            solver = solvers[cost is not None]
-            solutions.append(solver(*clouds, row, column, options, plan=plan, start=begin))
-    return Found(solutions, shape, given)
+    inputs = {name: t.reshape(-1, *t.shape[-2:]) for name, t in given.items() if t is not None}
+    for name, side, points in (("a", a, n), ("b", b, m), ("f", first, n), ("g", second, m)):
+        if side is not None:
+            inputs[name] = side.expand(*batch, points).reshape(-1, points)
+    like = next(iter(inputs.values()))
+    solutions: list[Solution | None] = [None] * size
+    with full_precision(like.device):
+        if batch and together is not None:
+            solutions = together(inputs, options, plan=plan)
+        for k in [k for k, solution in enumerate(solutions) if solution is None]:
+            one = {name: tensor[k] for name, tensor in inputs.items()}
+            clouds = [one.pop(name) for name in given]
+            solver, sides = solvers[cost is not None], (one.get("a"), one.get("b"))
+            solutions[k] = solver(*clouds, *sides, options, plan=plan, start=start_of(one))
+    names = " and ".join(given)
+    return Found([one for one in solutions if one is not None], shape, like, names)

@@ -38,17 +38,17 @@ EXTRA_CHECKS = (
 EXTRA_TRANSFORMER_CHECKS = (
     sklearn_checks.check_set_output_transform,
     sklearn_checks.check_set_output_transform_pandas,
-    sklearn_checks.check_set_output_transform_polars,
     sklearn_checks.check_transformer_get_feature_names_out,
     sklearn_checks.check_transformer_get_feature_names_out_pandas,
     sklearn_checks.check_get_feature_names_out_error,
 )
 # Twelve fits each, and what they look at is written once, in a base: by default for these.
-GLOBAL_OUTPUT_CHECKS = (
+MORE_OUTPUT_CHECKS = (
+    sklearn_checks.check_set_output_transform_polars,
     sklearn_checks.check_global_output_transform_pandas,
     sklearn_checks.check_global_set_output_transform_polars,
 )
-WITH_GLOBAL_OUTPUT = {"WAEEstimator", "GMWAE", "CoupledVAE", "SinkhornEncoder"}
+WITH_MORE_OUTPUT = {"WAEEstimator", "GMWAE", "CoupledVAE", "SinkhornEncoder"}
 
 
 def classes_of(module, base):
@@ -121,11 +121,11 @@ def test_sklearn(estimator, check):
             estimator,
             check,
             id=f"{name_of(estimator)}-{check.__name__}",
-            marks=() if name_of(estimator) in WITH_GLOBAL_OUTPUT else pytest.mark.slow,
+            marks=() if name_of(estimator) in WITH_MORE_OUTPUT else pytest.mark.slow,
         )
         for estimator in ONE_EPOCH
         if hasattr(estimator, "transform")
-        for check in GLOBAL_OUTPUT_CHECKS
+        for check in MORE_OUTPUT_CHECKS
     ],
 )
 def test_sklearn_beyond(estimator, check):

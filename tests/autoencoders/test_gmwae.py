@@ -59,7 +59,7 @@ def test_groups_are_found(discrepancy):
 def test_options_pass_the_checks(check):
     """Those of tests/test_common.py are run with the defaults."""
     model = GMWAE(n_mixtures=2, discrepancy="joint", init="clusters")
-    check(model.set_params(hidden_layer_sizes=(16,), max_iter=3, random_state=0))
+    check(model.set_params(hidden_layer_sizes=(16,), max_iter=2, random_state=0))
 
 
 def discrepancies(model, share, shift=0.0, n_batches=200, n=64):

@@ -38,7 +38,8 @@ def assert_same_scores(first, second):
 
 @pytest.mark.parametrize(
     # The first forks, which takes the time of no import.
-    "backend", ["multiprocessing", pytest.param("loky", marks=pytest.mark.slow)]
+    "backend",
+    ["multiprocessing", pytest.param("loky", marks=pytest.mark.slow)],
 )
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_n_jobs_do_not_matter(backend):

@@ -115,10 +115,12 @@ def start_process(tmp_path_factory):
     Such processes are forks of one that has nothing but imported the package, which takes longer
     than most of them do; where there is no fork, they are new interpreters.
     """
-    known = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
-    # The second is what torch imports where the first optimiser is made.
-    context.set_forkserver_preload(["skotae", "torch._dynamo"])
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        # The second is what torch imports where the first optimiser is made.
+        context.set_forkserver_preload(["skotae", "torch._dynamo"])
+    else:
+        context = multiprocessing.get_context("spawn")
     folder, numbers = tmp_path_factory.mktemp("processes"), itertools.count()
 
     def start(*command, code="runpy.run_path(sys.argv[0], run_name='__main__')"):

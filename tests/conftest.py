@@ -1,6 +1,8 @@
 """Settings and fixtures of all tests."""
 
 import gc
+import itertools
+import multiprocessing
 import os
 
 # Before anything imports scikit-learn: its array API checks run only with this, and are
@@ -67,6 +69,64 @@ def steady_torch_globals(request):
     assert not moved or request.node.get_closest_marker("moves_torch_rng"), (
         "the test moved torch's global random state; pass a generator, or mark it moves_torch_rng"
     )
+
+
+# In a process of its own: what it writes into a file, and the arguments of the script.
+PREPARED = """
+import os, runpy, sys
+output = os.open({output!r}, os.O_CREAT | os.O_WRONLY)
+os.dup2(output, 1), os.dup2(output, 2)
+sys.argv = {command!r}
+"""
+
+
+class Child:
+    """A process that runs code, and what it has written.
+
+    Parameters
+    ----------
+    context : multiprocessing context
+    code : str
+    command : list of str
+        What the code finds as ``sys.argv``.
+    output : path
+    """
+
+    def __init__(self, context, code, command, output):
+        self._output = output
+        prepared = PREPARED.format(output=str(output), command=[*map(str, command)])
+        self._process = context.Process(target=exec, args=(prepared + code, {}))
+        self._process.start()
+
+    def finish(self, seconds=240):
+        """The exit code and what was written, as text, of a process that ends in time."""
+        self._process.join(seconds)
+        if (code := self._process.exitcode) is None:
+            self._process.kill()
+        text = self._output.read_text() if self._output.exists() else ""
+        assert code is not None, f"the process hangs: {text[-2000:]}"
+        return code, text
+
+
+@pytest.fixture(scope="session")
+def start_process(tmp_path_factory):
+    """Runs a script with arguments, or code, in another process.
+
+    Such processes are forks of one that has nothing but imported the package, which takes longer
+    than most of them do; where there is no fork, they are new interpreters.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
+        # The second is what torch imports where the first optimiser is made.
+        context.set_forkserver_preload(["skotae", "torch._dynamo"])
+    else:
+        context = multiprocessing.get_context("spawn")
+    folder, numbers = tmp_path_factory.mktemp("processes"), itertools.count()
+
+    def start(*command, code="runpy.run_path(sys.argv[0], run_name='__main__')"):
+        return Child(context, code, command, folder / f"{next(numbers)}.txt")
+
+    return start
 
 
 @pytest.fixture(scope="session")

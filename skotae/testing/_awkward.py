@@ -96,7 +96,8 @@ def check_units(estimator: Any) -> None:
             return
     for dtype in (np.float64, np.float32):
         base = X.astype(dtype)
-        score = fresh(estimator).fit(base).score(base)
+        same = model if dtype == X.dtype else fresh(estimator).fit(base)
+        score = same.score(base)
         for scale in (1e-8, 1e8):
             scaled = _fit_quietly(fresh(estimator), (X * scale).astype(dtype))
             value = scaled.score((X * scale).astype(dtype))

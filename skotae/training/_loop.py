@@ -168,7 +168,7 @@ class Trainer:
                 total(self.model.inner_terms(batch, step(True))).backward()
         in_training = _moved(before, stream)
         self.model.zero_grad(set_to_none=True)
-        self.state.rewind(self.state.good)
+        self.model.load_state(self.state.good.weights)
         for name, part in self.model.named_children():
             # A cost with a scale of its own learns that, also where its decoder learns nothing.
             part = getattr(part, "net", part)
@@ -186,7 +186,7 @@ class Trainer:
             self.model.outputs(batch, self._generator("validation"))
         self.draws = in_training, _moved(before, stream)
         bad = self._not_finite()
-        self.state.rewind(self.state.good)
+        self.model.load_state(self.state.good.weights)
         if bool(loss.isfinite()) and bad is not None:
             raise ValueError(
                 f"The {bad} gives values that are not finite in evaluation mode, although the "

@@ -107,7 +107,15 @@ def module_in(module: Module, dtype: torch.dtype) -> Module:
     tensors = [*module.parameters(), *module.buffers()]
     if all(tensor.dtype == dtype for tensor in tensors if tensor.is_floating_point()):
         return module
-    return copy.deepcopy(module).to(dtype)
+    # Copied in the other dtype at once.
+    memo: dict[int, Any] = {}
+    for each in tensors:
+        if each.is_floating_point() and type(each) in (torch.Tensor, nn.Parameter):
+            value = each.detach().to(dtype, copy=True)
+            if isinstance(each, nn.Parameter):
+                value = nn.Parameter(value, each.requires_grad)
+            memo[id(each)] = value
+    return copy.deepcopy(module, memo).to(dtype)
 
 
 # torch's default dtype belongs to the process, not to a thread: the first thread of ours that

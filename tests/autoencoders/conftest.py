@@ -23,7 +23,7 @@ def small():
     """An estimator by its name, small enough to be fitted in some milliseconds."""
 
     def make(name, **params):
-        defaults = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
+        defaults = {"n_components": 2, "hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
         return getattr(skotae, name)(**{**defaults, **FEWER.get(name, {}), **params})
 
     return make

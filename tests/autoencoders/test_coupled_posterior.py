@@ -123,7 +123,7 @@ def test_encoder_learns_the_mean():
         learning_rate_init=0.003,
         batch_size=1000,
         max_iter=120,
-        n_bank=2048,
+        n_bank=512,
         random_state=0,
     ).fit(data)
     z = np.linspace(-6, 6, 4001)

@@ -96,7 +96,7 @@ def test_each_feature_has_its_own_scale(tmp_path):
     rng = np.random.RandomState(0)
     noise = np.array([0.1, 0.8, 0.3])
     data = rng.normal(size=(800, 1)) * [1.0, -1.0, 1.0] + noise * rng.normal(size=(800, 3))
-    params = {"n_components": 1, "max_iter": 150, "hidden_layer_sizes": (32,), "n_bank": 512}
+    params = {"n_components": 1, "max_iter": 90, "hidden_layer_sizes": (32,), "n_bank": 512}
     params |= {"learning_rate_init": 0.003, "scale": "global", "clip": False}
     model = small(**params, cost=GaussianCost(per_feature=True)).fit(data)
     assert model.scale_.shape == (3,)

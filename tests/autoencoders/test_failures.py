@@ -127,9 +127,9 @@ def test_error_in_a_callback(name, task, small, digest):
     expected = []
     watch = Watch()
     watch.see = lambda estimator, fitted: expected.append(digest(fitted, X))
-    small(name).set_callbacks(watch).fit(X)
+    small(name, max_iter=3).set_callbacks(watch).fit(X)
     watch = Watch(ZeroDivisionError(), task=task)
-    model = small(name).set_callbacks(watch)
+    model = small(name, max_iter=3).set_callbacks(watch)
     with pytest.raises(ZeroDivisionError):
         model.fit(X)
     assert watch.torn_down == 1

@@ -96,7 +96,7 @@ def test_beta_narrows_or_widens_the_posterior(start):
     networks = dict.fromkeys(("encoder", "decoder"), MLP((16,), start=start))
 
     def divergence(beta):
-        model = small(beta=beta, max_iter=100, n_components=2, weight_decay=0.0, **networks)
+        model = small(beta=beta, max_iter=60, n_components=2, weight_decay=0.0, **networks)
         return model.fit(X).history_["kl"][-1] / beta
 
     assert divergence(0.1) > 1.5 * divergence(5.0)

@@ -114,7 +114,7 @@ class Scenario:
             "warm start": {"warm_start": True},
             "early": {"early_stopping": True, "validation_fraction": 0.25},
         }.get(setting, {})
-        self.start = small(name, **params, **extra)
+        self.start = small(name, **params, **extra, max_iter=3)
         if setting in ("refit", "warm start"):
             self.start.fit(OLD)
         if setting == "partial_fit":

@@ -36,10 +36,19 @@ def assert_same_scores(first, second):
         np.testing.assert_array_equal(first[key], second[key], err_msg=key)
 
 
-def test_n_jobs_do_not_matter():
+@pytest.mark.parametrize(
+    # The first forks, which takes the time of no import.
+    "backend",
+    ["multiprocessing", pytest.param("loky", marks=pytest.mark.slow)],
+)
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_n_jobs_do_not_matter(backend):
     estimator = WAEEstimator(2, **SMALL)
     grid = {"lam": [0.1, 10.0], "encoder": [MLP((4,), dropout=0.2), None]}
-    one, two = (GridSearchCV(estimator, grid, cv=2, n_jobs=n).fit(X) for n in (1, 2))
+    one, two = (GridSearchCV(estimator, grid, cv=2, n_jobs=n) for n in (1, 2))
+    one.fit(X)
+    with joblib.parallel_backend(backend):
+        two.fit(X)
     assert_same_scores(one, two)
     assert one.best_params_["lam"] == two.best_params_["lam"]
     assert np.isfinite(one.cv_results_["mean_test_score"]).all()

@@ -11,7 +11,7 @@ import skotae
 from skotae.callbacks import Checkpoint
 from skotae.columns.sources import source as _sources
 
-N, P = 240, 6
+N, P = 160, 6
 FEWER = {"n_mixtures": 2, "n_bank": 64, "n_flows": 2, "n_pseudo_inputs": 20}
 CALLS = {
     **dict.fromkeys(("transform", "reconstruct", "score_samples", "predict", "predict_proba"), {}),
@@ -173,11 +173,11 @@ def test_what_cannot_be_used_is_told_before_training(X):
     model = small("VAE", cost="bernoulli").fit(X)
     before = model.transform(X)
     bad = X.copy()
-    bad[200, 3] = 2.0
+    bad[120, 3] = 2.0
     for call in (model.fit, model.transform):
-        with pytest.raises(ValueError, match=r"rows 0 to 239 of X: .* got 2.0 in column 3"):
+        with pytest.raises(ValueError, match=r"rows 0 to 159 of X: .* got 2.0 in column 3"):
             call(Taking(bad))
-    bad[200, 3] = np.nan
+    bad[120, 3] = np.nan
     for call in (model.fit, model.transform, model.score):
         with pytest.raises(ValueError, match="contains NaN. It has 1 NaN in column 3"):
             call(Taking(bad))

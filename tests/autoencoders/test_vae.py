@@ -148,7 +148,7 @@ def test_probabilistic_pca(model):
 )
 def test_likelihoods_train(cost):
     data = make_data(200)
-    first, last = (small(cost=cost, max_iter=n).fit(data) for n in (1, 60))
+    first, last = (small(cost=cost, max_iter=n).fit(data) for n in (1, 40))
     gain = last.elbo(data, 10, random_state=0) - first.elbo(data, 10, random_state=0)
     assert gain.mean() > 0.1
     fixed = isinstance(cost, GaussianCost) and cost.variance != "learned"

@@ -77,7 +77,7 @@ def test_primal_and_dual_agree():
         "clip": False,
         "batch_size": 128,
         "learning_rate_init": 0.01,
-        "max_iter": 60,
+        "max_iter": 40,
         "random_state": 0,
     }
     dual = WGAN(1, **options).fit(data)

@@ -1,8 +1,8 @@
 """Every estimator with every part: what comes back from a file is what went in, bit for bit."""
 
 import os
-import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def weight_bytes(model):
 
 
 @pytest.mark.filterwarnings("ignore:The median effective sample size")
-def test_round_trips_in_another_process(tmp_path):
+def test_round_trips_in_another_process(start_process, tmp_path):
     """Files are written here, and read and looked at there."""
     for i, (estimator, data) in enumerate(CASES.values()):
         model = estimator.fit(data)
@@ -106,15 +106,9 @@ def test_round_trips_in_another_process(tmp_path):
         model.save(path)
         assert path.stat().st_size <= 1.02 * weight_bytes(model) + 20_000
         np.savez(tmp_path / f"{i}.npz", **results(model, data))
-    there = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__, str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert there.returncode == 0, there.stderr[-4000:]
-    assert there.stdout.split()[-1] == str(len(CASES))
+    code, text = start_process(__file__, tmp_path).finish()
+    assert code == 0, text[-4000:]
+    assert text.split()[-1] == str(len(CASES))
 
 
 def test_an_unfitted_estimator(tmp_path):
@@ -180,6 +174,7 @@ def test_what_cannot_be_saved_says_so(tmp_path, params):
 
 
 def main(folder):
+    warnings.simplefilter("ignore")
     n = 0
     for i, (_, data) in enumerate(CASES.values()):
         model = skotae.load(os.path.join(folder, f"{i}.safetensors"), trusted=TRUSTED)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,19 +78,21 @@ def test_saving_leaves_the_estimator_alone(fitted, path):
     assert vars(fitted) == before and vars(fitted)["prior"] is before["prior"]
 
 
-def test_another_process(fitted, path, X, tmp_path):
+def test_another_process(start_process, fitted, path, X, tmp_path):
     save(fitted, path)
     np.save(tmp_path / "X.npy", X)
     code = (
-        "import importlib.util, sys, numpy as np\n"
+        "import importlib.util, os, sys, numpy as np\n"
         f"spec = importlib.util.spec_from_file_location('user_code', {str(user_code_file())!r})\n"
         "sys.modules['user_code'] = module = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(module)\n"
         "from skotae.persistence import load\n"
         f"model = load({str(path)!r}, trusted={TRUSTED!r})\n"
-        f"np.save('codes.npy', model.transform(np.load('X.npy')))\n"
+        "os.chdir(sys.argv[0])\n"
+        "np.save('codes.npy', model.transform(np.load('X.npy')))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=120)
+    status, text = start_process(tmp_path, code=code).finish()
+    assert status == 0, text
     assert np.array_equal(np.load(tmp_path / "codes.npy"), fitted.transform(X))
 
 

@@ -1,8 +1,6 @@
 """Processes that train one model together, against one process with as many rows in a step."""
 
 import contextlib
-import subprocess
-import sys
 from pathlib import Path
 
 import joblib
@@ -61,19 +59,15 @@ def make(case, n_rows, **params):
     return getattr(skotae, name)(**params)
 
 
-def run(folder, size, problems, killed=None):
+def run(start_process, folder, size, problems, *killed):
     """What each of some processes made of problems: estimators, and rows for each process."""
     joblib.dump(problems, folder / "problems.joblib")
-    processes = []
-    for rank in range(size):
-        command = [sys.executable, str(WORKER), str(rank), str(size), str(folder)]
-        command += [] if killed is None else [str(killed)]
-        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE))
+    processes = [start_process(WORKER, rank, size, folder, *killed) for rank in range(size)]
     results = []
     for rank, process in enumerate(processes):
-        _, errors = process.communicate(timeout=600)
-        if rank != killed:
-            assert process.returncode == 0, errors.decode()
+        code, text = process.finish(600)
+        if rank not in killed:
+            assert code == 0, text
             results.append(joblib.load(folder / f"{rank}.joblib"))
     return results
 
@@ -133,7 +127,7 @@ class Stop:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory, checkpoints):
+def outcomes(tmp_path_factory, start_process, checkpoints):
     """What each of two processes found; mini-batches have 16 rows in each."""
     same = [X, X]
     problems = {case: (make(case, 16), same) for case in FEW}
@@ -144,7 +138,7 @@ def outcomes(tmp_path_factory, checkpoints):
         "other data": (make("batch norm", 16), [X, X + 1]),
         "dropout": (dropping, same),
     }
-    return run(tmp_path_factory.mktemp("ranks"), 2, problems)
+    return run(start_process, tmp_path_factory.mktemp("ranks"), 2, problems)
 
 
 @pytest.mark.parametrize("case", FEW)
@@ -172,10 +166,11 @@ def test_other_data_are_refused(outcomes):
         assert not hasattr(estimator, "model_")
 
 
-def test_a_lost_process_ends_the_others_and_one_goes_on(tmp_path):
+def test_a_lost_process_ends_the_others_and_one_goes_on(start_process, tmp_path):
     folder, case = tmp_path / "checkpoints", "adversary"
     estimator = make(case, 16).set_callbacks(Checkpoint(folder))
-    ((outcome,),) = (result.values() for result in run(tmp_path, 2, {case: (estimator, [X, X])}, 1))
+    problems = {case: (estimator, [X, X])}
+    ((outcome,),) = (result.values() for result in run(start_process, tmp_path, 2, problems, 1))
     error, left, told = outcome
     assert type(error) is ProcessLostError
     assert (error.rank, error.size) == (0, 2)
@@ -239,12 +234,12 @@ def test_networks_that_take_rows_one_by_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
-def test_every_estimator(size, tmp_path):
+def test_every_estimator(size, start_process, tmp_path):
     """Fifty steps; with three processes their parts of a mini-batch are not of one size."""
     data = {case: make_data(240, 64 if case == "images" else 6) for case in MANY}
     epochs = {"max_iter": 10}
     problems = {case: (make(case, 48 // size, **epochs), [data[case]] * size) for case in MANY}
-    results = run(tmp_path, size, problems)
+    results = run(start_process, tmp_path, size, problems)
     for case in MANY:
         for other in results[1:]:
             assert_same(results[0][case], other[case])

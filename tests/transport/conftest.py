@@ -43,7 +43,7 @@ def _solve(cost, a, b, epsilon, tol):
                 break
             update = _potential(cost.T, b, g, level)
             f = (f + _potential(cost, a, f, level)) / 2 if symmetric else update
-            if step < (60 if last else 5):
+            if step < (20 if last else 5):
                 continue
             g, plan, residual, violation, value = state(f)
             hessian = plan.sum(1).diag() - (plan / b) @ plan.T + torch.outer(a, a)

@@ -1,7 +1,5 @@
 """Clouds whose rows are spread over processes, against the same clouds in one process."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +40,7 @@ def _arguments(name):
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+def outcomes(tmp_path_factory, start_process):
     """What each of three processes got for each problem."""
     folder = tmp_path_factory.mktemp("group")
     problems = []
@@ -50,14 +48,12 @@ def outcomes(tmp_path_factory):
         arguments = _arguments(name)
         problems.append((arguments, {key: SHARES[key] for key in SHARES if key in arguments}))
     torch.save(problems, folder / "problems.pt")
-    command = [sys.executable, str(WORKER), str(folder / "problems.pt")]
     processes = [
-        subprocess.Popen([*command, str(rank), "3", str(folder)], stderr=subprocess.PIPE)
-        for rank in range(3)
+        start_process(WORKER, folder / "problems.pt", rank, 3, folder) for rank in range(3)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+        code, text = process.finish(120)
+        assert code == 0, text
     results = [torch.load(folder / f"{rank}.pt") for rank in range(3)]
     return {name: [result[i] for result in results] for i, name in enumerate(OPTIONS)}
 

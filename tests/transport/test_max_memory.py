@@ -1,7 +1,5 @@
 """Kernels that are made in blocks instead of stored."""
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -55,7 +53,7 @@ def test_potentials_in_blocks(small_blocks):
         torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-7)
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded(start_process):
     # The kernel alone would have 195 MB. In a process of its own, since a peak never falls.
     code = """
         import resource, sys
@@ -75,9 +73,9 @@ def test_memory_is_bounded():
         sinkhorn_divergence(x, y, max_memory=16).backward()
         print(peak() - before)
     """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(result.stdout) < 80e6
+    status, text = start_process(code=textwrap.dedent(code)).finish()
+    assert status == 0, text
+    assert int(text) < 80e6
 
 
 def test_sharp_needs_the_plan():

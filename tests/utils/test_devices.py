@@ -78,3 +78,16 @@ def test_a_module_of_buffers_alone_takes_the_dtype():
     module = nn.BatchNorm1d(2, affine=False).eval()
     x = torch.zeros(3, 2, dtype=torch.float64)
     assert module_in(module, torch.float64)(x).dtype == torch.float64
+
+
+def test_a_copy_in_another_dtype_shares_what_the_module_shares():
+    module = nn.Sequential(_linear(), _linear(), nn.Flatten())
+    module[1].weight = module[0].weight
+    module[0].bias.requires_grad_(False)
+    module[2].register_buffer("count", torch.tensor(3))
+    wide = module_in(module, torch.float64)
+    assert wide[1].weight is wide[0].weight and wide[1].weight is not module[0].weight
+    assert not wide[0].bias.requires_grad and wide[1].bias.requires_grad
+    assert (wide[2].count.dtype, int(wide[2].count)) == (torch.int64, 3)
+    assert module[0].weight.dtype == torch.float32
+    torch.testing.assert_close(wide[0].weight, module[0].weight.double(), rtol=0, atol=0)

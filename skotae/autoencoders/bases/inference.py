@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,11 @@ class Inference:
     dtype: np.dtype
     seed: int | None = None
 
+    @cached_property
+    def _work(self) -> float:
+        """Operations for a row."""
+        return work_of(self.model, len(self.units.mean))
+
     def generator(self, seed: int) -> torch.Generator:
         """On the model's device."""
         return make_generator(seed, self.device)
@@ -110,7 +116,7 @@ class Inference:
             widest = max(X.shape[1], len(self.units.mean), self.model.row_width if rows else 0)
             size = rows_at_once(widest, CHUNK)
         stream = None if self.seed is None else GlobalStream(self.seed, self.device)
-        work = work_of(self.model, len(self.units.mean)) * min(size, len(X))
+        work = self._work * min(size, len(X))
         for start in range(0, len(X), size):
             # Nothing of ours stays set while the caller has its turn.
             drawing = contextlib.nullcontext() if stream is None else stream.borrowed()

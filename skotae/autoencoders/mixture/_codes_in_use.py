@@ -19,20 +19,25 @@ MOST_PAIRS = 2**16
 class Codes(NamedTuple):
     """Which codes of (n, K) have a share that is not 0, component by component.
 
-    Tensors of shape (m,), int64, on the device of the shares, and numbers that the host knows:
-    from one look at the device.
+    Row numbers and components of shape (m,), int64, are on the device of the shares; what they
+    come from is known to the host, by one look at the device.
     """
 
     row: Tensor
     k: Tensor
-    counts: np.ndarray
+    mask: np.ndarray
 
     @classmethod
     def of(cls, share: Tensor) -> Codes:
         """Those of shares (n, K)."""
         mask = (share.detach() > 0).cpu().numpy()
         k, row = (torch.from_numpy(each).to(share.device) for each in mask.T.nonzero())
-        return cls(row, k, mask.sum(axis=0))
+        return cls(row, k, mask)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many each component has."""
+        return self.mask.sum(axis=0)
 
     def among(self, values: Tensor) -> Tensor:
         """Those of values of shape (n, K, ...), of shape (m, ...)."""
@@ -40,8 +45,8 @@ class Codes(NamedTuple):
 
     def rows_of_several(self) -> Tensor:
         """Rows that have more than one code."""
-        number = np.bincount(self.row.cpu().numpy())
-        return torch.from_numpy(np.flatnonzero(number > 1)).to(self.row.device)
+        rows = np.flatnonzero(self.mask.sum(axis=1) > 1)
+        return torch.from_numpy(rows).to(self.row.device)
 
 
 def mean_within_components(points: Tensor, shares: Tensor, counts: np.ndarray) -> Tensor:

@@ -213,7 +213,8 @@ def row_square(x: Tensor, y: Tensor) -> Tensor:
     if not (x.is_floating_point() and y.is_floating_point()):
         return (x - y).square().sum(-1)
     # The squares in one pass, and their slopes in one.
-    return mse_loss(*torch.broadcast_tensors(x, y), reduction="none").sum(-1)
+    x, y = torch.broadcast_tensors(x, y)
+    return mse_loss(x, y, reduction="none").sum(-1)
 
 
 def pairwise_square(x: Tensor, y: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def test_components_one_by_one(monkeypatch):
     counts = np.array([8, 16, 0, 0, 16])
 
     def value_and_gradients():
-        value = _codes_in_use.mean_within_components(points, shares, counts)
+        value = _codes_in_use.sum_within_components(points, shares, counts)
         return value, *torch.autograd.grad(value, (points, shares))
 
     at_once = value_and_gradients()
@@ -291,3 +291,12 @@ def test_components_keep_to_the_clusters():
     assert clustering_accuracy(y[1::2], model.predict(data[1::2])) > 0.9
     model.set_params(init="prior").fit(data[::2])
     assert clustering_accuracy(y[1::2], model.predict(data[1::2])) < 0.9
+
+
+def test_codes_of_shares_that_are_no_numbers_count():
+    """They are not left out, so that the loss tells of them."""
+    share = torch.tensor([[0.5, 0.5, 0.0], [float("nan")] * 3])
+    codes = _codes_in_use.Codes.of(share)
+    assert codes.counts.tolist() == [2, 2, 1] and codes.rows_of_several().tolist() == [0, 1]
+    assert codes.row.tolist() == [0, 1, 0, 1, 1] and codes.k.tolist() == [0, 0, 1, 1, 2]
+    assert codes.among(share).isnan().tolist() == [False, True, False, True, True]

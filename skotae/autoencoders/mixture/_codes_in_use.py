@@ -30,7 +30,7 @@ class Codes(NamedTuple):
     @classmethod
     def of(cls, share: Tensor) -> Codes:
         """Those of shares (n, K)."""
-        mask = (share.detach() > 0).cpu().numpy()
+        mask = (share.detach() != 0).cpu().numpy()
         k, row = (torch.from_numpy(each).to(share.device) for each in mask.T.nonzero())
         return cls(row, k, mask)
 
@@ -49,7 +49,7 @@ class Codes(NamedTuple):
         return torch.from_numpy(rows).to(self.row.device)
 
 
-def mean_within_components(points: Tensor, shares: Tensor, counts: np.ndarray) -> Tensor:
+def sum_within_components(points: Tensor, shares: Tensor, counts: np.ndarray) -> Tensor:
     """Sum of a_i a_j K(x_i, x_j) over i != j of one component.
 
     Points (m, d) and shares (m,) are those of one component after the other, `counts` of each.

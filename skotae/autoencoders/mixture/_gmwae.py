@@ -19,7 +19,7 @@ from skotae.autoencoders.mixture._clustering_terms import (
 )
 from skotae.autoencoders.mixture._codes_in_use import (
     Codes,
-    mean_within_components,
+    sum_within_components,
     without_the_least,
 )
 from skotae.autoencoders.mixture._graph_clusters import graph_clusters
@@ -133,7 +133,7 @@ class GMWAEModel(MixtureModel):
             draws = self.prior.sample(n, d, generator, dtype=z.dtype)
         across = kernel_mean(points, shares, draws, uniform)
         if joint:
-            within = n_mixtures * mean_within_components(points, shares, codes.counts)
+            within = n_mixtures * sum_within_components(points, shares, codes.counts)
         else:
             several = codes.rows_of_several()
             own = kernel_mean_within(z[several], weights[several])

@@ -8,8 +8,9 @@ is a loop written by hand with networks of the same layers, squared error and Ad
 a whole epoch takes, divided by its batches, from the second epoch of a fit on: with reading of
 rows, guard, history and callbacks, without what is done once in a fit. Bare loop and estimator
 take turns; a ratio is the median over the rounds. Data are uniform noise: the time of a step does
-not depend on them, but for Sinkhorn's iterations. Results are written to ``results/overhead.json``,
-system by system; ``--quick`` takes two systems and few steps, and writes nothing.
+not depend on them, but for Sinkhorn's iterations, and for the codes that GMWAE decodes, of noise
+those of all components. Results are written to ``results/overhead.json``, system by system;
+``--quick`` takes two systems and few steps, and writes nothing.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ ROOMS = {
         "_graph_clusters",
         "_encoder",
         "_clustering_terms",
+        "_codes_in_use",
         "posterior",
         "_gmwae",
         "_gmvae",

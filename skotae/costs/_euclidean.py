@@ -9,7 +9,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from skotae.costs.base import BaseCost, CostModule, check_within, pairwise_square
+from skotae.costs.base import BaseCost, CostModule, check_within, pairwise_square, row_square
 from skotae.utils.base import brief, is_real
 
 # Of a bounded decoder: the slope of its outputs, and how far from the bounds it starts, as a
@@ -45,7 +45,7 @@ class SquaredEuclideanCost(BaseCost):
         self.bounds = bounds
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x - y).square().sum(-1)
+        return row_square(x, y)
 
     def check_data(self, X: np.ndarray) -> None:
         if self.bounds is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from skotae.costs.base import BaseCost, CostModule, pairwise_square
+from skotae.costs.base import BaseCost, CostModule, pairwise_square, row_square
 from skotae.utils.base import as_real, brief, is_real
 
 
@@ -51,7 +51,7 @@ class GaussianCost(BaseCost):
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         variance = 1.0 if self._learned else self._variance
-        square = (x - y).square().sum(-1)
+        square = row_square(x, y)
         constant = 0.5 * x.shape[-1] * math.log(2 * math.pi * variance)
         return square / (2 * variance) + constant
 
@@ -196,7 +196,12 @@ class GaussianModule(CostModule):
         return self._cost(x, y, self.log_scale.clamp_min(self.least))
 
     def _cost(self, x: Tensor, y: Tensor, log_scale: Tensor) -> Tensor:
-        square = ((x - y) * torch.exp(-log_scale)).square().sum(-1)
+        precision = torch.exp(-log_scale)
+        if log_scale.ndim == 0:
+            # In two steps: the square of a precision may be out of the range of floats.
+            square = precision * (precision * row_square(x, y))
+        else:
+            square = ((x - y) * precision).square().sum(-1)
         return 0.5 * square + self._constant(log_scale, x.shape[-1])
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:

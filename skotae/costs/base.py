@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -205,6 +206,15 @@ def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
             f"{who} expects values in [{low:g}, {high:g}]; got {X[row, column]} in column "
             f"{column} of X (row {row}). Scale X, or choose another cost."
         )
+
+
+def row_square(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distance of each row of x from that of y; shapes (..., n_features) broadcast."""
+    if not (x.is_floating_point() and y.is_floating_point()):
+        return (x - y).square().sum(-1)
+    # The squares in one pass, and their slopes in one.
+    x, y = torch.broadcast_tensors(x, y)
+    return mse_loss(x, y, reduction="none").sum(-1)
 
 
 def pairwise_square(x: Tensor, y: Tensor) -> Tensor:

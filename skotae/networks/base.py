@@ -153,6 +153,36 @@ class Residual(nn.Module):
         return x + self.inner(x)
 
 
+# Layers that make of a row what they make of it in any mode, and among any other rows.
+FIXED = {
+    *ACTIVATIONS.values(),
+    LinearPath,
+    Residual,
+    nn.Sequential,
+    nn.Linear,
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.GLU,
+    nn.Softmax,
+}
+
+
+def is_fixed(module: nn.Module) -> bool:
+    """Whether a module is known to be a function of each row alone, that no call of it changes.
+
+    Two calls of it in one step are then as good as one: nothing is normalised over the batch,
+    dropped at random, or kept.
+    """
+    return all(
+        type(part) in FIXED and not (part._forward_hooks or part._forward_pre_hooks)
+        for part in module.modules()
+    )
+
+
 NETWORKS: dict[str, type[BaseNetwork]] = {}
 
 

@@ -142,8 +142,8 @@ def draw_index(weights: Tensor, n: int, generator: torch.Generator | None) -> Te
     device = device_of(generator)
     ends = (weights.cumsum(0) / weights.sum()).to(device, torch.float32)
     u = torch.rand(n, generator=generator, device=device, dtype=torch.float32) * ends[-1]
-    # On the right: no draw falls on a weight of 0.
-    return torch.searchsorted(ends, u, right=True).clamp_max(int(weights.nonzero()[-1]))
+    # On the right: no draw falls on a weight of 0, and none beyond the last that is another.
+    return torch.minimum(torch.searchsorted(ends, u, right=True), ends.argmax())
 
 
 def check_points(prior: BasePrior, name: str, d: int | None = None) -> Tensor:

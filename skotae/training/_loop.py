@@ -14,7 +14,12 @@ from torch import Tensor
 from skotae.training._batches import Rows, batch_indices
 from skotae.training._guard import fault_of, give_up, roll_back
 from skotae.training._history import History, duration, print_epoch
-from skotae.training._optim import make_optimiser, schedule_factor, set_learning_rate
+from skotae.training._optim import (
+    clear_gradients,
+    make_optimiser,
+    schedule_factor,
+    set_learning_rate,
+)
 from skotae.training._ranks import current_ranks
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
@@ -91,7 +96,8 @@ class Trainer:
             )
         inner = [p for name in model.inner for p in model.get_submodule(name).parameters()]
         others = {id(p) for p in model.parameters()} - {id(p) for p in inner}
-        outer = [p for p in model.parameters() if id(p) in others]
+        outer = [p for p in model.parameters() if id(p) in others and p.requires_grad]
+        self._reached = outer if inner else None  # The others have no use for their slopes.
         self._optimiser = make_optimiser(
             outer, learning_rate_init, model.betas, model.decaying(), weight_decay
         )
@@ -202,7 +208,6 @@ class Trainer:
 
     def _not_finite(self) -> str | None:
         """Name of what the model, as it stands, gives that is not finite."""
-
         return self._first_fault(self.model.outputs)
 
     def _fault(self, terms: Mapping[str, float], last: bool) -> str | None:
@@ -360,14 +365,14 @@ class Trainer:
         if self._inner_optimiser is not None:
             for _ in range(self.model.n_inner):
                 inner = self.model.inner_terms(batch, step)
-                self._inner_optimiser.zero_grad(set_to_none=True)
+                clear_gradients(self._inner_optimiser)
                 total(inner).backward()
                 self.ranks.average(self._inner_optimiser)
                 self._inner_optimiser.step()
         terms = self.model.terms(batch, step)
         values = torch.stack([*terms.values()])
-        self._optimiser.zero_grad(set_to_none=True)
-        values.sum().backward()
+        clear_gradients(self._optimiser)
+        values.sum().backward(inputs=self._reached)
         self.ranks.average(self._optimiser)
         self._optimiser.step()
         return tuple(terms), values.detach()

@@ -34,6 +34,8 @@ class Step:
         Number of the mini-batch in the epoch, from 0.
     n_batches : int
         Number of mini-batches in the epoch.
+    codes : Tensor or None
+        Codes of the batch, where `Trainable.inner_terms` has left them for `Trainable.terms`.
     """
 
     generator: torch.Generator
@@ -44,6 +46,7 @@ class Step:
     batch: int = 0
     n_batches: int = 1
     prior_generator: torch.Generator = None  # type: ignore[assignment]
+    codes: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.prior_generator = self.prior_generator or self.generator

@@ -222,14 +222,7 @@ def kernel_mean_within(
     x : Tensor of shape (n, K, d)
     w : Tensor of shape (n, K)
     """
-    square = x.square().sum(2)
-    gap = square[:, :, None] + square[:, None, :] - 2.0 * x @ x.mT
-    pairs = w[:, :, None] * w[:, None, :] * (1.0 - torch.eye(x.shape[1]).to(w))
-    gap = gap.clamp_min(0.0)
-    return sum(
-        ((pairs * (c / (c + gap))).sum() for c in constants or _constants(x.shape[2])),
-        start=x.new_zeros(()),
-    )
+    return _KernelMeanWithin.apply(x, w, constants or _constants(x.shape[2]))
 
 
 def _constants(
@@ -312,6 +305,31 @@ class _KernelMean(torch.autograd.Function):
     def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
         gradients = saved_gradients("squared_mmd", ctx, grad)
         return (*gradients, *[None] * (6 - len(gradients)))
+
+
+class _KernelMeanWithin(torch.autograd.Function):
+    """Sum of w_ik w_il k(x_ik, x_il) over i and k != l, with its gradients."""
+
+    @staticmethod
+    def forward(ctx, x, w, constants):  # type: ignore[no-untyped-def, override]
+        with full_precision(x.device):
+            square = x.square().sum(2)
+            distance = torch.baddbmm(
+                square[:, :, None] + square[:, None, :], x, x.mT, alpha=-2.0
+            ).clamp_min_(0.0)
+            needed = any(ctx.needs_input_grad)
+            kernel, slope = _mixture(distance, constants, needed)
+            kernel.diagonal(dim1=1, dim2=2).zero_()
+            sums = torch.bmm(kernel, w[:, :, None])[:, :, 0]
+            if slope is not None:
+                pull = torch.bmm(slope, torch.cat([w[:, :, None], w[:, :, None] * x], 2))
+                gx = 4.0 * w[:, :, None] * (pull[:, :, :1] * x - pull[:, :, 1:])
+                ctx.save_for_backward(x, w, gx, 2.0 * sums)
+            return (w * sums).sum()
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def, override]
+        return (*saved_gradients("squared_mmd", ctx, grad), None)
 
 
 def _pull(slope: Tensor, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
 from skotae import AdversarialAE, WAEEstimator
 from skotae.divergences import AdversarialDivergence
 from skotae.metrics import mmd
+from skotae.networks import base
+from skotae.networks.base import FIXED
 from skotae.priors import GaussianMixturePrior
 from skotae.testing import make_data
 from skotae.training import Step
@@ -94,3 +97,34 @@ def test_log_density_of_the_divergence_in_other_estimators():
     ours = small(log_density=True).fit(X)
     theirs = small(WAEEstimator, penalty=penalty, lam=2 * ours.sigma**2).fit(X)
     np.testing.assert_array_equal(ours.transform(X), theirs.transform(X))
+
+
+class Counted(nn.Sequential):
+    """Layers that count how often they are called in training."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counted.calls += self.training
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("posterior", ["deterministic", "gaussian"])
+def test_codes_are_found_once_in_a_step(posterior, monkeypatch):
+    """By networks that would give the same twice; results are those of two calls."""
+    X = make_data(40, seed=0)
+    params = {"penalty": "gan", "posterior": posterior, "max_iter": 2, "batch_size": 20}
+    width = 2 if posterior == "deterministic" else 4
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Counted(nn.Linear(X.shape[1], 8), nn.Tanh(), nn.Linear(8, width))
+    results = []
+    for known in (set(), {Counted}):
+        monkeypatch.setattr(base, "FIXED", FIXED | known)
+        Counted.calls = 0
+        model = WAEEstimator(2, encoder=net, random_state=0, **params).fit(X)
+        results.append((Counted.calls, model.history_, model.transform(X).tolist()))
+    twice, once = results
+    assert twice[1:] == once[1:]
+    # Four steps, and what is looked at before the first.
+    assert twice[0] - once[0] == (4 if posterior == "deterministic" else 0)

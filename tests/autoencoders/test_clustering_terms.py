@@ -22,12 +22,14 @@ def test_mutual_information_by_its_definition(balance):
     logits = 3 * torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
     share = logits.double().softmax(1).numpy()
     expected = entropy(share, axis=1).mean() - balance * entropy(share.mean(axis=0))
-    assert float(mutual_information(logits, balance)) == pytest.approx(expected, rel=1e-5)
+    assert float(mutual_information(logits.log_softmax(1), balance)) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_mutual_information_is_finite_where_shares_are_0():
     logits = torch.tensor([[1e4, 0.0, 0.0], [0.0, 1e4, 0.0]], requires_grad=True)
-    value = mutual_information(logits, 1.0)
+    value = mutual_information(logits.log_softmax(1), 1.0)
     value.backward()
     assert value.item() == pytest.approx(-np.log(2)) and bool(logits.grad.isfinite().all())
 
@@ -38,9 +40,9 @@ def test_change_in_the_worst_direction():
     x = torch.randn(50, 5, generator=generator)
     weight = torch.randn(2, 5, generator=generator)
     logits, radius = linear(x, weight), 0.3
-    found = adversarial_change(lambda x: linear(x, weight), x, logits, radius, generator)
-    worst = radius * (weight[1] - weight[0]) / (weight[1] - weight[0]).norm()
     log_share = logits.log_softmax(1)
+    found = adversarial_change(lambda x: linear(x, weight), x, log_share, radius, generator)
+    worst = radius * (weight[1] - weight[0]) / (weight[1] - weight[0]).norm()
     changes = [
         (log_share.exp() * (log_share - linear(x + step, weight).log_softmax(1))).sum(1)
         for step in (worst, -worst)
@@ -63,7 +65,7 @@ def test_the_slope_is_taken_farther_away_in_many_columns(p, steps):
         return rows[:, :2] * 3.0
 
     generator = torch.Generator().manual_seed(0)
-    adversarial_change(classify, x, classify(x), radius, generator)
+    adversarial_change(classify, x, classify(x).log_softmax(1), radius, generator)
     first, last = seen[1], seen[-1]
     torch.testing.assert_close(first, torch.full((8,), steps))
     torch.testing.assert_close(last, torch.ones(8))
@@ -72,9 +74,8 @@ def test_the_slope_is_taken_farther_away_in_many_columns(p, steps):
 def test_change_is_nothing_within_no_radius():
     x = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
     weight = torch.ones(2, 3, requires_grad=True)
-    value = adversarial_change(
-        lambda x: linear(x, weight), x, linear(x, weight), 0.0, torch.Generator().manual_seed(0)
-    )
+    log_share, generator = linear(x, weight).log_softmax(1), torch.Generator().manual_seed(0)
+    value = adversarial_change(lambda x: linear(x, weight), x, log_share, 0.0, generator)
     value.backward()
     assert value.item() == pytest.approx(0.0, abs=1e-6) and bool(weight.grad.isfinite().all())
 

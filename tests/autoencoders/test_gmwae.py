@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from skotae import GMWAE
-from skotae.autoencoders.mixture import _gmwae as _gaussian_mixture
+from skotae.autoencoders.mixture import _codes_in_use
 from skotae.autoencoders.mixture._graph_clusters import N_DENSE, graph_clusters
 from skotae.metrics import clustering_accuracy
 from skotae.networks import MLP
@@ -122,14 +122,14 @@ def test_components_one_by_one(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(40, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     shares = torch.rand(40, generator=generator, dtype=torch.float64, requires_grad=True)
-    k = torch.arange(40).square() % 5  # None is of component 2 or 3.
+    counts = np.array([8, 16, 0, 0, 16])
 
     def value_and_gradients():
-        value = _gaussian_mixture._within_components(points, shares, k, 5)
+        value = _codes_in_use.sum_within_components(points, shares, counts)
         return value, *torch.autograd.grad(value, (points, shares))
 
     at_once = value_and_gradients()
-    monkeypatch.setattr(_gaussian_mixture, "MOST_PAIRS", 0)
+    monkeypatch.setattr(_codes_in_use, "MOST_PAIRS", 0)
     torch.testing.assert_close(value_and_gradients(), at_once)
 
 
@@ -193,7 +193,9 @@ def test_cost_is_that_of_all_components():
     z = torch.randn(len(X), 3, 2, generator=torch.Generator().manual_seed(0))
     share = torch.tensor([0.9, 0.1, 0.0]).expand(len(X), -1)
     costs = (share * model.model_.component_costs(x, z)).sum(1).mean()
-    torch.testing.assert_close(model.model_.cost_of_codes(x, z, share), costs)
+    codes = _codes_in_use.Codes.of(share)
+    assert len(codes.row) == 2 * len(X)
+    torch.testing.assert_close(model.model_.cost_of_codes(x, z, share, codes), costs)
 
 
 def test_moments_learn_nothing_while_codes_are_the_priors():
@@ -289,3 +291,12 @@ def test_components_keep_to_the_clusters():
     assert clustering_accuracy(y[1::2], model.predict(data[1::2])) > 0.9
     model.set_params(init="prior").fit(data[::2])
     assert clustering_accuracy(y[1::2], model.predict(data[1::2])) < 0.9
+
+
+def test_codes_of_shares_that_are_no_numbers_count():
+    """They are not left out, so that the loss tells of them."""
+    share = torch.tensor([[0.5, 0.5, 0.0], [float("nan")] * 3])
+    codes = _codes_in_use.Codes.of(share)
+    assert codes.counts.tolist() == [2, 2, 1] and codes.rows_of_several().tolist() == [0, 1]
+    assert codes.row.tolist() == [0, 1, 0, 1, 1] and codes.k.tolist() == [0, 0, 1, 1, 2]
+    assert codes.among(share).isnan().tolist() == [False, True, False, True, True]

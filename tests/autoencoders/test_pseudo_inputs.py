@@ -210,3 +210,23 @@ def test_awkward_data(cls, rows):
     assert np.isfinite(model.history_["loss"]).all()
     assert np.isfinite(model.sample(5, random_state=0)).all()
     assert np.isfinite(model.elbo(rows, random_state=0)).all()
+
+
+@pytest.mark.parametrize("n_upper", [None, 1])
+def test_many_columns_in_two_passes(n_upper, monkeypatch):
+    """The same as in one, but that rows are asked for no slopes."""
+    X = make_data(12, n_features=5)
+    model = VampPriorVAE(3, n_pseudo_inputs=4, n_upper=n_upper, max_iter=1, random_state=0).fit(X)
+    encoder, x = model.encoder_, torch.from_numpy(X).float()
+    seen, results, moments = [], [], encoder.moments
+    monkeypatch.setattr(encoder, "moments", lambda rows: seen.append(len(rows)) or moments(rows))
+    for many in (6, 5):
+        monkeypatch.setattr(pseudo_inputs, "MANY_COLUMNS", many)
+        densities = encoder.densities(x, torch.Generator().manual_seed(0))
+        encoder.zero_grad()
+        sum(each.square().sum() for each in densities).backward()
+        slopes = [p.grad for p in encoder.parameters() if p.grad is not None]
+        results.append([*densities, *slopes])
+    assert seen == [16, 12, 4]
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)

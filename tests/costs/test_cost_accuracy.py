@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from skotae.costs import (
     GaussianCost,
     SquaredEuclideanCost,
 )
+from skotae.costs.base import row_square
 
 quickly = settings(deadline=None, derandomize=True, max_examples=25)
 METRICS = {
@@ -162,3 +164,24 @@ def test_a_function_that_can_be_imported_can_be_pickled():
 def test_a_function_is_not_scaled():
     values = np.array([1.0, 2.0])
     assert CallableCost(largest).in_data_units(values, 3, 10.0) is values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((5, 1, 4), (3, 4)), ((3, 4), (4,))])
+def test_squares_of_rows_that_broadcast(shapes, dtype):
+    x, y = (
+        3 * torch.randn(shape, generator=torch.Generator().manual_seed(i))
+        for i, shape in enumerate(shapes)
+    )
+    x, y = x.to(dtype), y.to(dtype)
+    expected = (x - y).square().sum(-1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(row_square(x, y), expected)
+    if dtype.is_floating_point:
+        x.requires_grad_(), y.requires_grad_()
+        slopes, others = (
+            torch.autograd.grad(square.sin().sum(), (x, y))
+            for square in (row_square(x, y), (x - y).square().sum(-1))
+        )
+        torch.testing.assert_close(slopes, others)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from skotae.networks import MLP, ConvNet, build_network
+from skotae.networks.base import is_fixed
 
 
 @pytest.fixture(autouse=True)
@@ -228,3 +229,27 @@ def test_the_widths_reach_a_factory():
 
     build_network(factory, 4, 2)
     assert seen == [(4, 2)]
+
+
+class Own(nn.Sequential):
+    """A user's own, which may do anything."""
+
+
+@pytest.mark.parametrize(
+    ("net", "fixed"),
+    [
+        (MLP((4,)), True),
+        (MLP((4, 4), "gelu", residual=True), True),
+        (MLP((4,), batch_norm=True), False),
+        (MLP((4,), dropout=0.5), False),
+        (ConvNet((4, 4), (2,), batch_norm=False, gated=True, n_residual=1), True),
+        (ConvNet((4, 4), (2,)), False),
+        (nn.Sequential(nn.Linear(16, 2), nn.LayerNorm(2)), True),
+        (Own(nn.Linear(16, 2)), False),
+        (nn.utils.spectral_norm(nn.Linear(16, 2)), False),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(16, 2)), False),
+    ],
+    ids=str,
+)
+def test_networks_that_are_known_to_be_functions_of_a_row(net, fixed):
+    assert is_fixed(build_network(net, 16, 2)) == fixed

@@ -17,6 +17,7 @@ from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint, Model
 from skotae.autoencoders.bases.modules import Encoder
 from skotae.divergences import DIVERGENCES, SinkhornDivergence
 from skotae.divergences.base import BaseDivergence
+from skotae.networks.base import is_fixed
 from skotae.priors import priors_with
 from skotae.training import Rows, Step
 from skotae.utils._registry import require, resolve_part
@@ -142,7 +143,7 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
         return Encoder(net, plan.head(), stochastic=self.is_stochastic)
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        z = self.encoder.sample(batch, step.generator)
+        z = self.encoder.sample(batch, step.generator) if step.codes is None else step.codes
         return {
             "reconstruction": self.reconstruction_cost(batch, z),
             "penalty": self.penalty(batch, z, step),
@@ -168,8 +169,14 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
         return self.divergence(z, draws, generator=generator)
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
-        with torch.no_grad():
-            z = self.encoder.sample(batch, step.generator)
+        if step.codes is not None:
+            z = step.codes
+        elif not self.is_stochastic and is_fixed(self.encoder.net) and is_fixed(self.encoder.head):
+            # The encoder stays as it is until `terms`, which asks for the same.
+            z = step.codes = self.encoder.sample(batch, step.generator)
+        else:
+            with torch.no_grad():
+                z = self.encoder.sample(batch, step.generator)
         loss = self.divergence.adversary_loss(z, self.prior_draws(z, step.prior_generator))
         return {"adversary": loss}
 

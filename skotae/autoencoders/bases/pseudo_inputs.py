@@ -27,12 +27,15 @@ from skotae.autoencoders.bases.variational import (
     gaussian_log_density,
 )
 from skotae.costs.base import BLOCK_ELEMENTS
+from skotae.networks.base import is_fixed
 from skotae.priors import NormalPrior
 from skotae.transport.base import widest
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
 MAX_SEEDING_ROWS = 10_000
+# From here on a second pass through the encoder takes less time than slopes that nobody asks for.
+MANY_COLUMNS = 256
 
 
 class PseudoInputEstimator(BaseAutoencoder):
@@ -123,13 +126,23 @@ class PosteriorMixture(Encoder):
 
     def densities(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """A draw z of each row's posterior, log q(z|x) and log p(z)."""
-        # One pass, in which layers that normalise over a batch see pseudo-inputs among rows.
-        sizes = [len(x), len(self.pseudo_inputs)]
-        moments: tuple[Any, Any] = self.moments(torch.cat([x, self.pseudo_inputs]))
-        (mean, prior_mean), (log_scale, prior_log_scale) = (part.split(sizes) for part in moments)
+        (mean, prior_mean), (log_scale, prior_log_scale) = self._moments_of_both(x)
         z, noise = draw_gaussian(mean, log_scale, generator)
         log_prior = mixture_log_density(z, prior_mean, prior_log_scale)
         return z, gaussian_log_density(noise, log_scale), log_prior
+
+    def _moments_of_both(self, x: Tensor) -> Any:
+        """Means of rows and of pseudo-inputs, and log-scales of both."""
+        if x.shape[1] >= MANY_COLUMNS and is_fixed(self.net):
+            # Rows have no use for slopes in their columns.
+            return tuple(zip(self._moments(x), self._moments(self.pseudo_inputs), strict=True))
+        # One pass, in which layers that normalise over a batch see pseudo-inputs among rows.
+        sizes = [len(x), len(self.pseudo_inputs)]
+        return [part.split(sizes) for part in self._moments(torch.cat([x, self.pseudo_inputs]))]
+
+    def _moments(self, x: Tensor) -> tuple[Any, Any]:
+        """Means and log-scales, of what the network says for x alone."""
+        return self.moments(x)
 
     def sample_prior(self, n: int, generator: torch.Generator) -> Tensor:
         """n draws of the prior: a pseudo-input with equal chances, then its posterior."""
@@ -201,10 +214,6 @@ class TwoLevelMixture(PosteriorMixture):
         upper = self._upper(mean)
         return torch.cat([upper, self._lower(mean, log_scale, upper)[0]], 1)
 
-    def _moments(self, x: Tensor) -> tuple[Any, Any]:
-        """Means and log-scales of what the network says of both levels for x alone."""
-        return self.moments(x)
-
     def _draw(
         self, mean: Tensor, log_scale: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -220,9 +229,7 @@ class TwoLevelMixture(PosteriorMixture):
         return self._draw(mean, log_scale, generator)[0]
 
     def densities(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        sizes = [len(x), len(self.pseudo_inputs)]
-        moments = self._moments(torch.cat([x, self.pseudo_inputs]))
-        (mean, prior_mean), (log_scale, prior_log_scale) = (part.split(sizes) for part in moments)
+        (mean, prior_mean), (log_scale, prior_log_scale) = self._moments_of_both(x)
         z, noise, log_scale = self._draw(mean, log_scale, generator)
         upper = self._upper(z)
         log_prior = mixture_log_density(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from skotae.training import ramp
 
 # Shares of the training: a plain autoencoder first, then cooling until here.
@@ -77,8 +79,8 @@ class Cooling:
         start = 1.0 if self.amortised else max(1.0, self._first_share**2 * self.hot)
         return start ** (1.0 - self.cooled(progress))
 
-    def scale(self, progress: float, residual: float | None = None) -> float:
-        """Of a Gaussian likelihood; with the variance of the residual, one that is learned."""
+    def scale(self, progress: float, residual: Tensor | None = None) -> float | Tensor:
+        """Of a Gaussian likelihood; with variances of the residual, of one that learns as many."""
         cooled = self.cooled(progress)
         start = 1.0 if self.amortised else self._first_share * 0.5 * math.sqrt(self.n_features)
         start = max(start, self.final_scale)
@@ -88,4 +90,4 @@ class Cooling:
         # The residual is the maximum-likelihood estimate of the variance, where this ends. A
         # plan as wide as that would never leave the mean, if it has not yet.
         share = 1.0 if self.amortised or cooled == 1.0 else 0.5
-        return max(share * math.sqrt(residual), self.final_scale if self.amortised else scale)
+        return (share * residual.sqrt()).clamp_min(self.final_scale if self.amortised else scale)

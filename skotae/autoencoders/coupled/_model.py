@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -48,6 +47,8 @@ ENOUGH_DRAWS = 6
 
 class CoupledModel(AutoencoderModel):
     """A decoder, the potentials of its transport problem, and the posterior that follows."""
+
+    residual: Tensor
 
     def make_networks(self, plan: Blueprint) -> None:
         params = plan.params
@@ -94,16 +95,17 @@ class CoupledModel(AutoencoderModel):
         self.principal = LinearStart()  # Its name in files of when there was no other.
         self.bank = PosteriorBank()
         # Running mean of the residual variance under the plan: one, or of each feature.
-        self._residual = [1.0]
+        residual = torch.ones(1)
         likelihood = self.decoder.cost
         self.gaussian: bool = likelihood.sets_scale
         self.learned = self.gaussian and likelihood.spec.variance == "learned"
         self.final_scale = SMALLEST_SCALE
         if self.gaussian:
             likelihood.log_scale.requires_grad_(False)
-            self._residual = [1.0] * likelihood.log_scale.numel()
+            residual = torch.ones(likelihood.log_scale.numel())
             if not self.learned:
                 self.final_scale = math.sqrt(likelihood.spec.variance) / plan.measured.data_scale_
+        self.register_buffer("residual", residual, persistent=False)  # It is in the extra state.
 
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         if self.amortised:
@@ -115,11 +117,11 @@ class CoupledModel(AutoencoderModel):
         return self.encode(x)
 
     def get_extra_state(self) -> dict[str, list[float]]:
-        return {"residual": self._residual}
+        return {"residual": self.residual.tolist()}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        residual = state["residual"]  # A number in files of the first versions.
-        self._residual = [*residual] if isinstance(residual, list) else [residual]
+        # A number in files of the first versions.
+        self.residual = torch.as_tensor(state["residual"]).reshape(-1).to(self.residual)
 
     @property
     def n_inner(self) -> int:  # type: ignore[override]
@@ -162,9 +164,8 @@ class CoupledModel(AutoencoderModel):
         if not self.gaussian:
             return self.params.epsilon * cooling.heat(progress)
         likelihood = self.decoder.cost
-        residuals = self._residual if self.learned else [None]
-        scales = torch.tensor([cooling.scale(progress, residual) for residual in residuals])
-        likelihood.set_scale(scales.reshape(likelihood.log_scale.shape))
+        scale = torch.as_tensor(cooling.scale(progress, self.residual if self.learned else None))
+        likelihood.set_scale(scale.reshape(likelihood.log_scale.shape))
         likelihood.share = cooling.opened(progress)
         return self.params.epsilon
 
@@ -263,18 +264,16 @@ class CoupledModel(AutoencoderModel):
         }
 
     @property
-    def _code_unit(self) -> float:
+    def _code_unit(self) -> float | Tensor:
         """Nats that a squared distance of codes counts for: as a row about the mean."""
-        if not self.gaussian:
-            return self.hot
-        return self.hot / (2.0 * float(self.decoder.cost.scale) ** 2)
+        return self.hot / (2.0 * self.decoder.cost.scale.square()) if self.gaussian else self.hot
 
     def _warm_objective(self, batch: Tensor, z: Tensor, step: Step) -> Mapping[str, Tensor]:
         """A Wasserstein autoencoder, from which the coupling starts."""
         code = self.encoder(batch)
         raw = self.decoder.net(code)
         cost = self.decoder.cost.from_raw(batch, raw).mean()
-        unit = self.hot / (2.0 * fmean(self._residual)) if self.gaussian else self.hot
+        unit = self.hot / (2.0 * self.residual.mean()) if self.gaussian else self.hot
         with torch.no_grad():
             plan = torch.eye(len(batch), device=batch.device) / len(batch)
             self._track_residual(batch, self.decoder.cost.decode(raw), plan, step)
@@ -298,7 +297,7 @@ class CoupledModel(AutoencoderModel):
         """
         if not self.gaussian:
             return terms
-        share = float(self.decoder.cost.scale) ** 2
+        share = self.decoder.cost.scale.square()
         return {name: share * term + (1.0 - share) * term.detach() for name, term in terms.items()}
 
     def _mode_loss(self, x: Tensor, code: Tensor, u: Tensor, epsilon: float) -> Tensor:
@@ -337,9 +336,9 @@ class CoupledModel(AutoencoderModel):
         weight = self.params.marginal_weight
         return 1.0 if weight is None else weight / (weight + epsilon)
 
-    def _table_unit(self, epsilon: float) -> float:
+    def _table_unit(self, epsilon: float) -> float | Tensor:
         """What stored potentials are multiplied by, to outlast a change of scale."""
-        return epsilon * float(self.decoder.cost.scale) ** 2 if self.gaussian else epsilon
+        return epsilon * self.decoder.cost.scale.square() if self.gaussian else epsilon
 
     def _track_residual(self, x: Tensor, y: Tensor, plan: Tensor, step: Step) -> None:
         """Running mean of the residual variance under the plan, of all features or of each."""
@@ -347,10 +346,9 @@ class CoupledModel(AutoencoderModel):
             return
         by_feature = self.decoder.cost.spec.per_feature
         most = None if self.amortised else MOST_RESIDUAL
-        found = plan_residual(x, y, plan, by_feature, most).tolist()
-        if all(map(math.isfinite, found)):
-            pairs = zip(self._residual, found, strict=True)
-            self._residual = [old + 0.1 * (max(1e-6, new) - old) for old, new in pairs]
+        found = plan_residual(x, y, plan, by_feature, most)
+        moved = torch.lerp(self.residual, found.clamp_min(1e-6), 0.1)
+        self.residual = torch.where(found.isfinite().all(), moved, self.residual)
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         """Minus the dual value, as a function of the potential networks."""

@@ -65,7 +65,7 @@ class DualTable(nn.Module):
         n_rows: int,
         *,
         n_steps: int,
-        unit: float,
+        unit: float | Tensor,
         n_halving: int | None = None,
         most: float | None = None,
         damping: float = 1.0,
@@ -88,7 +88,7 @@ class DualTable(nn.Module):
             Number of training rows.
         n_steps : int
             Number of Sinkhorn iterations.
-        unit : float
+        unit : float or scalar Tensor
             What stored potentials are multiplied by.
         n_halving : int or None
             Number of moves in which stored potentials go half of the way; after t moves they go

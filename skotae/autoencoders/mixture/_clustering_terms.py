@@ -20,14 +20,15 @@ N_QUERIES, CHUNK = 512, 8192
 FIRST_STEP = 0.25
 
 
-def mutual_information(logits: Tensor, balance: float) -> Tensor:
+def mutual_information(log_share: Tensor, balance: float) -> Tensor:
     r"""Minus that of row and component, with a weight on how equal the shares are.
 
     .. math:: \frac1n \sum_i H(q(\cdot|x_i)) - \beta\, H\Big(\frac1n \sum_i q(\cdot|x_i)\Big)
 
     Parameters
     ----------
-    logits : Tensor of shape (n, K)
+    log_share : Tensor of shape (n, K)
+        Logarithms of q(k|x).
     balance : float
         The weight :math:`\beta`; minus the mutual information where it is 1.
 
@@ -36,16 +37,15 @@ def mutual_information(logits: Tensor, balance: float) -> Tensor:
     Hu, Miyato, Tokui, Matsumoto and Sugiyama (2017), Learning discrete representations via
     information maximizing self-augmented training, eq. 7 to 9.
     """
-    log_share = logits.log_softmax(1)
     of_rows = -(log_share.exp() * log_share).sum(1).mean()
-    log_mean = log_share.logsumexp(0) - np.log(len(logits))
+    log_mean = log_share.logsumexp(0) - np.log(len(log_share))
     return of_rows + balance * (log_mean.exp() * log_mean).sum()
 
 
 def adversarial_change(
     classify: Callable[[Tensor], Tensor],
     x: Tensor,
-    logits: Tensor,
+    log_share: Tensor,
     radius: float,
     generator: torch.Generator,
 ) -> Tensor:
@@ -63,8 +63,8 @@ def adversarial_change(
     classify : callable
         From rows to logits.
     x : Tensor of shape (n, p)
-    logits : Tensor of shape (n, K)
-        Those of `x`.
+    log_share : Tensor of shape (n, K)
+        Logarithms of the shares of `x`.
     radius : float
     generator : torch.Generator
 
@@ -73,21 +73,22 @@ def adversarial_change(
     Miyato, Maeda, Koyama and Ishii (2018), Virtual adversarial training, IEEE TPAMI,
     Algorithm 1.
     """
-    log_share = logits.detach().log_softmax(1)
+    log_share = log_share.detach()
     share = log_share.exp()
 
-    def change(step: Tensor) -> Tensor:
-        moved = classify(x + step).log_softmax(1)
-        return (share * (log_share - moved)).sum(1).mean()
+    def moved(step: Tensor) -> Tensor:
+        return classify(x + step).log_softmax(1)
 
     with torch.enable_grad():
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         first = max(1.0, FIRST_STEP * x.shape[1] ** 0.5) * radius
         step = (first * normalize(noise)).requires_grad_()
-        (slope,) = torch.autograd.grad(change(step), step)
+        # That of the change, of which the rest is constant.
+        (slope,) = torch.autograd.grad(moved(step), step, -share)
     # Of slopes near the least that floats can hold the square is 0.
     slope = slope / slope.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    return change(radius * normalize(slope))
+    change = share * (log_share - moved(radius * normalize(slope)))
+    return change.sum() / len(x)
 
 
 def distance_to_neighbours(X: np.ndarray, units: Units, n_neighbours: int = N_NEIGHBOURS) -> float:

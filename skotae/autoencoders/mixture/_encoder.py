@@ -102,12 +102,11 @@ class ComponentNetworks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Differences of the moments from the prior's, of shape (n, K * 2 d)."""
-        hidden = self.hidden(x).relu().unflatten(1, self.shape)
-        mean, log_scale = (torch.einsum("nkh,kho->nko", hidden, self.weight) + self.bias).chunk(
-            2, dim=2
-        )
+        hidden = self.hidden(x).relu().unflatten(1, self.shape).transpose(0, 1)
+        out = torch.baddbmm(self.bias[:, None], hidden, self.weight).transpose(0, 1)
+        mean, log_scale = out.chunk(2, dim=2)
         code = (linear(x, self.path, self.offset)[:, None] - self.centre) / self.width
-        return torch.cat([mean + self.gain * code, log_scale], dim=2).flatten(1)
+        return torch.cat([torch.addcmul(mean, self.gain, code), log_scale], dim=2).flatten(1)
 
 
 class MixtureEncoder(nn.Module):

@@ -17,6 +17,11 @@ from skotae.autoencoders.mixture._clustering_terms import (
     distance_to_neighbours,
     mutual_information,
 )
+from skotae.autoencoders.mixture._codes_in_use import (
+    Codes,
+    sum_within_components,
+    without_the_least,
+)
 from skotae.autoencoders.mixture._graph_clusters import graph_clusters
 from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.columns import Source
@@ -25,10 +30,6 @@ from skotae.transport._mmd import kernel_mean, kernel_mean_within
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
-# Codes of components whose share of a row is smaller, relative to the largest, are left out.
-LEAST_SHARE = 1e-3
-# Pairs of codes, in all components, that are looked at at once.
-MOST_PAIRS = 2**16
 # One of so many rows of a mini-batch is moved in the worst direction.
 MOVED = 2
 
@@ -55,30 +56,32 @@ class GMWAEModel(MixtureModel):
         params = self.params
         if step.progress < params.warm_up:
             logits = self.encoder.logits(batch)
-            share = _without_the_least(logits.softmax(1))
+            log_share = logits.log_softmax(1)
+            share = without_the_least(log_share.exp())
             cost, penalty = self.cost_from_prior(batch, share, step), logits.new_zeros(())
         else:
             moments = self.encoder.moments(batch)
-            logits, share = moments.logits, _without_the_least(moments.share)
-            z = moments.draw(step.generator)
-            cost = self.cost_of_codes(batch, z, share)
-            penalty = self.discrepancy(z, share / len(batch), step.prior_generator)
+            logits, log_share = moments.logits, moments.logits.log_softmax(1)
+            share = without_the_least(log_share.exp())
+            z, codes = moments.draw(step.generator), Codes.of(share)
+            cost = self.cost_of_codes(batch, z, share, codes)
+            penalty = self.discrepancy(z, share / len(batch), step.prior_generator, codes)
         if step.training:
             self.encoder.follow(batch, share)
         terms = {
             "reconstruction": cost / self.cost_scale,
             "penalty": params.lam * penalty,
-            "information": params.information * mutual_information(logits, params.balance),
-            "smoothness": params.smoothness * self.change(batch, logits, step),
+            "information": params.information * mutual_information(log_share, params.balance),
+            "smoothness": params.smoothness * self.change(batch, log_share, step),
         }
         if params.init == "clusters":
             terms["clusters"] = self.guidance(logits, step)
         return terms
 
-    def cost_of_codes(self, x: Tensor, z: Tensor, share: Tensor) -> Tensor:
+    def cost_of_codes(self, x: Tensor, z: Tensor, share: Tensor, codes: Codes) -> Tensor:
         """Mean over rows of the cost of codes (n, K, d), which count by their share."""
-        row, k = share.detach().nonzero(as_tuple=True)
-        return (share[row, k] * self.decoder.cost_of(x[row], z[row, k])).sum() / len(x)
+        cost = self.decoder.cost_of(x.index_select(0, codes.row), codes.among(z))
+        return (codes.among(share) * cost).sum() / len(x)
 
     def cost_from_prior(self, x: Tensor, share: Tensor, step: Step) -> Tensor:
         """The same where q(z|k,x) is p(z|k): about as many codes as rows, shared by the rows."""
@@ -87,17 +90,18 @@ class GMWAEModel(MixtureModel):
         noise = torch.randn(
             n_each, *means.shape, generator=step.generator, device=x.device, dtype=x.dtype
         )
-        raw = self.decoder.net((means + noise).flatten(0, 1)).unflatten(0, noise.shape[:2])
-        row, k = share.detach().nonzero(as_tuple=True)
-        cost = self.decoder.cost.from_raw(x[row], raw[row % n_each, k])
-        return (share[row, k] * cost).sum() / len(x)
+        raw = self.decoder.net((means + noise).flatten(0, 1))
+        codes = Codes.of(share)
+        drawn = raw.index_select(0, codes.row % n_each * len(means) + codes.k)
+        cost = self.decoder.cost.from_raw(x.index_select(0, codes.row), drawn)
+        return (codes.among(share) * cost).sum() / len(x)
 
-    def change(self, x: Tensor, logits: Tensor, step: Step) -> Tensor:
+    def change(self, x: Tensor, log_share: Tensor, step: Step) -> Tensor:
         """Of q(k|x) in the worst direction, where it counts."""
         if self.params.smoothness == 0:
-            return logits.new_zeros(())
-        x, logits = x[::MOVED], logits[::MOVED]
-        return adversarial_change(self.encoder.logits, x, logits, self.radius, step.generator)
+            return log_share.new_zeros(())
+        x, log_share = x[::MOVED], log_share[::MOVED]
+        return adversarial_change(self.encoder.logits, x, log_share, self.radius, step.generator)
 
     def guidance(self, logits: Tensor, step: Step) -> Tensor:
         """Cross-entropy to the clusters, with a weight that falls to 0 halfway."""
@@ -107,55 +111,34 @@ class GMWAEModel(MixtureModel):
         labels = self.clusters[step.rows.to(logits.device)]
         return weight * torch.nn.functional.cross_entropy(logits, labels)
 
-    def discrepancy(self, z: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    def discrepancy(
+        self, z: Tensor, weights: Tensor, generator: torch.Generator, codes: Codes | None = None
+    ) -> Tensor:
         """Of codes of shape (n, K, d) with weights of shape (n, K) from the prior.
 
         Weights of a row sum to 1 / n. Codes of one row depend on each other: their pairs have
-        no part in it.
+        no part in it. `codes` are those with a weight, if they are known.
         """
         n, n_mixtures, d = z.shape
         uniform = z.new_full((n,), 1 / n)
         pairs = 1 - 1 / max(n, 2)
+        codes = codes or Codes.of(weights)
+        points, shares = codes.among(z), codes.among(weights)
         joint = self.params.discrepancy == "joint"
         if joint:
             # About its mean each component of the prior is the same normal distribution.
-            z = z - self.encoder.prior_means
+            points = points - self.encoder.prior_means.index_select(0, codes.k)
             draws = torch.randn(n, d, generator=generator, device=z.device, dtype=z.dtype)
         else:
             draws = self.prior.sample(n, d, generator, dtype=z.dtype)
-        row, k = weights.detach().nonzero(as_tuple=True)
-        points, shares = z[row, k], weights[row, k]
         across = kernel_mean(points, shares, draws, uniform)
         if joint:
-            within = n_mixtures * _within_components(points, shares, k, n_mixtures)
+            within = n_mixtures * sum_within_components(points, shares, codes.counts)
         else:
-            several = (weights.detach() > 0).sum(1) > 1
+            several = codes.rows_of_several()
             own = kernel_mean_within(z[several], weights[several])
             within = kernel_mean(points, shares) - own
         return within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
-
-
-def _within_components(points: Tensor, shares: Tensor, k: Tensor, n_mixtures: int) -> Tensor:
-    """Sum of a_i a_j K(x_i, x_j) over i != j of one component; points (m, d), others (m,)."""
-    counts = torch.bincount(k, minlength=n_mixtures)
-    most = int(counts.max())
-    if n_mixtures * most * most > MOST_PAIRS:
-        parts = (k == number for number in range(n_mixtures))
-        each = (kernel_mean(points[p], shares[p]) for p in parts if p.any())
-        return sum(each, start=points.new_zeros(()))
-    # All components at once, each with room for as many points as the largest has.
-    order = k.argsort()
-    first = counts.cumsum(0) - counts
-    place = k[order], torch.arange(len(k), device=k.device) - first[k[order]]
-    x = points.new_zeros(n_mixtures, most, points.shape[1]).index_put(place, points[order])
-    a = shares.new_zeros(n_mixtures, most).index_put(place, shares[order])
-    return kernel_mean_within(x, a)
-
-
-def _without_the_least(share: Tensor) -> Tensor:
-    """Shares (n, K) with 0 for the least, which make no difference but take time."""
-    share = torch.where(share > LEAST_SHARE * share.amax(1, keepdim=True), share, 0.0)
-    return share / share.sum(1, keepdim=True)
 
 
 @shared_documentation

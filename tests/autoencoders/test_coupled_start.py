@@ -148,6 +148,24 @@ def test_stored_potentials_catch_up_with_a_decoder(way, share):
     assert ((half - 1).abs().mean() > 1.0) == (share == 1.0)
 
 
+@pytest.mark.parametrize("first, least, most", [(True, 0.0, 0.2), (False, 1.0, 1.4)])
+def test_stored_potentials_that_are_far_behind_are_found_anew(first, least, most):
+    """From the next epoch on, at temperatures that fall: three iterations at the last are few."""
+    generator = torch.Generator().manual_seed(0)
+    x, y, side = torch.randn((129, 8), generator=generator).split([64, 64, 1])
+    log_b, rows, table = torch.full((64,), 1 / 64).log(), torch.arange(64), DualTable()
+
+    def deviation(y, n_steps):
+        log_kernel = -0.5 * torch.cdist(20.0 * x, y).square()
+        u = table.move(log_kernel, log_b, rows, 64, n_steps=n_steps, first=first, unit=1.0)
+        return float((masses(u, log_kernel) - 1).abs().mean())
+
+    for _ in range(60):
+        deviation(y, 30)
+    assert deviation(y + 3.0 * side, 3) > 1.0
+    assert least <= deviation(y + 3.0 * side, 3) < most
+
+
 def masses(u, log_kernel):
     """Of the rows under the plan of potentials u, over 1 / n."""
     return len(u) * (u[:, None] + log_kernel).softmax(0).mean(1)

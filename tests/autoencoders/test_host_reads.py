@@ -33,6 +33,7 @@ CASES = {
     "scales of features": ("CoupledVAE", {"cost": GaussianCost(per_feature=True)}),
     "no scale": ("CoupledVAE", {"cost": "sqeuclidean"}),
 }
+WITH_TABLE = {"CoupledVAE", "scales of features", "no scale"}
 aten = torch.ops.aten
 # Numbers, and shapes that depend on numbers.
 READS = {
@@ -108,7 +109,9 @@ def reads_of(small, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", CASES)
 def test_a_step_reads_nothing(case, reads_of):
-    assert reads_of(*CASES[case])[0] == {}
+    """But for the first of an epoch, where a table asks how it was in the one before."""
+    found, n_steps = reads_of(*CASES[case])
+    assert sum(found.values()) == (n_steps // 2 - 1 if case in WITH_TABLE else 0)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -323,6 +323,7 @@ class CoupledModel(AutoencoderModel):
                 step.rows if step.training else None,
                 step.n_rows,
                 n_steps=self.params.n_dual_steps,
+                first=step.batch == 0,
                 unit=self._table_unit(epsilon),
                 n_halving=N_HALVING if self.params.plan_decay > 0 else None,
                 most=MOST_NATS if self.amortised else None,

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 # Spread of a random isometry over that of the rows. The transport makes a small map grow along the
 # directions in which the rows are spread; one of full size would have to turn to them.
 SMALL = 0.3
+# Iterations of a solution that starts at the temperature of the costs and ends at 1.
+N_LEVELS = 20
 
 
 class DualNetworks(nn.Module):
@@ -50,12 +52,18 @@ class DualTable(nn.Module):
         """Forget the rows of a fit."""
         self.register_buffer("values", None)
         self._n_moves = 0
+        # Whether mini-batches are solved anew; and, on the device, whether any move of the epoch
+        # was beyond sampling.
+        self._anneals, self._behind = False, None
 
-    def get_extra_state(self) -> dict[str, int]:
-        return {"n_moves": self._n_moves}
+    def get_extra_state(self) -> dict[str, Any]:
+        behind = self._behind is not None and bool(self._behind)
+        return {"n_moves": self._n_moves, "anneals": self._anneals, "behind": behind}
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
-        self._n_moves = state["n_moves"]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        # Checkpoints of the first versions have the first alone.
+        self._n_moves, self._anneals = state["n_moves"], state.get("anneals", False)
+        self._behind = torch.tensor(state.get("behind", False))
 
     def move(
         self,
@@ -65,6 +73,7 @@ class DualTable(nn.Module):
         n_rows: int,
         *,
         n_steps: int,
+        first: bool = False,
         unit: float | Tensor,
         n_halving: int | None = None,
         most: float | None = None,
@@ -74,7 +83,8 @@ class DualTable(nn.Module):
         """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
 
         All of it where the rows' masses under that point would be off by more than sampling makes
-        them. Or with a `rate` gradient ascent on the semi-dual, all of whose way is stored.
+        them; for an epoch after that, such mini-batches are solved anew. Or with a `rate` gradient
+        ascent on the semi-dual, all of whose way is stored.
 
         Parameters
         ----------
@@ -88,6 +98,8 @@ class DualTable(nn.Module):
             Number of training rows.
         n_steps : int
             Number of Sinkhorn iterations.
+        first : bool
+            Whether it is the first mini-batch of an epoch.
         unit : float or scalar Tensor
             What stored potentials are multiplied by.
         n_halving : int or None
@@ -131,11 +143,34 @@ class DualTable(nn.Module):
         if most is None and rate is None:
             # Potentials that are behind a decoder send all draws to the same few rows, which it
             # follows, so that they are farther behind.
-            moved = torch.where(beyond_sampling(moved, log_kernel, log_b), f, moved)
+            beyond = beyond_sampling(moved, log_kernel, log_b)
+            if first and self._behind is not None:
+                self._anneals, self._behind = bool(self._behind), None
+            self._behind = beyond if self._behind is None else beyond | self._behind.to(beyond)
+            if self._anneals:
+                f = annealed(log_kernel, log_b, damping)
+                f = f - (f.mean() - start.mean() if damping == 1.0 else 0.0)
+            moved = torch.where(beyond, f, moved)
         # A loss that is not finite is rolled back; so must these be.
         moved = torch.where(f.isfinite(), moved, start)
         self.values[rows] = moved * unit
         return moved
+
+
+def annealed(log_kernel: Tensor, log_b: Tensor, damping: float = 1.0) -> Tensor:
+    """Potentials of rows by Sinkhorn iterations at falling temperatures, from none.
+
+    At the last alone, they would rise by one or two in an iteration where costs differ by hundreds.
+    """
+    log_n = math.log(len(log_kernel))
+    first = (2.0 * log_kernel.std(0).mean()).clamp_min(1.0).log()
+    f = log_kernel.new_zeros(len(log_kernel))
+    for level in range(N_LEVELS):
+        t = (first * (1.0 - level / (N_LEVELS - 1))).exp()
+        cool = log_kernel / t
+        g = -damping * ((f / t)[:, None] + cool - log_n).logsumexp(0)
+        f = -t * (g + log_b + cool).logsumexp(1)
+    return f
 
 
 def beyond_sampling(u: Tensor, log_kernel: Tensor, log_b: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from skotae.transport.base import (
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.solution_batches import each_together
 from skotae.transport.entropic.solutions import solve_each
 from skotae.utils.base import as_real
 
@@ -38,8 +39,8 @@ def sinkhorn_potentials(
     Parameters
     ----------
     x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d), optional
-        Clouds, or batches of B clouds, which are solved one by one; without `y`, `x` against
-        itself.
+        Clouds, or batches of B clouds, whose problems are solved together; without `y`, `x`
+        against itself.
     cost : Tensor of shape (n, m) or (B, n, m), optional
         Any finite cost instead of clouds.
     epsilon : float, default=0.05
@@ -93,7 +94,7 @@ def sinkhorn_potentials(
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     y = x if y is None and cost is None else y
     options = Options(epsilon, relative, tol, max_iter, ground, max_bytes=max_memory * 2.0**20)
-    found = solve_each(x, y, cost, a, b, options, potentials_init)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, together=each_together)
     warn_unless_converged(found.info, tol, max_iter)
     return *found.potentials(), found.info
 
@@ -147,6 +148,8 @@ def sinkhorn_plan(
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     y = x if y is None and cost is None else y
     options = Options(epsilon, relative, tol, max_iter, ground)
-    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True)
+    found = solve_each(
+        x, y, cost, a, b, options, potentials_init, plan=True, together=each_together
+    )
     warn_unless_converged(found.info, tol, max_iter)
     return found.plan()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, overload
 
+import numpy as np
 from torch import Tensor
 
 from skotae.transport.base import (
@@ -55,6 +56,7 @@ def _change(potential: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
     return ((potential - mean) / weights.sum(-1, keepdim=True)).to(weights.dtype)
 
 
+@np.errstate(all="ignore")
 def _evaluate_batch(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Evaluate each problem of a batch as `_evaluate` does a single one."""
     for name in ("a", "b"):
@@ -146,8 +148,8 @@ def sinkhorn_cost(
     Parameters
     ----------
     cost : Tensor of shape (n, m), or (B, n, m)
-        Finite costs, of any sign where `relative` is False. The problems of a batch are
-        solved together.
+        Finite costs, of any sign where `relative` is False. The problems of a batch are solved
+        together, as for `sinkhorn_potentials`, or one by one where `sharp`.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     relative : bool, default=True

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from skotae.transport.entropic.arrays import (
@@ -64,12 +65,12 @@ class Scaling:
     violation: float
     n_iter: int
 
-    def plan(self) -> Tensor:
-        """Return the plans (B, n, m) of a stored kernel, in the widest dtype."""
+    def plan(self, dtype: torch.dtype | None = None) -> Tensor:
+        """Return the plans (B, n, m) of a stored kernel, by default in the widest dtype."""
         kernel = self.kernel
         (_, matrix), *_ = kernel.blocks()
         left, right = as_tensor(kernel.a / self.rows), as_tensor(self.w)
-        found = (left.mT * as_tensor(matrix) * right).to(kernel.wide)
+        found = (left.mT * as_tensor(matrix) * right).to(dtype or kernel.wide)
         # Points of weight zero far from all others have no scalings.
         for masses in (as_tensor(kernel.a).mT, as_tensor(kernel.b)):
             if not bool((masses > 0).all()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -113,7 +114,7 @@ class _Posed:
         return in_bits((f, g), self.offsets, self.options)
 
     def solutions(
-        self, which: list[int], done: list[int], result: Scaling, n_iter: int, *, plan: bool
+        self, which: list[int], done: list[int], result: Scaling, n_iter: int, plans: Tensor | None
     ) -> Solutions:
         """Return those of a round that are done, in their own units."""
         chosen = [which[k] for k in done]
@@ -123,7 +124,6 @@ class _Posed:
             for bits, offset in zip((result.f, result.g), self.offsets, strict=True)
         )
         shift = ((a * f).sum(1) - (b * g).sum(1))[:, None] / 2
-        plans = result.plan() if plan else None
         if plans is not None and len(done) < len(which):
             plans = plans[done]
         violations = worst(_Solved(result))
@@ -139,7 +139,6 @@ class _Posed:
         )
 
 
-@np.errstate(all="ignore")
 def solved_together(inputs: Inputs, options: Options, *, plan: bool) -> Iterator[Solutions]:
     """Solve, in chunks that stay in the processor's cache, what is easy of a batch.
 
@@ -151,6 +150,10 @@ def solved_together(inputs: Inputs, options: Options, *, plan: bool) -> Iterator
     options : Options
     plan : bool
         Whether plans are wanted.
+
+    Yields
+    ------
+    Solutions
     """
     first = next(iter(inputs.values()))
     size, n = first.shape[:2]
@@ -161,23 +164,25 @@ def solved_together(inputs: Inputs, options: Options, *, plan: bool) -> Iterator
     wide, dtype = widest(first), kernel_dtype(first, options.goal, 1.0)
     limit = most(dtype, wide, min(n, m), options)
     keep_freed()
-    for chunk in chunks(size, n * m, numbers, wide, options.max_bytes):
+    of_products = "y" in inputs and options.ground.squared
+    # A matrix of costs is kept beside its kernel.
+    elements = n * m if of_products else 2 * n * m
+    for chunk in chunks(size, elements, numbers, wide, options.max_bytes):
         given = {name: tensor[chunk] for name, tensor in inputs.items()}
-        if "y" in given and options.ground.squared:
-            posed = _of_clouds(given, dtype, options)
-        else:
-            posed = _of_costs(given, dtype, options)
-        if len(posed.places) < 2:
+        posed = (_of_clouds if of_products else _of_costs)(given, dtype, options)
+        if posed is None:
             continue
         start = posed.start(given)
         for which, done, problems, n_iter in rounds(
             posed, len(posed.places), limit, posed.options, start
         ):
-            found = posed.solutions(which, done, problems.result, n_iter, plan=plan)
+            plans = problems.result.plan(first.dtype) if plan else None
+            found = posed.solutions(which, done, problems.result, n_iter, plans)
             found.places = [chunk.start + place for place in found.places]
             yield found
 
 
+@np.errstate(all="ignore")
 def each_together(inputs: Inputs, options: Options, *, plan: bool) -> list[Solution | None]:
     """Return the solutions of a batch, None of what is to be solved alone."""
     found: list[Solution | None] = [None] * len(next(iter(inputs.values())))
@@ -191,8 +196,8 @@ def _in_units(options: Options) -> Options:
     return replace(options, epsilon=2.0 / LN2, relative=False)
 
 
-def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
-    """Pose the problems of clouds, of squared distances."""
+def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | None:
+    """Pose the problems of clouds, of squared distances; none, unless there are several."""
     wide = widest(inputs["x"])
     x, y = (
         Cloud(as_array(inputs[name], wide), as_array(inputs[w], wide) if w in inputs else None)
@@ -201,6 +206,8 @@ def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
     means = mean_costs(x, y)
     bits = [options.absolute_epsilon(mean, mean) * LN2 for mean in means]
     places = easy(means, bits)
+    if len(places) < 2:
+        return None
     units = inputs["x"].new_tensor([bits[k] / 2.0 for k in places], dtype=wide)
     if len(places) < len(means):
         x, y = x.chosen(places), y.chosen(places)
@@ -214,8 +221,8 @@ def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
     )
 
 
-def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
-    """Pose the problems of cost matrices, or of clouds with any other ground cost."""
+def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | None:
+    """Pose the problems of cost matrices, or of clouds with any other ground cost, likewise."""
     first = next(iter(inputs.values()))
     wide = widest(first)
     if "y" in inputs:
@@ -232,12 +239,15 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
     reduced = cost - low_f
     low_g = reduced.amin(1, keepdim=True)
     reduced -= low_g
-    usual: list[float] = reduced.mean((1, 2)).tolist()
+    finite = cost.sum((1, 2)).isfinite()
+    usual: list[float] = reduced.mean((1, 2)).where(finite, math.inf).tolist()
     means = usual
     if options.relative:
         means = (a[:, None] @ cost @ b[..., None])[:, 0, 0].tolist()
     epsilons = [options.absolute_epsilon(*pair) for pair in zip(means, usual, strict=True)]
     places = easy(usual, [epsilon * LN2 for epsilon in epsilons])
+    if len(places) < 2:
+        return None
     units = cost.new_tensor([epsilons[k] * LN2 / 2.0 for k in places])
     if len(places) < len(means):
         reduced, low_f, low_g, a, b = (each[places] for each in (reduced, low_f, low_g, a, b))
@@ -249,7 +259,7 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed:
         as_array(a),
         as_array(b),
         (low_f[..., 0] / units[:, None], low_g[:, 0] / units[:, None]),
-        (-reduced).mean((1, 2)).tolist(),
+        [usual[k] / (epsilons[k] * LN2) for k in places],
         _in_units(options),
     )
 

@@ -44,7 +44,8 @@ class Solution:
     a, b : Tensor of shape (n,) and (m,)
         Weights of sum one.
     plan : Tensor of shape (n, m), or None
-        With exact rows; None where it was not asked for.
+        With exact rows; None where it was not asked for. In the dtype of the inputs where problems
+        of a batch were solved together.
     epsilon : float
         In units of the cost.
     info : SinkhornInfo

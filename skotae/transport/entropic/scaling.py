@@ -19,6 +19,7 @@ from skotae.transport.entropic.arrays import (
     as_tensor,
     cast,
     concatenated,
+    exp2,
     largest,
     least_mixture,
     log2,
@@ -181,7 +182,7 @@ def _placed(kernel: Kernel, rows: Array, g: Array) -> tuple[Array, Array]:
             f = kernel.log_rows(g)
         kernel.absorb(f, g)
         bits = 0.0 * bits
-    return kernel.b * cast(2.0**bits, kernel.dtype), bits
+    return kernel.b * cast(exp2(bits), kernel.dtype), bits
 
 
 def extrapolated(iterates: Array, b: Array) -> Array:
@@ -239,7 +240,7 @@ def iterate(kernel: Kernel, f: Array, *, tol: float, max_iter: int) -> tuple[Arr
     while True:
         g = kernel.log_columns(f)
         previous, f = f, kernel.log_rows(g)
-        violation = (kernel.weights[0] * magnitude(2.0 ** (previous - f) - 1.0)).sum(-1)
+        violation = (kernel.weights[0] * magnitude(exp2(previous - f) - 1.0)).sum(-1)
         n_iter += 1
         if n_iter >= max_iter or not float(violation.max()) > tol:
             return f, g, n_iter

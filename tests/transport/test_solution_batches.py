@@ -84,6 +84,18 @@ def test_options(options, clouds):
     assert assert_equal_to_single_calls(**given, **options).converged
 
 
+def test_scales_at_the_ends_of_the_range():
+    x, y, *_ = batch(size=4)
+    scales = torch.tensor([1e-150, 1.0, 1e150, 1.0], dtype=torch.float64)[:, None, None]
+    x, y = (cloud / cloud.flatten(1).std(1)[:, None, None] * scales for cloud in (x, y))
+    assert assert_equal_to_single_calls(x=x, y=y, tol=1e-10).converged
+    cost = (x[:, :, None] - y[:, None]).square().sum(3)
+    assert assert_equal_to_single_calls(cost=cost, tol=1e-10).converged
+    values = sinkhorn_cost(cost, tol=1e-10)
+    alone = torch.stack([sinkhorn_cost(one, tol=1e-10) for one in cost])
+    torch.testing.assert_close(values, alone, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("max_memory", [1e-4, 5e-3])
 def test_kernels_that_are_not_stored(max_memory):
     x, y, a, b = batch()

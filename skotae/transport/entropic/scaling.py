@@ -144,8 +144,14 @@ def scale(
                 if not math.isfinite(reach):
                     return None
                 f, g = added(kernel.f, -bits_rows), added(kernel.g, bits)
-                if reach <= limit or last:
+                if reach <= limit:
                     return Scaling(kernel, w, rows, columns, f, g, violation, worst, n_iter)
+                # The violation may be that of entries at the floor: look again.
+                if reach > 2 * limit:
+                    g = kernel.log_columns(f)
+                if reach > 2 * limit or last:
+                    f = kernel.log_rows(g)
+                n_iter -= last
                 kernel.absorb(f, g)
                 w, bits, window, trial = b, 0.0 * bits, [], None
                 continue

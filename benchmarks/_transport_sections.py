@@ -21,7 +21,10 @@ from torch import nn
 from skotae.divergences import SinkhornDivergence
 from skotae.transport import (
     exact_cost,
+    sinkhorn_cost,
     sinkhorn_divergence,
+    sinkhorn_plan,
+    sinkhorn_potentials,
     sliced_wasserstein,
     unbalanced_sinkhorn_cost,
     unbalanced_sinkhorn_divergence,
@@ -155,6 +158,9 @@ def batches(size: int = 64, n: int = 64, d: int = 8) -> Section:
     half = {"debias": "none", "rho": (1.0, math.inf)}
     cases = {
         "sinkhorn_divergence": (gradient(sinkhorn_divergence), clouds),
+        "sinkhorn_plan": (sinkhorn_plan, clouds),
+        "sinkhorn_potentials": (sinkhorn_potentials, clouds),
+        "sinkhorn_cost": (gradient(sinkhorn_cost), [costs]),
         "unbalanced_sinkhorn_divergence": (unbalanced(), clouds),
         "the same, total variation": (unbalanced(unbalanced_type="tv"), clouds),
         "the same, semi-relaxed": (unbalanced(**half), clouds),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, overload
 
+import numpy as np
 from torch import Tensor
 
 from skotae.transport.base import (
@@ -17,9 +18,11 @@ from skotae.transport.base import (
     check_weight_values,
     warn_unless_converged,
 )
-from skotae.transport.entropic.envelope import Outcome, differentiable
+from skotae.transport.entropic.arrays import as_array
+from skotae.transport.entropic.envelope import Batch, Outcome, differentiable
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.sharp import sharp_sensitivity
+from skotae.transport.entropic.solution_batches import solved_together
 from skotae.transport.entropic.solutions import of_cost, start_of
 
 
@@ -43,10 +46,31 @@ def _evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) 
     sides = (("a", solution.a, f), ("b", solution.b, g))
     for name, shares, potential in sides:
         if name in wanted:
-            # Weights are divided by their sum, so that only differences count.
-            change = (potential - shares @ potential) / inputs[name].sum()
-            gradients[name] = change.to(inputs[name].dtype)
+            gradients[name] = _change(potential, shares, inputs[name])
     return Outcome(value.item(), gradients, solution.info)
+
+
+def _change(potential: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """Return the gradient for weights: they are divided by their sum, so only differences count."""
+    mean = (shares * potential).sum(-1, keepdim=True)
+    return ((potential - mean) / weights.sum(-1, keepdim=True)).to(weights.dtype)
+
+
+@np.errstate(all="ignore")
+def _evaluate_batch(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
+    """Evaluate each problem of a batch as `_evaluate` does a single one."""
+    for name in ("a", "b"):
+        check_weight_values(name, inputs.get(name))
+    batch = Batch(inputs, wanted, inputs["cost"].ndim - 2)
+    for found in solved_together(batch.inputs, options, plan="cost" in wanted):
+        values = (found.a * found.f).sum(1) + (found.b * found.g).sum(1)
+        gradients = {} if found.plan is None else {"cost": found.plan}
+        for name, shares, potential in (("a", found.a, found.f), ("b", found.b, found.g)):
+            if name in wanted:
+                gradients[name] = _change(potential, shares, batch.inputs[name][found.places])
+        batch.put(found.places, as_array(values), gradients, found.infos)
+    batch.fill(partial(_evaluate, options=options))
+    return batch.outcome()
 
 
 @overload
@@ -124,8 +148,8 @@ def sinkhorn_cost(
     Parameters
     ----------
     cost : Tensor of shape (n, m), or (B, n, m)
-        Finite costs, of any sign where `relative` is False. The B problems of a batch are solved
-        one by one.
+        Finite costs, of any sign where `relative` is False. The problems of a batch are solved
+        together, as for `sinkhorn_potentials`, or one by one where `sharp`.
     epsilon : float, default=0.05
         Regularisation, in units of the mean cost (`relative`) or of the cost.
     relative : bool, default=True
@@ -195,7 +219,9 @@ def sinkhorn_cost(
     a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
     options = Options(epsilon, relative, tol, max_iter, sharp=sharp)
     problem = partial(_evaluate, options=options)
+    batches = partial(_evaluate_batch, options=options)
     f, g = check_start(potentials_init, (*batch, n), (*batch, m))
-    value, info = differentiable("sinkhorn_cost", problem, ndim=2, cost=cost, a=a, b=b, f=f, g=g)
+    given = {"cost": cost, "a": a, "b": b, "f": f, "g": g}
+    value, info = differentiable("sinkhorn_cost", problem, batches, 2, **given)
     warn_unless_converged(info, options.goal, max_iter, cost.dtype, "cost")
     return (value, info) if return_info else value

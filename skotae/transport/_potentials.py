@@ -10,6 +10,7 @@ from skotae.transport.base import (
     warn_unless_converged,
 )
 from skotae.transport.entropic.options import Options
+from skotae.transport.entropic.solution_batches import each_together
 from skotae.transport.entropic.solutions import solve_each
 from skotae.utils.base import as_real
 
@@ -38,8 +39,8 @@ def sinkhorn_potentials(
     Parameters
     ----------
     x, y : Tensor of shape (n, d) and (m, d), or (B, n, d) and (B, m, d), optional
-        Clouds, or batches of B clouds, which are solved one by one; without `y`, `x` against
-        itself.
+        Clouds, or batches of B clouds, whose problems are solved together; without `y`, `x`
+        against itself.
     cost : Tensor of shape (n, m) or (B, n, m), optional
         Any finite cost instead of clouds.
     epsilon : float, default=0.05
@@ -77,6 +78,12 @@ def sinkhorn_potentials(
         If a shape, dtype, weight or option is invalid, a cost is not finite, or a result is
         beyond the range of its dtype.
 
+    Notes
+    -----
+    On one core a batch of problems of 64 points in 8 dimensions takes a sixth of the time of a
+    loop, one of 256 points half to two thirds. Each is solved to `tol`, but may have had more
+    iterations than alone. What needs more than plain iterations goes on alone.
+
     References
     ----------
     .. [1] Peyre and Cuturi (2019), Computational optimal transport, eq. 4.30.
@@ -93,7 +100,7 @@ def sinkhorn_potentials(
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     y = x if y is None and cost is None else y
     options = Options(epsilon, relative, tol, max_iter, ground, max_bytes=max_memory * 2.0**20)
-    found = solve_each(x, y, cost, a, b, options, potentials_init)
+    found = solve_each(x, y, cost, a, b, options, potentials_init, together=each_together)
     warn_unless_converged(found.info, tol, max_iter)
     return *found.potentials(), found.info
 
@@ -147,6 +154,8 @@ def sinkhorn_plan(
     epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
     y = x if y is None and cost is None else y
     options = Options(epsilon, relative, tol, max_iter, ground)
-    found = solve_each(x, y, cost, a, b, options, potentials_init, plan=True)
+    found = solve_each(
+        x, y, cost, a, b, options, potentials_init, plan=True, together=each_together
+    )
     warn_unless_converged(found.info, tol, max_iter)
     return found.plan()

@@ -232,7 +232,9 @@ def warn_if_infinite(value: Tensor, names: str) -> None:
 def within_range(result: Tensor, dtype: torch.dtype, what: str, names: str) -> Tensor:
     """Return a result in a dtype, or raise ValueError where it is beyond its range."""
     narrow = result.to(dtype)
-    if bool(narrow.isinf().any()) and bool((narrow.isinf() & result.isfinite()).any()):
+    if narrow is result or math.isfinite(narrow.sum().item()):  # isinf() of a matrix is slow
+        return narrow
+    if bool((narrow.isinf() & result.isfinite()).any()):
         most = result[result.isfinite()].abs().max().item()
         raise ValueError(
             f"{names} must be such that the {what} is in the range of {dtype}, got {most:.3g}: "

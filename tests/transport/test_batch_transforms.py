@@ -1,5 +1,7 @@
 """Batches under torch.func and torch.compile, and batches of other functions."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -105,20 +107,23 @@ def test_compile():
 def test_plans_and_potentials(dtype):
     x, y, a, b = batch(size=4, n=9, m=7, dtype=dtype)
     cost = (x[:, :, None] - y[:, None]).abs().sum(3)
+    options = {"tol": 1e-10, "max_iter": 3000}
     for inputs in ({"x": x, "y": y}, {"x": x}, {"cost": cost}):
         second = {"b": a if len(inputs) == 1 and "x" in inputs else b}
-        plans = sinkhorn_plan(**inputs, a=a, **second)
-        f, g, info = sinkhorn_potentials(**inputs, a=a, **second)
+        plans = sinkhorn_plan(**inputs, a=a, **second, **options)
+        f, g, info = sinkhorn_potentials(**inputs, a=a, **second, **options)
         assert len(info.problems) == 4 and plans.dtype == f.dtype == g.dtype == dtype
         for k in range(4):
-            one = {name: tensor[k] for name, tensor in (inputs | second).items()}
-            assert torch.equal(plans[k], sinkhorn_plan(**one, a=a[k]))
-            f_one, g_one, info_one = sinkhorn_potentials(**one, a=a[k])
-            assert torch.equal(f[k], f_one) and torch.equal(g[k], g_one)
-            assert info.problems[k] == info_one
+            one = {name: tensor[k] for name, tensor in (inputs | second | {"a": a}).items()}
+            torch.testing.assert_close(plans[k], sinkhorn_plan(**one, **options))
+            f_one, g_one, info_one = sinkhorn_potentials(**one, **options)
+            torch.testing.assert_close((f[k], g[k]), (f_one, g_one))
+            assert info.problems[k].converged and info_one.converged
     shared = sinkhorn_plan(x.reshape(2, 2, 9, 3), y.reshape(2, 2, 7, 3), a=a[0])
     assert shared.shape == (2, 2, 9, 7)
-    torch.testing.assert_close(shared[1, 0], sinkhorn_plan(x[2], y[2], a=a[0]))
+    torch.testing.assert_close(
+        shared[1, 0], sinkhorn_plan(x[2], y[2], a=a[0]), rtol=0.01, atol=1e-3 / 63
+    )
     assert sinkhorn_plan(x[:0], y[:0]).shape == (0, 9, 7)
     with pytest.raises(ValueError, match="as many clouds"):
         sinkhorn_plan(x, y[0])
@@ -134,17 +139,18 @@ def test_cost_matrices():
     x, y, a, b = batch(size=4, n=9, m=7)
     cost = (x[:, :, None] - y[:, None]).abs().sum(3)
     leaves = [tensor.clone().requires_grad_() for tensor in (cost, a, b)]
-    values, info = sinkhorn_cost(leaves[0], a=leaves[1], b=leaves[2], return_info=True)
+    tight = partial(sinkhorn_cost, tol=1e-11, max_iter=3000)
+    values, info = tight(leaves[0], a=leaves[1], b=leaves[2], return_info=True)
     gradients = torch.autograd.grad(values.sum(), leaves)
-    ones = [sinkhorn_cost(c, a=u, b=v) for c, u, v in zip(*leaves, strict=True)]
-    assert torch.equal(values, torch.stack(ones)) and len(info.problems) == 4
+    ones = [tight(c, a=u, b=v) for c, u, v in zip(*leaves, strict=True)]
+    torch.testing.assert_close(values, torch.stack(ones), rtol=1e-9, atol=0)
+    assert info.converged and len(info.problems) == 4
     expected = torch.autograd.grad(sum(ones), leaves)
-    torch.testing.assert_close(gradients, expected, rtol=0, atol=0)
-    shared = sinkhorn_cost(cost, a=a[1])
-    torch.testing.assert_close(shared[1], sinkhorn_cost(cost[1], a=a[1]))
-    torch.testing.assert_close(
-        torch.func.vmap(lambda c, u: sinkhorn_cost(c, a=u))(cost, a)[1], shared[1]
-    )
+    torch.testing.assert_close(gradients, expected, rtol=1e-7, atol=1e-9)
+    shared = tight(cost, a=a[1])
+    torch.testing.assert_close(shared[1], tight(cost[1], a=a[1]))
+    mapped = torch.func.vmap(lambda c, u: tight(c, a=u))(cost, a)
+    torch.testing.assert_close(mapped[1], shared[1])
     with pytest.raises(ValueError, match="a must be finite, non-negative"):
         sinkhorn_cost(cost, a=-a)
 
@@ -164,11 +170,11 @@ def test_mixtures_of_many_are_those_of_each():
 
 
 def test_many_small_problems_stay_together(monkeypatch):
-    from skotae.transport.entropic import batched
+    from skotae.transport.entropic import rounds
 
     calls = []
-    scale = batched.scale
-    monkeypatch.setattr(batched, "scale", lambda *a, **k: calls.append(0) or scale(*a, **k))
+    scale = rounds.scale
+    monkeypatch.setattr(rounds, "scale", lambda *a, **k: calls.append(0) or scale(*a, **k))
     x, y, *_ = batch(size=400, n=10, m=10, dtype=torch.float32)
     _, info = sinkhorn_divergence(x, y, return_info=True)
     assert info.converged and 0 < len(calls) < 10

@@ -1,5 +1,7 @@
 """Plans and potentials, of clouds and of arbitrary costs."""
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -107,3 +109,27 @@ def test_the_warning_names_the_line_of_the_caller(function):
     with pytest.warns(ConvergenceWarning, match="Increase `max_iter`") as caught:
         function(x, y, epsilon=0.01, max_iter=1, tol=1e-9)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("max_iter", [6, 7, 8, 9, 12, 15, 1000])
+def test_an_extrapolation_that_is_far_off_is_no_solution(max_iter):
+    # Of iterates on a line: what it is multiplied by is beyond the range of a kernel.
+    cost = torch.tensor([[7.5439, 16.6288], [3.2224, 5.7268]], dtype=torch.float64)
+    a = torch.tensor([0.4737, 0.3012], dtype=torch.float64)
+    b = torch.tensor([0.1220, 0.9498], dtype=torch.float64)
+    options = {"a": a, "b": b, "epsilon": 0.0173377808, "tol": 1e-9, "max_iter": max_iter}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        f, g, info = sinkhorn_potentials(cost=cost, **options)
+    a, b = a / a.sum(), b / b.sum()
+    epsilon = options["epsilon"] * (a @ cost @ b)
+    plan = a[:, None] * b * ((f[:, None] + g - cost) / epsilon).exp()
+    torch.testing.assert_close(plan.sum(1), a)
+    violation = float((plan.sum(0) - b).abs().sum())
+    assert info.marginal_violation == pytest.approx(violation, abs=1e-9)
+    assert info.n_iter <= max_iter and (info.converged or max_iter < 1000)
+    if max_iter == 1000:  # but for 1e-22, all of the smallest mass is on the diagonal
+        exact = torch.stack([torch.stack([b[0], a[0] - b[0]]), torch.stack([0 * b[0], a[1]])])
+        entropy = torch.xlogy(exact, exact / (a[:, None] * b)).sum()
+        expected = (exact * cost).sum() + epsilon * entropy
+        torch.testing.assert_close(sinkhorn_cost(cost, **options), expected, rtol=1e-8, atol=0)

@@ -90,6 +90,11 @@ def log2(array: Array, dtype: torch.dtype | None = None) -> Array:
     return found if dtype is None else cast(found, dtype)
 
 
+def exp2(array: Array) -> Array:
+    """Return the power of two, which takes a third to half of the time of ``2.0**array``."""
+    return np.exp2(array) if isinstance(array, np.ndarray) else array.exp2()
+
+
 def least_mixture(rows: Array, metric: Array) -> Array:
     """Return the mixture (B, 1, k), of sum one, of rows (B, k, m) that is of least norm.
 

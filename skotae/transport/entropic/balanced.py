@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, dot
-from skotae.transport.entropic.clouds import Cloud, cost_between
+from skotae.transport.entropic.clouds import Cloud, cost_between, shifts
 from skotae.transport.entropic.log_kernel import SquaredDistances, between
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling
@@ -90,9 +90,8 @@ class Problems:
             else:
                 f, g = f_bits[k][..., 0, :] * bit, g_bits[k][..., 0, :] * bit
             if self._squared:
-                shift = (u.centre - v.centre)[..., None]
-                f = f + 2 * (u.points @ shift)[..., 0] + (shift.mT @ shift)[..., 0]
-                g = g - 2 * (v.points @ shift)[..., 0]
+                more_f, more_g = shifts(u, v)
+                f, g = f + more_f, g + more_g
             found.append((f, g))
         return found
 

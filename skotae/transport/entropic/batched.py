@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import WEIGHTS, SinkhornInfo, check_weight_values, widest
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_freed
-from skotae.transport.entropic.balanced import Problems
+from skotae.transport.base import WEIGHTS, SinkhornInfo, check_weight_values
+from skotae.transport.entropic.arrays import as_array, as_tensor, keep_freed
+from skotae.transport.entropic.balanced import Problems, Solver
 from skotae.transport.entropic.clouds import Cloud, mean_costs
 from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, plan, together
 from skotae.transport.entropic.envelope import Batch, Outcome, chunks
-from skotae.transport.entropic.kernel import Kernel
 from skotae.transport.entropic.log_domain import LN2
-from skotae.transport.entropic.log_kernel import LogKernel
 from skotae.transport.entropic.options import Options
-from skotae.transport.entropic.scaling import Scaling, scale
-from skotae.transport.entropic.solve import (
-    DEEP,
-    FLAT,
-    HOLLOW,
-    PATIENCE,
-    SINGLE_STEPS,
-    kernel_dtype,
-)
+from skotae.transport.entropic.rounds import easy, most, rounds, worst
+from skotae.transport.entropic.solve import kernel_dtype
 
 _FEW = 16  # problems, up to which calls cost more than iterations
-_FIRST = 25  # iterations before problems that are done leave the others
 
 
 @np.errstate(all="ignore")
@@ -80,23 +67,19 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
     x, y = (Cloud(arrays[name], arrays.get(weights)) for name, weights in WEIGHTS.items())
     means = mean_costs(x, y)
     bits = [options.absolute_epsilon(mean, mean) * LN2 for mean in means]
-    easy = [
-        k
-        for k, (mean, bit) in enumerate(zip(means, bits, strict=True))
-        if math.isfinite(mean) and mean > 0.0 and FLAT < mean / bit <= DEEP
-    ]
-    if len(easy) < 2:
+    kept = easy(means, bits)
+    if len(kept) < 2:
         return
     # Each in units in which one bit costs two, so that all have the same epsilon.
-    bit = as_array(torch.tensor([bits[k] for k in easy], dtype=wide, device=device))
+    bit = as_array(torch.tensor([bits[k] for k in kept], dtype=wide, device=device))
     square = bit / 2.0
     root = square**0.5
-    if len(easy) < len(means):
-        arrays = {name: array[easy] for name, array in arrays.items()}
-        x, y = x.chosen(easy), y.chosen(easy)
+    if len(kept) < len(means):
+        arrays = {name: array[kept] for name, array in arrays.items()}
+        x, y = x.chosen(kept), y.chosen(kept)
     # Terms of different kinds wait for each other where that saves more than it costs.
-    limit = together(max(means[k] / bits[k] for k in easy)) if len(easy) <= _FEW else 0
-    rows, groups = plan(options.debias, x.points.shape[1], y.points.shape[1], limit)
+    size = together(max(means[k] / bits[k] for k in kept)) if len(kept) <= _FEW else 0
+    rows, groups = plan(options.debias, x.points.shape[1], y.points.shape[1], size)
     clouds = {part: part_of(x if part[0] == "x" else y, part, rows, arrays) for part in rows}
     for cloud in {id(cloud): cloud for cloud in clouds.values()}.values():
         cloud.multiply(1 / root)
@@ -106,14 +89,17 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
     del x, y
     unit = replace(options, epsilon=2.0 / LN2, relative=False)
     values = as_tensor(0.0 * bit)
-    solved: list[list[tuple[int, float]]] = [[] for _ in easy]
+    solved: list[list[tuple[int, float]]] = [[] for _ in kept]
     for terms in groups:
         left, right = [clouds[i] for i, _, _ in terms], [clouds[j] for _, j, _ in terms]
-        for which, done, problems, n_iter in _rounds(left, right, dtype, unit):
+        order = min(left[0].points.shape[1], right[0].points.shape[1])
+        limit = most(dtype, wide, order, options)
+        pose = partial(_posed, left, right, dtype, unit)
+        for which, done, problems, n_iter in rounds(pose, len(kept), limit, unit):
             chosen = [which[k] for k in done]
             for (_, _, coefficient), cost in zip(terms, problems.values(), strict=True):
                 values[chosen] += as_tensor(coefficient * cost[done])
-            if len(done) == len(easy):
+            if len(done) == len(kept):
                 accumulate(gradients, problems, terms, rows, arrays)
             else:
                 some = {name: array[which] for name, array in arrays.items()}
@@ -121,12 +107,12 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
                 accumulate(parts, problems, terms, rows, some)
                 for name, part in parts.items():
                     as_tensor(gradients[name])[chosen] += as_tensor(part[done])
-            violations = _worst(problems)
+            violations = worst(problems)
             for k in done:
                 solved[which[k]].append((n_iter, violations[k]))
             del problems
     ready = [k for k, found in enumerate(solved) if len(found) == len(groups)]
-    places = [chunk.start + easy[k] for k in ready]
+    places = [chunk.start + kept[k] for k in ready]
     batch.values[places] = (values * as_tensor(square))[ready]
     for name, gradient in gradients.items():
         gradient *= root[:, None, None] if name in WEIGHTS else square[:, None]
@@ -141,80 +127,17 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
         batch.infos[place] = SinkhornInfo(n_iter, violation, True)
 
 
-def _worst(problems: Problems) -> list[float]:
-    """Return the marginal violation of each of a batch, over the terms."""
-    violations = as_tensor(problems.apart(problems.result.violations))
-    return violations.amax((0, 2)).tolist()
-
-
-def _rounds(
-    x: list[Cloud], y: list[Cloud], dtype: torch.dtype, options: Options
-) -> Iterator[tuple[list[int], list[int], Problems, int]]:
-    """Solve batches of clouds in rounds of more and more iterations on fewer and fewer of them.
-
-    Yields
-    ------
-    which : list of int
-        Problems of the batch that the round is about.
-    done : list of int
-        Those of them, counted within `which`, whose terms have all reached the tolerance.
-    problems : Problems
-    n_iter : int
-        Iterations they have had.
-    """
-    n_problems, n, _ = x[0].points.shape
-    m = y[0].points.shape[1]
-    single = dtype != widest(as_tensor(x[0].points))
-    total = min(options.max_iter, SINGLE_STEPS if single else max(PATIENCE, min(n, m)))
-    Start = tuple[list[int], Any, Any, int]
-    todo: list[Start] = [([*range(n_problems)], None, None, 0)]
-    while todo:
-        which, f, g, spent = todo.pop()
-        solver = partial(_scaled, f=f, g=g, limit=min(_FIRST + spent, total - spent))
-        left, right = x, y
-        if len(which) < n_problems:
-            # One object for one cloud: that is how a problem of a cloud against itself is told.
-            kept = {id(cloud): cloud.chosen(which) for cloud in [*x, *y]}
-            left, right = ([kept[id(cloud)] for cloud in clouds] for clouds in (x, y))
-        try:
-            problems = Problems(left, right, dtype, options, solver)
-        except FloatingPointError:
-            # One of them, at least, is beyond the range of the dtype: find out which.
-            half = len(which) // 2
-            if half:
-                todo += [(part, None, None, 0) for part in (which[:half], which[half:])]
-            continue
-        spent += problems.result.n_iter
-        violations = _worst(problems)
-        done = [k for k, violation in enumerate(violations) if violation <= options.tol]
-        if done:
-            yield which, done, problems, spent
-        rest = [k for k, violation in enumerate(violations) if not violation <= options.tol]
-        if rest and spent < total:
-            f, g = (
-                problems.apart(array)[:, rest].reshape(-1, *array.shape[1:])
-                for array in (problems.result.f, problems.result.g)
-            )
-            todo.append(([which[k] for k in rest], f, g, spent))
-
-
-def _scaled(
-    log_kernel: LogKernel,
-    a: Array,
-    b: Array,
+def _posed(
+    x: list[Cloud],
+    y: list[Cloud],
+    dtype: torch.dtype,
     options: Options,
-    *,
-    depth: float,
-    symmetric: list[bool],
-    f: Array | None,
-    g: Array | None,
-    limit: int,
-) -> Scaling:
-    """Iterate up to a limit, in one dtype, or raise FloatingPointError where it is left."""
-    kernel = Kernel(log_kernel, a, b, options, symmetric)
-    if f is None and depth > HOLLOW and kernel.dtype != kernel.wide and not any(symmetric):
-        f, g = kernel.log_maxima()
-    result = scale(kernel, tol=options.tol, max_iter=limit, f=f, g=g)
-    if result is None:
-        raise FloatingPointError("a problem of the batch has left the range of the dtype")
-    return result
+    which: list[int],
+    solver: Solver,
+) -> Problems:
+    """Return the problems of some of a batch."""
+    if len(which) < len(x[0].points):
+        # One object for one cloud: that is how a problem of a cloud against itself is told.
+        kept = {id(cloud): cloud.chosen(which) for cloud in [*x, *y]}
+        x, y = ([kept[id(cloud)] for cloud in clouds] for clouds in (x, y))
+    return Problems(x, y, dtype, options, solver)

@@ -92,6 +92,14 @@ def cost_between(x: Cloud, y: Cloud, rows: slice = slice(None)) -> Tensor:
     return x.ground.costs(as_tensor(x.points[rows] + (x.centre - y.centre)), as_tensor(y.points))
 
 
+def shifts(x: Cloud, y: Cloud) -> tuple[Array, Array]:
+    """Return what `f` and `g` of the clouds where they are have beside those about their means."""
+    shift = (x.centre - y.centre)[..., None]
+    return 2 * (x.points @ shift)[..., 0] + (shift.mT @ shift)[..., 0], -2 * (y.points @ shift)[
+        ..., 0
+    ]
+
+
 def mean_cost(x: Cloud, y: Cloud) -> float:
     """Return the weighted mean of the costs, exactly zero where all points are equal.
 

@@ -17,6 +17,7 @@ from skotae.transport.entropic.arrays import (
     as_array,
     as_tensor,
     concatenated,
+    exp2,
     filled,
     largest,
     log2,
@@ -72,9 +73,9 @@ class Problem:
     def dual(self, f: Array, g: Array, softmin: Array, shift: Array | float = 0.0) -> Array:
         """Return the values (B, 1) of the dual problems, in bits."""
         a, b, marginals = self.kernel.a, self.kernel.b, self.marginals
-        earned = a * marginals.reward(0, f + self.alpha + shift)
-        found = marginals.reward(1, g + self.beta - shift) - 2.0 ** (g - softmin) / LN2
-        return earned.sum(-1) + (b * found).sum(-1)
+        earned = marginals.reward(0, f + self.alpha + shift)
+        found = marginals.reward(1, g + self.beta - shift) - exp2(g - softmin) / LN2
+        return (a @ earned.mT + b @ found.mT)[:, 0]
 
     def chosen(self, which: list[int]) -> Problem:
         """Return some of a batch."""
@@ -107,28 +108,28 @@ class Problem:
     def _quick(self, g: Array) -> tuple[Array, Array] | None:
         """The same with the stored kernel, or None where its range does not suffice."""
         kernel, limit = self.kernel, self.kernel.reach
-        f0 = 0.0 * self.alpha if kernel.f is None else kernel.f
-        g0 = 0.0 * g if kernel.g is None else kernel.g
-        if not largest(g - g0) <= limit:
-            self._missed = g - g0
+        bits = g if kernel.g is None else g - kernel.g
+        if not largest(bits) <= limit:
+            self._missed = bits
             return None
-        w, parts, sums = kernel.b * 2.0 ** (g - g0), [], None
+        w, parts, sums = kernel.b * exp2(bits), [], None
         for rows, matrix in kernel.blocks():
             softmin = -log2(times(w, matrix.mT), kernel.wide)
-            f = self.marginals.best(0, f0[..., rows] + softmin, self.alpha[..., rows])
-            u = f - f0[..., rows]
+            f0 = None if kernel.f is None else kernel.f[..., rows]
+            f = self.marginals.best(0, added(f0, softmin), self.alpha[..., rows])
+            u = f if f0 is None else f - f0
             for each in (softmin, u):
                 if not largest(each) <= limit:
                     self._missed = each
                     return None
-            sums = added(sums, times(kernel.a[..., rows] * 2.0**u, matrix))
+            sums = added(sums, times(kernel.a[..., rows] * exp2(u), matrix))
             parts.append(f)
         assert sums is not None
         softmin = -log2(sums, kernel.wide)
         if not largest(softmin) <= limit:
             self._missed = softmin
             return None
-        return concatenated(parts), g0 + softmin
+        return concatenated(parts), added(kernel.g, softmin)
 
     def newton(self, f: Array, g: Array, softmin: Array, damping: float) -> Array:
         """Return `g` after a Newton step on the dual, `f` eliminated, damped as by Levenberg.
@@ -142,7 +143,7 @@ class Problem:
             as_tensor(kernel.b * part)[0, 0]
             for part in self.marginals.newton(1, g, self.beta, softmin)
         )
-        part = 2.0 ** (g - softmin)
+        part = exp2(g - softmin)
         found, asked = (
             as_tensor(kernel.b * each)[0, 0]
             for each in (part, self.marginals.asked(1, g, self.beta, part))
@@ -185,8 +186,6 @@ class _Course:
     problem : Problem
     places : list of int
         Of its problems in the batch.
-    open : list of bool
-        Which of them go on.
     g : array of shape (B, 1, m)
     window : list of array of shape (B, 1, m)
         The last plain iterates.
@@ -197,7 +196,6 @@ class _Course:
 
     problem: Problem
     places: list[int]
-    open: list[bool]
     g: Array
     window: list[Array]
     trial: tuple[Array, Array | None, Array] | None = None
@@ -214,7 +212,6 @@ class _Course:
             self,
             problem=self.problem.chosen(which),
             places=[self.places[k] for k in which],
-            open=[self.open[k] for k in which],
             g=self.g[which],
             window=[g[which] for g in self.window],
             trial=trial,
@@ -242,7 +239,7 @@ def solve(problem: Problem, g: Array, *, tol: float, limits: list[int]) -> Solve
     g = problem.marginals.within(1, g, problem.beta)
     f = filled((size, 1, n), 0.0, like=g)
     result = Solved(f, 0.0 * g, 0.0 * g, [math.inf] * size, [0] * size)
-    todo = [_Course(problem, [*range(size)], [True] * size, g, [g])]
+    todo = [_Course(problem, [*range(size)], g, [g])]
     while todo:
         todo += _followed(todo.pop(), result, tol, limits)
     return result
@@ -253,26 +250,25 @@ def _followed(course: _Course, result: Solved, tol: float, limits: list[int]) ->
     problem, places = course.problem, course.places
     kernel, marginals = problem.kernel, problem.marginals
     unit = (kernel.a.sum(-1) * kernel.b.sum(-1)) ** 0.5
+    rest = [*range(len(places))]
     while True:
         g = course.g
         f, softmin = problem.step(g)
         course.n_iter += 1
-        found = 2.0 ** (g - softmin)
+        found = exp2(g - softmin)
         residual = found - marginals.asked(1, g, problem.beta, found)
-        violation = (kernel.b * magnitude(residual)).sum(-1) / unit
-        done = []
-        for k, left in enumerate(violation[:, 0].tolist()):
-            if course.open[k] and (course.n_iter >= limits[places[k]] or not left > tol):
-                course.open[k] = False
-                done.append(k)
-                result.violations[places[k]], result.n_iter[places[k]] = left, course.n_iter
+        violation = (kernel.b @ magnitude(residual).mT)[:, 0] / unit
+        left, n_iter = violation[:, 0].tolist(), course.n_iter
+        done = [k for k in rest if n_iter >= limits[places[k]] or not left[k] > tol]
         if done:
             at = [places[k] for k in done]
             for target, array in ((result.f, f), (result.g, g), (result.softmin, softmin)):
                 put(target, (at,), array[done])
-        rest = [k for k, is_open in enumerate(course.open) if is_open]
-        if not rest:
-            return []
+            for k in done:
+                result.violations[places[k]], result.n_iter[places[k]] = left[k], n_iter
+            rest = [k for k in rest if k not in done]
+            if not rest:
+                return []
         _advance(course, f, softmin, violation, tol)
         if len(places) == 1:
             continue
@@ -288,7 +284,6 @@ def _advance(course: _Course, f: Array, softmin: Array, violation: Array, tol: f
     """Set the next `g`."""
     problem, g, trial = course.problem, course.g, course.trial
     kernel, marginals, beta = problem.kernel, problem.marginals, problem.beta
-    xp = namespace(kernel.device)
     if problem.symmetric:
         course.g = (f + marginals.best(1, softmin, beta)) / 2.0
         return
@@ -312,7 +307,7 @@ def _advance(course: _Course, f: Array, softmin: Array, violation: Array, tol: f
             g = start
             if not worse.all():
                 plain = marginals.best(1, softmin, beta, problem.shift(f, course.g))
-                g = xp.where(worse[..., None], start, plain)
+                g = namespace(kernel.device).where(worse[..., None], start, plain)
             course.g, course.window = g, [g]
             return
     plain = marginals.best(1, softmin, beta, problem.shift(f, g))

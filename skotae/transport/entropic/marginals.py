@@ -16,7 +16,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, least, log2, magnitude
+from skotae.transport.entropic.arrays import (
+    Array,
+    as_array,
+    as_tensor,
+    exp2,
+    least,
+    log2,
+    magnitude,
+)
 from skotae.transport.entropic.log_domain import LN2
 
 _NEGLIGIBLE = 1e-15  # epsilon, beside rho
@@ -87,7 +95,7 @@ class KullbackLeibler(Marginals):
         return self._kept(side, potential + offset)
 
     def _kept(self, side: int, whole: Array) -> Array:
-        return 2.0 ** (-self.ratios[side] * whole)
+        return exp2(-self.ratios[side] * whole)
 
     def reward(self, side: int, whole: Array) -> Array:
         ratio = self.ratios[side] * LN2
@@ -99,8 +107,8 @@ class KullbackLeibler(Marginals):
         (u, v), ratio = self.ratios, sum(self.ratios)
         # Of the largest part of a mass that is kept, without overflow.
         low_f, low_g = least(f), least(g)
-        kept_f = (a * 2.0 ** (-u * (f - low_f))).sum(-1)[..., None]
-        kept_g = (b * 2.0 ** (-v * (g - low_g))).sum(-1)[..., None]
+        kept_f = a @ exp2(-u * (f - low_f)).mT
+        kept_g = b @ exp2(-v * (g - low_g)).mT
         gap = v * low_g - u * low_f + log2(kept_f) - log2(kept_g)
         # So little is the rounding of equal masses; of others the potentials would have no digits.
         if ratio < _NEGLIGIBLE:
@@ -120,7 +128,7 @@ class KullbackLeibler(Marginals):
         self, side: int, potential: Array, offset: Array, softmin: Array
     ) -> tuple[Array, Array]:
         asked = self._kept(side, potential + offset)
-        return asked - 2.0 ** (potential - softmin), self.ratios[side] * asked
+        return asked - exp2(potential - softmin), self.ratios[side] * asked
 
 
 class TotalVariation(Marginals):
@@ -178,7 +186,7 @@ class TotalVariation(Marginals):
         # What the softmin moves beyond a bound goes there, and does not answer to the others.
         best = self.within(side, softmin, offset)
         held = as_tensor(best) != as_tensor(softmin)
-        free, gap = 1.0 - 2.0 ** (potential - softmin), _HELD * LN2 * (best - potential)
+        free, gap = 1.0 - exp2(potential - softmin), _HELD * LN2 * (best - potential)
         residual = torch.where(held, as_tensor(gap), as_tensor(free))
         return as_array(residual), as_array(_HELD * held.to(residual))
 

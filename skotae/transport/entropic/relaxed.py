@@ -20,7 +20,7 @@ from skotae.transport.base import (
     gathered,
     widest,
 )
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, put
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, exp2, put
 from skotae.transport.entropic.clouds import Cloud, mean_costs
 from skotae.transport.entropic.damped import Problem, Solved, solve
 from skotae.transport.entropic.envelope import Outcome
@@ -178,7 +178,7 @@ class Relaxed(ABC):
         potential, _, softmin = self._everywhere(side)
         if softmin is None:
             softmin = self.problem.kernel.log_rows(self.solution.g)
-        found = 2.0 ** (potential - softmin)[:, 0]
+        found = exp2(potential - softmin)[:, 0]
         earned = self.problem.marginals.reward(side, whole)
         return self.options.bit * earned - self.options.epsilon * found
 
@@ -228,7 +228,7 @@ def _posed(
     log_kernel, depth = between(*clouds, widest(as_tensor(x.points)), options)
     kernel = Kernel(log_kernel, a[:, None], b[:, None], options, [x is y] * size)
     alpha, beta = (0.0 * masses[:, None] for masses in (a, b))
-    if x.ground.squared:
+    if x.ground.squared and x is not y:
         shift = (x.centre - y.centre)[..., None]
         half = (shift.mT @ shift) / 2.0
         alpha += (2.0 * (x.points @ shift) + half).mT / options.bit

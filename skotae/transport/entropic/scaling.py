@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from skotae.transport.entropic.arrays import (
@@ -18,6 +19,7 @@ from skotae.transport.entropic.arrays import (
     as_tensor,
     cast,
     concatenated,
+    exp2,
     largest,
     least_mixture,
     log2,
@@ -64,12 +66,12 @@ class Scaling:
     violation: float
     n_iter: int
 
-    def plan(self) -> Tensor:
-        """Return the plans (B, n, m) of a stored kernel, in the widest dtype."""
+    def plan(self, dtype: torch.dtype | None = None) -> Tensor:
+        """Return the plans (B, n, m) of a stored kernel, by default in the widest dtype."""
         kernel = self.kernel
         (_, matrix), *_ = kernel.blocks()
         left, right = as_tensor(kernel.a / self.rows), as_tensor(self.w)
-        found = (left.mT * as_tensor(matrix) * right).to(kernel.wide)
+        found = (left.mT * as_tensor(matrix) * right).to(dtype or kernel.wide)
         # Points of weight zero far from all others have no scalings.
         for masses in (as_tensor(kernel.a).mT, as_tensor(kernel.b)):
             if not bool((masses > 0).all()):
@@ -142,8 +144,14 @@ def scale(
                 if not math.isfinite(reach):
                     return None
                 f, g = added(kernel.f, -bits_rows), added(kernel.g, bits)
-                if reach <= limit or last:
+                if reach <= limit:
                     return Scaling(kernel, w, rows, columns, f, g, violation, worst, n_iter)
+                # The violation may be that of entries at the floor: look again.
+                if reach > 2 * limit:
+                    g = kernel.log_columns(f)
+                if reach > 2 * limit or last:
+                    f = kernel.log_rows(g)
+                n_iter -= last
                 kernel.absorb(f, g)
                 w, bits, window, trial = b, 0.0 * bits, [], None
                 continue
@@ -180,7 +188,7 @@ def _placed(kernel: Kernel, rows: Array, g: Array) -> tuple[Array, Array]:
             f = kernel.log_rows(g)
         kernel.absorb(f, g)
         bits = 0.0 * bits
-    return kernel.b * cast(2.0**bits, kernel.dtype), bits
+    return kernel.b * cast(exp2(bits), kernel.dtype), bits
 
 
 def extrapolated(iterates: Array, b: Array) -> Array:
@@ -238,7 +246,7 @@ def iterate(kernel: Kernel, f: Array, *, tol: float, max_iter: int) -> tuple[Arr
     while True:
         g = kernel.log_columns(f)
         previous, f = f, kernel.log_rows(g)
-        violation = (kernel.weights[0] * magnitude(2.0 ** (previous - f) - 1.0)).sum(-1)
+        violation = (kernel.weights[0] * magnitude(exp2(previous - f) - 1.0)).sum(-1)
         n_iter += 1
         if n_iter >= max_iter or not float(violation.max()) > tol:
             return f, g, n_iter

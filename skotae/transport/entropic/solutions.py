@@ -23,7 +23,7 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
 from skotae.transport.entropic.balanced import Problems, Solver
-from skotae.transport.entropic.clouds import Cloud, mean_cost
+from skotae.transport.entropic.clouds import Cloud, mean_cost, shifts
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
@@ -44,7 +44,8 @@ class Solution:
     a, b : Tensor of shape (n,) and (m,)
         Weights of sum one.
     plan : Tensor of shape (n, m), or None
-        With exact rows; None where it was not asked for.
+        With exact rows; None where it was not asked for. In the dtype of the inputs where problems
+        of a batch were solved together.
     epsilon : float
         In units of the cost.
     info : SinkhornInfo
@@ -147,12 +148,10 @@ def of_cost(
 
 def _from(start: Start, wide: torch.dtype, clouds: list[Cloud], options: Options) -> Solver:
     """Return the solver that starts from potentials of the clouds where they are."""
-    x, y = clouds
-    # What `Problems.potentials` adds.
-    shift = x.centre - y.centre
-    offsets = 2 * (x.points @ shift) + shift @ shift, -2 * (y.points @ shift)
-    tensors = as_tensor(offsets[0], wide), as_tensor(offsets[1], wide)
-    return partial(solve, start=in_bits(start, tensors, options))
+    if start is None:
+        return solve
+    f, g = shifts(*clouds)
+    return partial(solve, start=in_bits(start, (as_tensor(f, wide), as_tensor(g, wide)), options))
 
 
 def in_bits(

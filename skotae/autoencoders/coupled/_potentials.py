@@ -43,6 +43,7 @@ class DualTable(nn.Module):
     """
 
     values: Tensor | None
+    _behind: Tensor | None
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,10 @@
 
     python benchmarks/mixtures.py [--only SET ...] [--seeds N] [--redo] [--quick]
 
-The number of components is that of classes; nothing else is set, but for ``mnist_longer``, which has
-``max_iter=64`` (twice the default there), and labels are used for the figures alone. Of test rows, split as ``_datasets.py`` splits them (``mnist``: 20,000 training rows
-from the front, 5,000 more as test rows; its own test rows are not looked at):
+The number of components is that of classes; nothing else is set, but for ``mnist_longer``, which
+has ``max_iter=64``, twice the default there, and labels are used for the figures alone. Of test
+rows, split as ``_datasets.py`` splits them (``mnist``, ``mnist_longer``: 20,000 training rows from
+the front, 5,000 more as test rows; its own test rows are not looked at):
 
 - ``greedy``, ``hungarian``: accuracy with one component for each class, assigned greedily by the
   largest mean q(k|x), or as well as can be;

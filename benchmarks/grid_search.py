@@ -73,9 +73,14 @@ Row = dict[str, Any]
 
 def truths(model: Any, X: np.ndarray, unit: float) -> list[float]:
     """Exact distances of as many fresh samples to rows."""
-    rows = torch.from_numpy(X / unit)
-    samples = (model.sample(len(X), random_state=seed) / unit for seed in range(2 * N_SETS))
-    return [float(exact_cost(rows, torch.from_numpy(s))) ** 0.5 for s in samples]
+    samples = (model.sample(len(X), random_state=seed) for seed in range(2 * N_SETS))
+    return [distance(X, each, unit) for each in samples]
+
+
+def distance(X: np.ndarray, samples: np.ndarray, unit: float) -> float:
+    """Exact 2-Wasserstein distance, in a unit."""
+    clouds = (torch.from_numpy(each / unit) for each in (X, samples))
+    return float(exact_cost(*clouds)) ** 0.5
 
 
 def some_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +92,8 @@ def some_rows(name: str) -> tuple[np.ndarray, np.ndarray]:
 def truth_of_rows(X: np.ndarray, X_test: np.ndarray) -> float:
     """Exact distance of training rows, as many as there are test rows, to these."""
     unit = size_of(X, X_test)
-    rows = torch.from_numpy(X_test / unit)
     some = (np.random.RandomState(s).permutation(len(X))[: len(X_test)] for s in range(N_SETS))
-    found = [float(exact_cost(rows, torch.from_numpy(X[i] / unit))) ** 0.5 for i in some]
-    return round(float(np.mean(found)), 5)
+    return round(float(np.mean([distance(X_test, X[i], unit) for i in some])), 5)
 
 
 def size_of(X: np.ndarray, X_test: np.ndarray) -> float:
@@ -183,8 +186,6 @@ def main() -> None:
     kept = json.loads(path.read_text()) if path.exists() else {}
     sets: dict[str, Any] = kept.get("sets", {})
     of_rows: dict[str, float] = kept.get("rows", {})
-    for name in sets.keys() - of_rows.keys():
-        of_rows[name] = truth_of_rows(*some_rows(name))
 
     def save() -> None:
         found = {"rows": of_rows, "sets": sets, "summary": summary(sets, of_rows)}
@@ -197,7 +198,8 @@ def main() -> None:
             print(f"{name}: missing {reason}", flush=True)
             continue
         grids = sets.setdefault(name, {})
-        of_rows.setdefault(name, truth_of_rows(X, X_test))
+        if name not in of_rows:
+            of_rows[name] = truth_of_rows(X, X_test)
         for grid in GRIDS:
             if grid in grids and not options.redo:
                 continue

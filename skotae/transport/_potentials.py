@@ -69,7 +69,9 @@ def sinkhorn_potentials(
     -------
     f, g : Tensor of shape (n,) and (m,), or (B, n) and (B, m)
         Without gradient, in the dtype of the input, with rows of the plan exact and equal means
-        ``<a, f> = <b, g>``.
+        ``<a, f> = <b, g>``. Where a weight is zero, the soft minimum of the other potential,
+        :math:`f_i = -\varepsilon \log \sum_j b_j \exp\bigl((g_j - C_{ij}) / \varepsilon\bigr)`,
+        and likewise of `g`: what the potential is at any other place.
     info : SinkhornInfo
 
     Raises

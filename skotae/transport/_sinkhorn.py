@@ -136,8 +136,8 @@ def sinkhorn_divergence(
         Distance between points: the `p`-norm of their difference, as in the formula, or the
         Euclidean one, so that :math:`C_{ij} = \|x_i - y_j\|_2^p`. The same for ``p=2``.
     a, b : Tensor of shape (n,) and (m,), or (B, n) and (B, m), optional
-        Non-negative weights, divided by their sum; uniform by default. Differentiable. Those of
-        shape (n,) and (m,) are shared by a batch.
+        Non-negative weights, divided by their sum; uniform by default. Differentiable, where they
+        are zero too. Those of shape (n,) and (m,) are shared by a batch.
     debias : {"paired", "independent", "none"}, default="paired"
         "paired" is the Sinkhorn divergence on the same clouds. "independent" splits each cloud
         into its first and second half, x, x' and y, y', and returns

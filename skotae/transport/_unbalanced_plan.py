@@ -90,7 +90,9 @@ def unbalanced_sinkhorn_potentials(
     Returns
     -------
     f, g : Tensor of shape (n,) and (m,), or (B, n) and (B, m)
-        Without gradient, in the dtype of the input.
+        Without gradient, in the dtype of the input. Where there is no mass, what is best for the
+        other potential: its soft minimum, as for `sinkhorn_potentials`, times
+        ``rho / (rho + epsilon)`` or, with "tv", the nearest value within `rho`.
     info : SinkhornInfo
 
     Raises

@@ -9,8 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from skotae.transport.base import widest
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, dot
 from skotae.transport.entropic.clouds import Cloud, cost_between, shifts
+from skotae.transport.entropic.kernel import extended
 from skotae.transport.entropic.log_kernel import SquaredDistances, between
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling
@@ -80,20 +82,34 @@ class Problems:
     def potentials(self) -> list[tuple[Array, Array]]:
         """Return `f` (n,) and `g` (m,) of each problem, of the clouds where they are.
 
-        These are the gradients for the weights, but for a constant; where `sharp` in their place.
+        These are the gradients for the weights, but for a constant; where `sharp` in their place,
+        and then for points with weight only.
         """
         found, bit = [], self.options.bit
         f_bits, g_bits = self.apart(self.result.f), self.apart(self.result.g)
         for k, (u, v) in enumerate(self._pairs):
+            whole = u.everywhere(), v.everywhere()
             if self.options.sharp:
                 f, g = map(as_array, self._sensitivities[k][1:])
             else:
-                f, g = f_bits[k][..., 0, :] * bit, g_bits[k][..., 0, :] * bit
+                f, g = f_bits[k], g_bits[k]
+                if whole != (u, v):
+                    f, g = self._extended(*whole, f, g)
+                f, g = f[..., 0, :] * bit, g[..., 0, :] * bit
             if self._squared:
-                more_f, more_g = shifts(u, v)
+                more_f, more_g = shifts(*whole)
                 f, g = f + more_f, g + more_g
             found.append((f, g))
         return found
+
+    def _extended(self, x: Cloud, y: Cloud, f: Array, g: Array) -> tuple[Array, Array]:
+        """Return potentials (..., 1, n) and (..., 1, m) in bits, of points without weight too."""
+        log_kernel, _ = between([x], [y], widest(as_tensor(f)), self.options)
+        a, b, flat_f, flat_g = (
+            each.reshape(-1, 1, each.shape[-1]) for each in (x.weights, y.weights, f, g)
+        )
+        whole_f, whole_g = extended(log_kernel, a, b, self.options, flat_f, flat_g)
+        return whole_f.reshape(f.shape), whole_g.reshape(g.shape)
 
     def gradients(self, want_x: list[bool], want_y: list[bool]) -> list[Gradients]:
         """Return the gradients (n, d) and (m, d) of each problem, those that are wanted.

@@ -8,7 +8,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from skotae.transport.entropic.arrays import Array, as_tensor, cast, dot, filled
+from skotae.transport.entropic.arrays import Array, as_array, as_tensor, cast, dot, filled
 from skotae.transport.ground import SQUARED, Ground
 
 _BLOCK = 2**20  # elements of a block of costs
@@ -20,7 +20,9 @@ _ROUNDING = {4: 1e-12, 8: 1e-30}
 class Cloud:
     """Points in the widest dtype, about their weighted mean where costs are squared.
 
-    For other costs points stay where they are, so that those that coincide go on to do so.
+    For other costs points stay where they are, so that those that coincide go on to do so. A point
+    without weight has the place of the heaviest: what is far from all others would leave the range
+    of a kernel, and count for nothing in the end. It has its own place `everywhere`.
 
     Parameters
     ----------
@@ -59,6 +61,12 @@ class Cloud:
         else:
             self.centre = (self.weights[..., None, :] @ points)[..., 0, :]
             self.points = points - self.centre[..., None, :]
+        self._places: Array | None = None  # all points, where some have no weight
+        if weights is not None:
+            whole = as_tensor(self.points)
+            kept = within_support(whole, as_tensor(weights))
+            if kept is not whole:
+                self._places, self.points = self.points, as_array(kept)
         self.squares = (self.points * self.points).sum(-1)
         self.spread = dot(self.weights, self.squares)
         self._scaled: tuple[tuple[float, torch.dtype], Array] | None = None
@@ -76,15 +84,40 @@ class Cloud:
         cloud._scaled = None
         for name in ("points", "centre", "weights", "squares", "spread"):
             setattr(cloud, name, getattr(self, name)[which])
+        if self._places is not None:
+            cloud._places = self._places[which]
+        return cloud
+
+    def everywhere(self) -> Cloud:
+        """Return the cloud with the points without weight in their own places; itself if none."""
+        if self._places is None:
+            return self
+        cloud = copy(self)
+        cloud.points, cloud._places, cloud._scaled = self._places, None, None
+        cloud.squares = (cloud.points * cloud.points).sum(-1)
         return cloud
 
     def multiply(self, factors: Array) -> None:
         """Take each cloud of a batch (B, n, d) in units of its own, `factors` (B,) times it."""
         self.points *= factors[:, None, None]
+        if self._places is not None:
+            self._places *= factors[:, None, None]
         self.centre *= factors[:, None]
         self.squares *= (factors * factors)[:, None]
         self.spread *= factors * factors
         self._scaled = None
+
+
+def within_support(rows: Tensor, weights: Tensor) -> Tensor:
+    """Return rows (..., n, k) of n points, the heaviest one's in the place of those without weight.
+
+    Themselves where all have weight.
+    """
+    full = weights > 0
+    if bool(full.all()):
+        return rows
+    heaviest = weights.argmax(-1)[..., None, None]
+    return torch.where(full[..., None], rows, rows.take_along_dim(heaviest, -2))
 
 
 def cost_between(x: Cloud, y: Cloud, rows: slice = slice(None)) -> Tensor:

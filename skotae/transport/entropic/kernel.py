@@ -250,3 +250,13 @@ class Kernel:
                 block = single.add_(as_tensor(cast(g, self.dtype)))
             parts.append(as_array(block.amax(2, keepdim=True).mT))
         return -self.joined(cast(concatenated(parts), self.wide)), g
+
+
+@np.errstate(all="ignore")
+def extended(
+    log_kernel: LogKernel, a: Array, b: Array, options: Options, f: Array, g: Array
+) -> tuple[Array, Array]:
+    """Return potentials in bits, those of points without weight the soft minima of the others."""
+    kernel = Kernel(log_kernel, a, b, options, [False] * len(a))
+    xp = namespace(kernel.device)
+    return xp.where(a > 0, f, kernel.log_rows(g)), xp.where(b > 0, g, kernel.log_columns(f))

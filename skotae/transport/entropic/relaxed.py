@@ -158,12 +158,16 @@ class Relaxed(ABC):
         that it lacks, and its softmin if that is at hand.
         """
         problem, solution = self.problem, self.solution
-        if not self.masses[side].full:
-            softmin, offset = self._softmin(side, solution.f if side else solution.g)
-            return problem.marginals.best(side, softmin, offset), offset, softmin
-        if side:
-            return solution.g, problem.beta, solution.softmin
-        return solution.f, problem.alpha, None
+        own, part = (solution.g, problem.beta) if side else (solution.f, problem.alpha)
+        if self.masses[side].full:
+            return own, part, solution.softmin if side else None
+        softmin, offset = self._softmin(side, solution.f if side else solution.g)
+        # Without mass the best for what the potential of the other side is in the end.
+        shift = -self._shift if side else self._shift
+        best = as_tensor(problem.marginals.best(side, softmin, offset, -shift) - shift)
+        kept = self.masses[side].index
+        best[..., kept] = as_tensor(own + part) - as_tensor(offset)[..., kept]
+        return as_array(best), offset, softmin
 
     @abstractmethod
     def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
@@ -200,7 +204,7 @@ class Term(Relaxed):
 
     def _softmin(self, side: int, potential: Array) -> tuple[Array, Array]:
         here, there = (self.x, self.y) if side == 0 else (self.y, self.x)
-        posed = _posed(here.whole, there.cloud, here.masses, there.kept, self.options)
+        posed = _posed(here.whole.everywhere(), there.cloud, here.masses, there.kept, self.options)
         return posed[0].log_rows(potential), posed[1]
 
     def point_gradients(self) -> tuple[Array, Array]:

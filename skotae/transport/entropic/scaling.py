@@ -71,12 +71,7 @@ class Scaling:
         kernel = self.kernel
         (_, matrix), *_ = kernel.blocks()
         left, right = as_tensor(kernel.a / self.rows), as_tensor(self.w)
-        found = (left.mT * as_tensor(matrix) * right).to(dtype or kernel.wide)
-        # Points of weight zero far from all others have no scalings.
-        for masses in (as_tensor(kernel.a).mT, as_tensor(kernel.b)):
-            if not bool((masses > 0).all()):
-                found = found.where(masses > 0, 0.0)
-        return found
+        return (left.mT * as_tensor(matrix) * right).to(dtype or kernel.wide)
 
 
 @dataclass

@@ -15,12 +15,13 @@ from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_fr
 from skotae.transport.entropic.balanced import Solver
 from skotae.transport.entropic.clouds import Cloud, mean_costs, shifts
 from skotae.transport.entropic.envelope import chunks
+from skotae.transport.entropic.kernel import extended
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import LogKernel, Matrix, SquaredDistances
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.rounds import easy, most, rounds, worst
 from skotae.transport.entropic.scaling import Scaling
-from skotae.transport.entropic.solutions import Solution, in_bits, start_of
+from skotae.transport.entropic.solutions import Solution, in_bits, start_of, supported
 from skotae.transport.entropic.solve import kernel_dtype
 
 Inputs = dict[str, Tensor]
@@ -79,6 +80,8 @@ class _Posed:
         Of their costs.
     log_kernel : LogKernel
     a, b : array of shape (B, n) and (B, m)
+    whole : LogKernel, or None
+        With the points without weight in their own places, if there are any.
     offsets : tuple of Tensor of shape (B, n) and (B, m)
         What the potentials have beside those of the log kernel.
     depths : list of float
@@ -92,6 +95,7 @@ class _Posed:
     log_kernel: LogKernel
     a: Array
     b: Array
+    whole: LogKernel | None
     offsets: tuple[Tensor, Tensor]
     depths: list[float]
     options: Options
@@ -111,7 +115,7 @@ class _Posed:
         if start is None:
             return None
         f, g = (each[self.places].to(self.units) / self.units[:, None] for each in start)
-        return in_bits((f, g), self.offsets, self.options)
+        return in_bits((f, g), self.offsets, self.options, (self.a[:, None], self.b[:, None]))
 
     def solutions(
         self, which: list[int], done: list[int], result: Scaling, n_iter: int, plans: Tensor | None
@@ -119,9 +123,13 @@ class _Posed:
         """Return those of a round that are done, in their own units."""
         chosen = [which[k] for k in done]
         units, a, b = self.units[chosen], as_tensor(self.a[chosen]), as_tensor(self.b[chosen])
+        found = result.f[done], result.g[done]
+        if self.whole is not None:
+            sides = self.a[chosen][:, None], self.b[chosen][:, None]
+            found = extended(self.whole.chosen(chosen), *sides, self.options, *found)
         f, g = (
-            (as_tensor(bits[done, 0]) * self.options.bit + offset[chosen]) * units[:, None]
-            for bits, offset in zip((result.f, result.g), self.offsets, strict=True)
+            (as_tensor(bits[:, 0]) * self.options.bit + offset[chosen]) * units[:, None]
+            for bits, offset in zip(found, self.offsets, strict=True)
         )
         shift = ((a * f).sum(1) - (b * g).sum(1))[:, None] / 2
         if plans is not None and len(done) < len(which):
@@ -213,11 +221,18 @@ def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed |
         x, y = x.chosen(places), y.chosen(places)
     for cloud in (x, y):
         cloud.multiply(as_array(units**-0.5))
-    f, g = map(as_tensor, shifts(x, y))
-    depths = ((x.spread + y.spread) / 2.0).tolist()
-    log_kernel = SquaredDistances([x], [y], 1.0, dtype)
+    u, v = x.everywhere(), y.everywhere()
+    f, g = map(as_tensor, shifts(u, v))
     return _Posed(
-        places, units, log_kernel, x.weights, y.weights, (f, g), depths, _in_units(options)
+        places,
+        units,
+        SquaredDistances([x], [y], 1.0, dtype),
+        x.weights,
+        y.weights,
+        None if (u, v) == (x, y) else SquaredDistances([u], [v], 1.0, wide),
+        (f, g),
+        ((x.spread + y.spread) / 2.0).tolist(),
+        _in_units(options),
     )
 
 
@@ -235,8 +250,9 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
         for name, k in zip("ab", cost.shape[1:], strict=True)
     )
     # As for one matrix: minima go into the potentials.
-    low_f = cost.amin(2, keepdim=True)
-    reduced = cost - low_f
+    kept = supported(cost, a, b)
+    low_f = kept.amin(2, keepdim=True)
+    reduced = kept - low_f
     low_g = reduced.amin(1, keepdim=True)
     reduced -= low_g
     finite = cost.sum((1, 2)).isfinite()
@@ -252,12 +268,16 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
     if len(places) < len(means):
         reduced, low_f, low_g, a, b = (each[places] for each in (reduced, low_f, low_g, a, b))
     reduced /= -2.0 * units[:, None, None]
+    whole = None
+    if kept is not cost:
+        whole = Matrix((cost[places] - low_f - low_g) / (-2.0 * units[:, None, None]), wide)
     return _Posed(
         places,
         units,
         Matrix(reduced, dtype),
         as_array(a),
         as_array(b),
+        whole,
         (low_f[..., 0] / units[:, None], low_g[:, 0] / units[:, None]),
         [usual[k] / (epsilons[k] * LN2) for k in places],
         _in_units(options),

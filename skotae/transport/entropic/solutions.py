@@ -23,13 +23,22 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, largest
 from skotae.transport.entropic.balanced import Problems, Solver
-from skotae.transport.entropic.clouds import Cloud, mean_cost, shifts
+from skotae.transport.entropic.clouds import (
+    Cloud,
+    cost_between,
+    mean_cost,
+    shifts,
+    within_support,
+)
+from skotae.transport.entropic.kernel import extended
 from skotae.transport.entropic.log_kernel import Matrix
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import Scaling, kernel_dtype, solve
 from skotae.transport.ground import Ground
 
 Start = tuple[Tensor, Tensor] | None  # potentials
+
+_LOST = 1e-18  # of a cost: an epsilon that rounding tells from none no longer
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,11 @@ def of_clouds(
     mean = finite_mean(mean_cost(clouds[0], clouds[1]), options.ground)
     row, column = (as_tensor(cloud.weights) for cloud in clouds)
     options = options.absolute(mean, mean)
-    if options.epsilon == 0.0:  # all points are equal
-        zeros = torch.zeros_like(row), torch.zeros_like(column)
-        return _solution(*zeros, row, column, None, options, plan)
+    if options.epsilon == 0.0:  # all points with weight are equal
+        first, second = clouds
+        f = cost_between(first.everywhere(), second)[:, 0].where(row == 0, 0.0)
+        g = cost_between(first, second.everywhere())[0].where(column == 0, 0.0)
+        return _solution(f, g, row, column, None, options, plan)
     dtype = kernel_dtype(x, options.goal, mean / options.bit)
     problems = Problems(
         [clouds[0]], [clouds[1]], dtype, options, _from(start, wide, clouds, options)
@@ -124,42 +135,70 @@ def of_cost(
     mean = unit_cost(row, matrix, column, options)
     # Row and column minima go into the potentials before epsilon divides what is left. All in
     # one matrix, beside that of the caller.
-    offset_f = matrix.amin(1)
-    reduced = torch.sub(matrix, offset_f[:, None], out=None if matrix is cost else matrix)
+    kept = supported(matrix, row, column)
+    offset_f = kept.amin(1)
+    reduced = torch.sub(kept, offset_f[:, None], out=None if kept is cost else kept)
     offset_g = reduced.amin(0)
     reduced -= offset_g
     reduced_mean = reduced.mean().item()
     options = options.absolute(mean, reduced_mean)
-    if options.epsilon == 0.0 or reduced_mean == 0.0:  # any plan is optimal: that of the weights
-        options = replace(options, epsilon=0.0)
-        return _solution(offset_f, offset_g, row, column, None, options, plan)
-    bit = options.bit
-    depth = reduced_mean / bit
-    log_kernel = Matrix(reduced.div_(-bit)[None], kernel_dtype(cost, options.goal, depth))
+    bit, f, g, result = options.bit, offset_f, offset_g, None
     weights = as_array(row[None, None]), as_array(column[None, None])
-    offsets = offset_f, offset_g
-    result = solve(
-        log_kernel, *weights, options, depth=depth, start=in_bits(start, offsets, options)
-    )
-    f = as_tensor(result.f)[0, 0] * bit + offset_f
-    g = as_tensor(result.g)[0, 0] * bit + offset_g
+    if bit > 0.0 and reduced_mean > 0.0:
+        depth = reduced_mean / bit
+        log_kernel = Matrix(reduced.div_(-bit)[None], kernel_dtype(cost, options.goal, depth))
+        begin = in_bits(start, (f, g), options, weights)
+        result = solve(log_kernel, *weights, options, depth=depth, start=begin)
+        f = as_tensor(result.f)[0, 0] * bit + f
+        g = as_tensor(result.g)[0, 0] * bit + g
+    if kept is not matrix:
+        f, g = _everywhere(matrix, f, g, weights, options)
+    if result is None:  # any plan is optimal: that of the weights
+        options = replace(options, epsilon=0.0)
     return _solution(f, g, row, column, result, options, plan)
+
+
+def _everywhere(
+    matrix: Tensor, f: Tensor, g: Tensor, weights: tuple[Array, Array], options: Options
+) -> tuple[Tensor, Tensor]:
+    """Return the potentials of a cost matrix, of points without weight too."""
+    gaps = matrix - f[:, None] - g
+    bit = options.bit or max(_LOST * gaps.abs().max().item(), torch.finfo(gaps.dtype).tiny)
+    log_kernel = Matrix((gaps / -bit)[None], gaps.dtype)
+    more = extended(log_kernel, *weights, options, *(0.0 * each for each in weights))
+    more_f, more_g = (as_tensor(bits)[0, 0] * bit for bits in more)
+    return f + more_f, g + more_g
+
+
+def supported(costs: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return costs (..., n, m) with the rows and columns of points without weight replaced.
+
+    Themselves where all points have weight.
+    """
+    kept = within_support(costs, a)
+    columns = within_support(turned := kept.mT, b)
+    return kept if columns is turned else columns.mT
 
 
 def _from(start: Start, wide: torch.dtype, clouds: list[Cloud], options: Options) -> Solver:
     """Return the solver that starts from potentials of the clouds where they are."""
     if start is None:
         return solve
-    f, g = shifts(*clouds)
-    return partial(solve, start=in_bits(start, (as_tensor(f, wide), as_tensor(g, wide)), options))
+    f, g = (as_tensor(offset, wide) for offset in shifts(*(each.everywhere() for each in clouds)))
+    weights = clouds[0].weights[None, None], clouds[1].weights[None, None]
+    return partial(solve, start=in_bits(start, (f, g), options, weights))
 
 
 def in_bits(
-    start: Start, offsets: tuple[Tensor, Tensor], options: Options
+    start: Start,
+    offsets: tuple[Tensor, Tensor],
+    options: Options,
+    weights: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array] | None:
     """Return potentials (B, 1, n) and (B, 1, m) in bits, less those offsets, if all are finite.
 
-    Of potentials (n,) and (m,), or (B, n) and (B, m).
+    Of potentials (n,) and (m,), or (B, n) and (B, m); of points that have `weights`, if some of
+    them, (B, 1, n) and (B, 1, m), are zero.
     """
     if start is None:
         return None
@@ -169,6 +208,11 @@ def in_bits(
         as_array(((each.to(offset) - offset) / options.bit).reshape(-1, 1, each.shape[-1]))
         for each, offset in zip(start, offsets, strict=True)
     )
+    if weights is not None:
+        f, g = (
+            as_array(within_support(as_tensor(bits).mT, as_tensor(shares)[:, 0]).mT)
+            for bits, shares in zip((f, g), weights, strict=True)
+        )
     return (f, g) if np.isfinite(largest(f) + largest(g)) else None
 
 

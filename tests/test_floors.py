@@ -36,7 +36,7 @@ FLOORS = {
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
     "utils": ["base", "_threads"],
-    "transport": ["ground", "base"],
+    "transport": ["ground", "base", "kernel_means"],
     "columns": ["base", "_naming"],
     "metrics": [
         "base",

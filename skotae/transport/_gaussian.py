@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,11 +10,14 @@ from torch import Tensor
 
 from skotae.transport.base import (
     check_weights,
+    largest,
     saved_gradients,
     warn_if_infinite,
     widest,
     within_range,
 )
+
+_UNIT = 2.0**64
 
 
 def _transport(
@@ -23,16 +27,23 @@ def _transport(
 
     With ``A^1/2 B^1/2 = U S V'`` the last trace is that of S, and the maps are
     ``T_AB = B^1/2 V S^-1 V' B^1/2`` and ``T_BA = A^1/2 U S^-1 U' A^1/2``. No difference of
-    eigenvalues is divided by. In the widest dtype, NaN where a covariance is not finite.
+    eigenvalues is divided by. In the widest dtype; infinite, or NaN, where a covariance is, and the
+    maps are NaN.
 
     With `exact_rank`, eigenvalues that rounding cannot tell from zero are zero: the roots of what
     rounding leaves would be directions of their own to the maps, though they are none to the value.
     """
     wide = widest(cov1)
-    first = (cov1.detach() + cov1.detach().T).to(wide) / 2
-    second = (cov2.detach() + cov2.detach().T).to(wide) / 2
-    if not bool(first.isfinite().all() & second.isfinite().all()):
-        return first.new_full((), torch.nan), first * torch.nan, first * torch.nan
+    # Halves before their sum, and a unit for what is near the end of the range: it stays in it.
+    halves = cov1.detach() / 2, cov2.detach() / 2
+    first, second = ((half + half.T).to(wide) for half in halves)
+    most = largest(float(first.abs().max()), float(second.abs().max()))
+    if not math.isfinite(most):
+        value = first.new_full((), most)
+        return value, first * torch.nan, first * torch.nan
+    unit = _UNIT if most > torch.finfo(wide).max / _UNIT else 1.0
+    if unit > 1.0:
+        first, second = first / unit, second / unit
     eps = max(torch.finfo(cov1.dtype).eps, torch.finfo(cov2.dtype).eps) * len(first)
     root1, root2 = (_root(matrix, eps if exact_rank else 0.0) for matrix in (first, second))
     left, singular, right = torch.linalg.svd(root1 @ root2)
@@ -41,7 +52,7 @@ def _transport(
     # The map from a singular covariance leaves its range: only the other's root gives it whole.
     map12 = root2 @ (right.T * inverse) @ right @ root2
     map21 = root1 @ (left * inverse) @ left.T @ root1
-    return first.trace() + second.trace() - 2 * singular.sum(), map12, map21
+    return unit * (first.trace() + second.trace() - 2 * singular.sum()), map12, map21
 
 
 class _Bures(torch.autograd.Function):
@@ -99,7 +110,8 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     Warns
     -----
     RuntimeWarning
-        If the value is beyond the range of its dtype (on the CPU); it is then infinite.
+        If the value is beyond the range of its dtype, or a mean or a covariance is (on the CPU); it
+        is then infinite.
 
     References
     ----------
@@ -116,7 +128,11 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     """
     _check_gaussians(mean1, cov1, mean2, cov2)
     value = (mean1 - mean2).square().sum() + _Bures.apply(cov1, cov2)
-    warn_if_infinite(value, "means and covariances")
+    if value.device.type == "cpu" and not bool(value.detach().isfinite()):
+        if any(bool(each.detach().isinf().any()) for each in (mean1, cov1, mean2, cov2)):
+            # Of fits whose squares are out of range.
+            value = value.nan_to_num(nan=math.inf)
+        warn_if_infinite(value, "means and covariances")
     return value
 
 
@@ -149,7 +165,8 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     Raises
     ------
     ValueError
-        If the shapes do not match, or a result is beyond the range of its dtype.
+        If the shapes do not match, an input is infinite, or a result is beyond the range of its
+        dtype.
 
     See Also
     --------
@@ -171,10 +188,16 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     tensor([[3., 5.]])
     """
     _check_gaussians(mean1, cov1, mean2, cov2)
+    names, dtype = "means and covariances", cov1.dtype
+    given = mean1, cov1, mean2, cov2
+    if any(bool(each.isinf().any()) for each in given):
+        raise ValueError(f"{names} must be finite, got infinite values: rescale the points.")
     _, matrix, _ = _transport(cov1, cov2, exact_rank=True)
     first, second = (mean.detach().to(matrix) for mean in (mean1, mean2))
-    names, dtype = "means and covariances", cov1.dtype
-    offset = within_range(second - matrix @ first, dtype, "offset", names)
+    offset = second - matrix @ first
+    if bool((~offset.isfinite()).any()) and not any(bool(each.isnan().any()) for each in given):
+        raise ValueError(f"{names} must be such that the offset is in the range of {offset.dtype}.")
+    offset = within_range(offset, dtype, "offset", names)
     return within_range(matrix, dtype, "matrix", names), offset
 
 
@@ -211,7 +234,9 @@ def fit_gaussian(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tens
     -------
     mean : Tensor of shape (d,)
     cov : Tensor of shape (d, d)
-        Zero for a single point. Both are differentiable.
+        Zero for a single point. Both are differentiable. Infinite, or NaN, where squares of the
+        distances from the mean are beyond the range of the dtype of `x`: `gaussian_wasserstein`
+        then warns, and `gaussian_map` raises.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from skotae.transport import (
     debias_paired,
     exact_cost,
     exact_plan,
+    fit_gaussian,
     gaussian_map,
     gaussian_wasserstein,
     max_sliced_wasserstein,
@@ -112,6 +113,41 @@ def test_potentials_are_refused(function):
     if function is not exact_plan:
         with pytest.raises(ValueError, match="x and y must be such that the potential"):
             function(X[None], Y[None])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e18])
+def test_gaussian_fits_whose_covariances_are_infinite(scale):
+    fits = *fit_gaussian(X * scale), *fit_gaussian(Y * scale)
+    with pytest.warns(RuntimeWarning, match=BEYOND.format("means and covariances")) as caught:
+        assert gaussian_wasserstein(*fits) == math.inf
+    assert len(caught) == 1 and caught[0].filename == __file__
+    with pytest.raises(ValueError, match="means and covariances must be finite, got infinite"):
+        gaussian_map(*fits)
+    wide = *fit_gaussian(X.double() * scale), *fit_gaussian(Y.double() * scale)
+    assert gaussian_wasserstein(*wide).isfinite()
+    assert gaussian_map(*wide)[0].isfinite().all()
+
+
+def test_covariances_at_the_end_of_the_range():
+    for dtype in (torch.float32, torch.float64):
+        most = torch.finfo(dtype).max
+        first = torch.tensor([[0.9, 0.3], [0.3, 0.5]], dtype=dtype)
+        second = torch.tensor([[0.4, -0.2], [-0.2, 0.6]], dtype=dtype)
+        zero = torch.zeros(2, dtype=dtype)
+        matrix, offset = gaussian_map(zero, most * first, zero, most * second)
+        expected, _ = gaussian_map(zero, first, zero, second)
+        torch.testing.assert_close(matrix, expected, rtol=1e-6, atol=0)
+        assert not offset.any()
+        value = gaussian_wasserstein(zero, most * first, zero, most * second)
+        assert (value / most).item() == pytest.approx(
+            gaussian_wasserstein(zero, first, zero, second).item(), rel=1e-5
+        )
+
+
+def test_offsets_beyond_float64_are_refused():
+    eye, mean = EYE.double(), torch.full((2,), 1e300, dtype=torch.float64)
+    with pytest.raises(ValueError, match="offset is in the range of torch.float64"):
+        gaussian_map(mean, 1e-300 * eye, -mean, 1e300 * eye)
 
 
 def test_maps_are_refused():

@@ -6,7 +6,7 @@ from geomloss import SamplesLoss
 from scipy.stats import energy_distance
 
 from skotae.transport import squared_mmd
-from skotae.transport._mmd import SCALES
+from skotae.transport.kernel_means import SCALES
 
 
 def _clouds(n=9, m=7, d=3, seed=0):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport._mmd import kernel_mean, kernel_mean_within
+from skotae.transport.kernel_means import kernel_mean, kernel_mean_within
 
 # Codes of components whose share of a row is smaller, relative to the largest, are left out.
 LEAST_SHARE = 1e-3

@@ -26,7 +26,7 @@ from skotae.autoencoders.mixture._graph_clusters import graph_clusters
 from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.columns import Source
 from skotae.training import Rows, Step, ramp
-from skotae.transport._mmd import kernel_mean, kernel_mean_within
+from skotae.transport.kernel_means import kernel_mean, kernel_mean_within
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 

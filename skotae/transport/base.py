@@ -379,12 +379,19 @@ def parts(debias: str, n: int, m: int) -> dict[str, slice]:
     return rows
 
 
-def normalised_weights(weights: Tensor | None, points: int, like: Tensor) -> Tensor:
-    """Return `weights` divided by their sum, or uniform ones, in the dtype of `like`."""
+def masses_of(weights: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return `weights` (n,) or (B, n), or uniform ones of sum one, in the dtype of `like`."""
     if weights is None:
-        return torch.full((points,), 1.0 / points, dtype=like.dtype, device=like.device)
-    weights = weights.detach().to(like)
-    return weights / weights.sum()
+        return like.new_full(shape, 1.0 / shape[-1])
+    return weights.detach().to(like)
+
+
+def normalised_weights(
+    weights: Tensor | None, shape: int | tuple[int, ...], like: Tensor
+) -> Tensor:
+    """Return the same, divided by their sums."""
+    masses = masses_of(weights, (shape,) if isinstance(shape, int) else shape, like)
+    return masses if weights is None else masses / masses.sum(-1, keepdim=True)
 
 
 def widest(holder: Any) -> torch.dtype:

@@ -18,6 +18,7 @@ from skotae.transport.base import (
     SinkhornInfo,
     check_weight_values,
     gathered,
+    masses_of,
     widest,
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, exp2, put
@@ -308,15 +309,8 @@ def sides_of(
     wide, sides, clouds = widest(inputs["x"]), {}, []
     for name, weights in WEIGHTS.items():
         points = as_array(inputs[name], wide)
-        masses = masses_of(inputs.get(weights), points.shape[:2], inputs["x"])
+        masses = as_array(masses_of(inputs.get(weights), points.shape[:2], as_tensor(points)))
         sides[name] = Side(points, masses, options.ground)
         clouds.append(Cloud(points, masses, options.ground))
     means = mean_costs(clouds[0], clouds[1])
     return sides, means, mean_costs(sides["x"].whole, sides["y"].whole)
-
-
-def masses_of(masses: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Array:
-    """Return masses (B, n), by default uniform of sum one, in the widest dtype."""
-    if masses is None:
-        masses = torch.full(shape, 1.0 / shape[1], dtype=widest(like), device=like.device)
-    return as_array(masses.to(like.device), widest(like))

@@ -11,7 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import WEIGHTS, check_weight_values, widest
+from skotae.transport.base import (
+    WEIGHTS,
+    check_weight_values,
+    masses_of,
+    normalised_weights,
+    widest,
+)
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_freed
 from skotae.transport.entropic.envelope import Batch, Outcome, chunks
 from skotae.transport.entropic.log_domain import LN2
@@ -21,7 +27,6 @@ from skotae.transport.entropic.relaxed import (
     Side,
     Term,
     evaluate_relaxed,
-    masses_of,
     sides_of,
     total,
 )
@@ -65,7 +70,7 @@ class _Posed:
         for name, weights in WEIGHTS.items():
             points = as_array(inputs[name][self.places], wide) * factors[:, None, None]
             given = inputs[weights][self.places] if weights in inputs else None
-            masses = masses_of(given, points.shape[:2], inputs["x"])
+            masses = as_array(masses_of(given, points.shape[:2], as_tensor(points)))
             sides[name] = Side(points, masses, ground)
         return sides, factors
 
@@ -73,13 +78,10 @@ class _Posed:
         """Solve the problems of cost matrices."""
         cost = inputs["cost"][self.places]
         cost = cost.to(widest(cost)) / self.tensor[:, None, None]
+        given = (inputs[name][self.places] if name in inputs else None for name in "ab")
         x, y = (
-            Masses(
-                masses_of(
-                    inputs[name][self.places] if name in inputs else None, (len(cost), k), cost
-                )
-            )
-            for name, k in zip("ab", cost.shape[1:], strict=True)
+            Masses(as_array(masses_of(masses, (len(cost), k), cost)))
+            for masses, k in zip(given, cost.shape[1:], strict=True)
         )
         return MatrixTerm(cost, x, y, self.options, self.start(start))
 
@@ -133,11 +135,14 @@ def _mean_costs(
         return sides_of(given, options)[1:]
     cost = given["cost"].to(widest(given["cost"]))
     a, b = (
-        as_tensor(masses_of(given.get(name), (len(cost), k), cost))
+        masses_of(given.get(name), (len(cost), k), cost)
         for name, k in zip("ab", cost.shape[1:], strict=True)
     )
-    pairs = (a / a.sum(1, keepdim=True))[:, None], (b / b.sum(1, keepdim=True))[..., None]
-    usual, mean = ((pairs[0] @ each @ pairs[1])[:, 0, 0] for each in (cost.abs(), cost))
+    # Uniform ones too, as those of a problem alone: to the last digit.
+    row, column = normalised_weights(a, a.shape, cost), normalised_weights(b, b.shape, cost)
+    usual, mean = (
+        (row[:, None] @ each @ column[..., None])[:, 0, 0] for each in (cost.abs(), cost)
+    )
     # Those of an absolute epsilon may be of any sign.
     mean = mean if options.relative else usual
     return torch.where(cost.sum((1, 2)).isfinite(), mean, math.inf).tolist(), usual.tolist()

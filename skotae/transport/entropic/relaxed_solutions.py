@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import check_weight_values
+from skotae.transport.base import check_weight_values, masses_of
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.kernel import Kernel
@@ -19,7 +19,6 @@ from skotae.transport.entropic.relaxed import (
     Masses,
     Relaxed,
     Term,
-    masses_of,
     sides_of,
 )
 from skotae.transport.entropic.solutions import (
@@ -142,7 +141,7 @@ def _solved(
     """Return the solved problem, and whether its unit, the mean cost, is zero."""
     matrix = finite_costs(cost.detach())
     x, y = (
-        Masses(masses_of(None if w is None else w[None], (1, k), matrix))
+        Masses(as_array(masses_of(None if w is None else w[None], (1, k), matrix)))
         for w, k in zip((a, b), cost.shape, strict=True)
     )
     row, column = (as_tensor(side.masses / side.totals)[0] for side in (x, y))

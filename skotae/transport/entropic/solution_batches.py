@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.transport.base import SinkhornInfo, widest
+from skotae.transport.base import SinkhornInfo, normalised_weights, widest
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_freed
 from skotae.transport.entropic.balanced import Solver
 from skotae.transport.entropic.clouds import Cloud, mean_costs, shifts
@@ -246,7 +246,7 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
     else:
         cost = first.to(wide)
     a, b = (
-        _shares(inputs.get(name), (len(cost), k), cost)
+        normalised_weights(inputs.get(name), (len(cost), k), cost)
         for name, k in zip("ab", cost.shape[1:], strict=True)
     )
     # As for one matrix: minima go into the potentials.
@@ -282,11 +282,3 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
         [usual[k] / (epsilons[k] * LN2) for k in places],
         _in_units(options),
     )
-
-
-def _shares(weights: Tensor | None, shape: tuple[int, int], like: Tensor) -> Tensor:
-    """Return weights (B, n), each row divided by its sum."""
-    if weights is None:
-        return like.new_full(shape, 1.0 / shape[1])
-    weights = weights.to(like)
-    return weights / weights.sum(1, keepdim=True)

@@ -8,7 +8,7 @@ from scipy.special import log_softmax, softmax
 
 from skotae import CoupledVAE
 from skotae.autoencoders.coupled._cooling import Cooling
-from skotae.autoencoders.coupled._potentials import DualTable
+from skotae.autoencoders.coupled._potentials import DualTable, Way
 from skotae.costs import GaussianCost
 from skotae.priors import AtomsPrior, NormalPrior
 
@@ -71,9 +71,8 @@ def test_step_of_the_ascent_on_the_table():
         torch.full((6,), -np.log(6.0)),
         torch.arange(4),
         4,
-        n_steps=1,
+        Way(1, rate=0.3),
         unit=1.0,
-        rate=0.3,
     )
     mass = 4 * log_kernel.softmax(0).mean(1)
     torch.testing.assert_close(moved, 0.3 * (1.0 - mass), rtol=1e-5, atol=1e-6)

@@ -7,7 +7,8 @@ from sklearn.datasets import load_wine
 from sklearn.preprocessing import StandardScaler
 
 from skotae import CoupledVAE
-from skotae.autoencoders.coupled._potentials import DualTable
+from skotae.autoencoders.coupled import _potentials
+from skotae.autoencoders.coupled._potentials import DualTable, Way, annealed
 from skotae.costs import GaussianCost
 from skotae.metrics import density_coverage
 from skotae.networks import MLP
@@ -111,7 +112,7 @@ def test_stored_potentials_come_to_rest():
     for n_halving in (None, 1):
         table = DualTable()
         for _ in range(2):
-            u = table.move(log_kernel, log_b, rows, 4, n_steps=2, unit=2.0, n_halving=n_halving)
+            u = table.move(log_kernel, log_b, rows, 4, Way(2, n_halving), unit=2.0)
             torch.testing.assert_close(table.values[rows], 2.0 * u)
             moved.append(u)
     first, half, same, quarter = moved
@@ -130,7 +131,7 @@ def test_stored_potentials_catch_up_with_a_decoder(way, share):
 
     def move(y, n_steps):
         log_kernel = -0.5 * torch.cdist(x, y).square()
-        u = table.move(log_kernel, log_b, rows, 64, n_steps=n_steps, unit=1.0)
+        u = table.move(log_kernel, log_b, rows, 64, Way(n_steps), unit=1.0)
         return u, log_kernel
 
     for _ in range(60):
@@ -157,13 +158,37 @@ def test_stored_potentials_that_are_far_behind_are_found_anew(first, least, most
 
     def deviation(y, n_steps):
         log_kernel = -0.5 * torch.cdist(20.0 * x, y).square()
-        u = table.move(log_kernel, log_b, rows, 64, n_steps=n_steps, first=first, unit=1.0)
+        u = table.move(log_kernel, log_b, rows, 64, Way(n_steps), unit=1.0, first=first)
         return float((masses(u, log_kernel) - 1).abs().mean())
 
     for _ in range(60):
         deviation(y, 30)
     assert deviation(y + 3.0 * side, 3) > 1.0
     assert least <= deviation(y + 3.0 * side, 3) < most
+
+
+def test_what_is_balanced_is_not_solved_anew(monkeypatch):
+    """In an epoch in which others are: it would be thrown away."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn((128, 8), generator=generator).split([64, 64])
+    log_b, rows, table = torch.full((64,), 1 / 64).log(), torch.arange(128), DualTable()
+    solved = []
+
+    def counted(log_kernel, *options):
+        solved.append(log_kernel)
+        return annealed(log_kernel, *options)
+
+    monkeypatch.setattr(_potentials, "annealed", counted)
+    flat, steep = (-0.5 * torch.cdist(size * x, y).square() for size in (0.1, 20.0))
+
+    def move(log_kernel, rows, first):
+        return table.move(log_kernel, log_b, rows, 128, Way(1), unit=1.0, first=first)
+
+    move(steep, rows[:64], True)
+    found = move(flat, rows[64:], True)
+    assert not solved and found.isfinite().all() and found.std() > 0
+    move(steep, rows[:64], False)
+    assert len(solved) == 1
 
 
 def masses(u, log_kernel):

@@ -20,6 +20,7 @@ from skotae.autoencoders.coupled._potentials import (
     DualNetworks,
     DualTable,
     LinearStart,
+    Way,
     full_dual,
     log_shares,
     marginal_value,
@@ -317,18 +318,17 @@ class CoupledModel(AutoencoderModel):
             if self.params.dual == "full":
                 return u, self.dual.v(z, epsilon)
         else:
-            u = epsilon * self.table.move(
-                cost / -epsilon,
-                log_b,
-                step.rows if step.training else None,
-                step.n_rows,
+            way = Way(
                 n_steps=self.params.n_dual_steps,
-                first=step.batch == 0,
-                unit=self._table_unit(epsilon),
                 n_halving=N_HALVING if self.params.plan_decay > 0 else None,
                 most=MOST_NATS if self.amortised else None,
                 damping=self.damping(epsilon),
                 rate=self.params.dual_rate,
+            )
+            unit, first = self._table_unit(epsilon), step.batch == 0
+            rows = step.rows if step.training else None
+            u = epsilon * self.table.move(
+                cost / -epsilon, log_b, rows, step.n_rows, way, unit=unit, first=first
             )
         return u, self.damping(epsilon) * c_transform(u, cost, epsilon)
 

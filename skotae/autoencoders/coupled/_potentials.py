@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,59 @@ class DualNetworks(nn.Module):
         """Potential of codes; only in the full dual."""
         assert self.v_net is not None
         return epsilon * self.v_net(z)[:, 0]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How potentials of a mini-batch are found from those before, and how far they go there.
+
+    Attributes
+    ----------
+    n_steps : int
+        Number of Sinkhorn iterations.
+    n_halving : int or None
+        Number of moves in which stored potentials go half of the way; after t moves they go
+        that over t of half the way, and so come to rest. None is always half.
+    most : float or None
+        The way, over epsilon, that is looked at, at the most. A constant is free: the typical
+        row then stays where it is, else the mean.
+    damping : float
+        What potentials of draws are multiplied by: below 1 where their marginal is relaxed.
+    rate : float or None
+        Of gradient ascent on the semi-dual, in the place of iterations, all of whose way is gone:
+        what a row that no draw reaches climbs in a step.
+    """
+
+    n_steps: int
+    n_halving: int | None = None
+    most: float | None = None
+    damping: float = 1.0
+    rate: float | None = None
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether potentials that are left behind go all of the way."""
+        return self.most is None and self.rate is None
+
+    def solved(self, start: Tensor, log_kernel: Tensor, log_b: Tensor) -> Tensor:
+        """Return the end of the way, potentials (n,) over epsilon."""
+        log_n, f = math.log(len(log_kernel)), start
+        for _ in range(self.n_steps):
+            g = -self.damping * (f[:, None] + log_kernel - log_n).logsumexp(0)
+            mass = (g + log_b + log_kernel).logsumexp(1)
+            f = -mass if self.rate is None else f + self.rate * (1.0 - (f + mass).exp())
+        if self.damping != 1.0:
+            return f
+        return f - (f.mean() - start.mean() if self.most is None else (f - start).median())
+
+    def point(self, start: Tensor, end: Tensor, n_moves: int) -> Tensor:
+        """Return the point of the way at which the last of so many moves ends."""
+        if self.most is not None:
+            end = torch.minimum(torch.maximum(end, start - self.most), start + self.most)
+        if self.rate is not None:
+            return end
+        share = 0.5 if self.n_halving is None else 0.5 * min(1.0, self.n_halving / n_moves)
+        return torch.lerp(start, end, share)
 
 
 class DualTable(nn.Module):
@@ -72,20 +126,15 @@ class DualTable(nn.Module):
         log_b: Tensor,
         rows: Tensor | None,
         n_rows: int,
+        way: Way,
         *,
-        n_steps: int,
-        first: bool = False,
         unit: float | Tensor,
-        n_halving: int | None = None,
-        most: float | None = None,
-        damping: float = 1.0,
-        rate: float | None = None,
+        first: bool = False,
     ) -> Tensor:
-        """Sinkhorn from the stored potentials of a mini-batch; store a point of the way.
+        """Solve from the stored potentials of a mini-batch; store a point of the way.
 
         All of it where the rows' masses under that point would be off by more than sampling makes
-        them; for an epoch after that, such mini-batches are solved anew. Or with a `rate` gradient
-        ascent on the semi-dual, all of whose way is stored.
+        them; for an epoch after that, such mini-batches are solved anew.
 
         Parameters
         ----------
@@ -97,65 +146,57 @@ class DualTable(nn.Module):
             Row numbers; None solves for new rows and stores nothing.
         n_rows : int
             Number of training rows.
-        n_steps : int
-            Number of Sinkhorn iterations.
-        first : bool
-            Whether it is the first mini-batch of an epoch.
+        way : Way
         unit : float or scalar Tensor
             What stored potentials are multiplied by.
-        n_halving : int or None
-            Number of moves in which stored potentials go half of the way; after t moves they go
-            that over t of half the way, and so come to rest. None is always half.
-        most : float or None
-            The way, over epsilon, that is looked at, at the most. A constant is free: the typical
-            row then stays where it is, else the mean.
-        damping : float
-            What potentials of draws are multiplied by: below 1 where their marginal is relaxed.
-        rate : float or None
-            Of the ascent: what a row that no draw reaches climbs in a step.
+        first : bool
+            Whether it is the first mini-batch of an epoch.
 
         Returns
         -------
         u : Tensor of shape (n,)
             Potentials over epsilon.
         """
-        log_n = math.log(len(log_kernel))
         if rows is None:
-            start = log_kernel.new_zeros(len(log_kernel))
-        else:
-            if self.values is None:
-                self.values = log_kernel.new_zeros(n_rows, dtype=torch.float32)
-            rows = rows.to(self.values.device)
-            start = self.values[rows] / unit
-        f = start
-        for _ in range(n_steps):
-            g = -damping * (f[:, None] + log_kernel - log_n).logsumexp(0)
-            mass = (g + log_b + log_kernel).logsumexp(1)
-            f = -mass if rate is None else f + rate * (1.0 - (f + mass).exp())
-        if damping == 1.0:
-            f = f - (f.mean() - start.mean() if most is None else (f - start).median())
-        if rows is None or self.values is None:
-            return f
+            return way.solved(log_kernel.new_zeros(len(log_kernel)), log_kernel, log_b)
+        if self.values is None:
+            self.values = log_kernel.new_zeros(n_rows, dtype=torch.float32)
+        rows = rows.to(self.values.device)
+        start = self.values[rows] / unit
+        end = way.solved(start, log_kernel, log_b)
         self._n_moves += 1
-        share = 0.5 if n_halving is None else 0.5 * min(1.0, n_halving / self._n_moves)
-        if most is not None:
-            f = torch.minimum(torch.maximum(f, start - most), start + most)
-        moved = f if rate is not None else torch.lerp(start, f, share)
-        if most is None and rate is None:
-            # Potentials that are behind a decoder send all draws to the same few rows, which it
-            # follows, so that they are farther behind.
-            beyond = beyond_sampling(moved, log_kernel, log_b)
-            if first and self._behind is not None:
-                self._anneals, self._behind = bool(self._behind), None
-            self._behind = beyond if self._behind is None else beyond | self._behind.to(beyond)
-            if self._anneals:
-                f = annealed(log_kernel, log_b, damping)
-                f = f - (f.mean() - start.mean() if damping == 1.0 else 0.0)
-            moved = torch.where(beyond, f, moved)
+        moved = way.point(start, end, self._n_moves)
+        if way.catches_up:
+            moved = self._caught_up(moved, start, end, log_kernel, log_b, way.damping, first)
         # A loss that is not finite is rolled back; so must these be.
-        moved = torch.where(f.isfinite(), moved, start)
+        moved = torch.where(moved.isfinite(), moved, start)
         self.values[rows] = moved * unit
         return moved
+
+    def _caught_up(
+        self,
+        moved: Tensor,
+        start: Tensor,
+        end: Tensor,
+        log_kernel: Tensor,
+        log_b: Tensor,
+        damping: float,
+        first: bool,
+    ) -> Tensor:
+        """Return the point of the way, or its end where the point is beyond sampling.
+
+        Potentials that are behind a decoder send all draws to the same few rows, which it follows,
+        so that they are farther behind.
+        """
+        beyond = beyond_sampling(moved, log_kernel, log_b)
+        if first and self._behind is not None:
+            self._anneals, self._behind = bool(self._behind), None
+        self._behind = beyond if self._behind is None else beyond | self._behind.to(beyond)
+        # Another device than the CPU would be waited for: there all are solved.
+        if self._anneals and (beyond.device.type != "cpu" or bool(beyond)):
+            end = annealed(log_kernel, log_b, damping)
+            end = end - (end.mean() - start.mean() if damping == 1.0 else 0.0)
+        return torch.where(beyond, end, moved)
 
 
 def annealed(log_kernel: Tensor, log_b: Tensor, damping: float = 1.0) -> Tensor:

@@ -17,7 +17,7 @@ from skotae.transport.entropic.debiased import accumulate, evaluate, part_of, pl
 from skotae.transport.entropic.envelope import Batch, Outcome, chunks
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.options import Options
-from skotae.transport.entropic.rounds import easy, most, rounds, worst
+from skotae.transport.entropic.rounds import EPSILON, easy, most, rounds, worst
 from skotae.transport.entropic.solve import kernel_dtype
 
 _FEW = 16  # problems, up to which calls cost more than iterations
@@ -87,7 +87,7 @@ def _solve_chunk(batch: Batch, chunk: slice, dtype: torch.dtype, options: Option
     gradients = {name: 0.0 * arrays[name] for name in batch.wanted}
     arrays = {name: array for name, array in arrays.items() if name not in WEIGHTS}
     del x, y
-    unit = replace(options, epsilon=2.0 / LN2, relative=False)
+    unit = replace(options, epsilon=EPSILON, relative=False)
     values = as_tensor(0.0 * bit)
     solved: list[list[tuple[int, float]]] = [[] for _ in kept]
     for terms in groups:

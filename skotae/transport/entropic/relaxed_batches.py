@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,6 @@ from skotae.transport.base import (
 )
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, keep_freed
 from skotae.transport.entropic.envelope import Batch, Outcome, chunks
-from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.relaxed import (
     Masses,
@@ -36,37 +35,24 @@ from skotae.transport.entropic.relaxed_solutions import (
     solutions,
     value_of_cost,
 )
+from skotae.transport.entropic.rounds import EPSILON, Posed
 from skotae.transport.entropic.solutions import Solution, Start, start_of
 
 Inputs = dict[str, Tensor]
 
 
-@dataclass
-class _Posed:
-    """Problems that are solved together, each in units in which one bit costs two.
-
-    Attributes
-    ----------
-    places : list of int
-        Of the problems in the batch.
-    units : array of shape (B,)
-        Of their costs.
-    options : Options
-        With an absolute epsilon, the same for all.
-    """
-
-    places: list[int]
-    units: Array
-    options: Options
+class _Posed(Posed):
+    """Unbalanced problems of clouds or of cost matrices."""
 
     @property
-    def tensor(self) -> Tensor:
-        return as_tensor(self.units)
+    def scales(self) -> Array:
+        """The units."""
+        return as_array(self.units)
 
     def sides(self, inputs: Inputs) -> tuple[dict[str, Side], Array]:
         """Return the clouds in these units, and what their points are multiplied by."""
         ground, wide = self.options.ground, widest(inputs["x"])
-        factors, sides = self.units ** (-1.0 / ground.p), {}
+        factors, sides = self.scales ** (-1.0 / ground.p), {}
         for name, weights in WEIGHTS.items():
             points = as_array(inputs[name][self.places], wide) * factors[:, None, None]
             given = inputs[weights][self.places] if weights in inputs else None
@@ -77,20 +63,13 @@ class _Posed:
     def matrices(self, inputs: Inputs, start: Start) -> MatrixTerm:
         """Solve the problems of cost matrices."""
         cost = inputs["cost"][self.places]
-        cost = cost.to(widest(cost)) / self.tensor[:, None, None]
+        cost = cost.to(widest(cost)) / self.units[:, None, None]
         given = (inputs[name][self.places] if name in inputs else None for name in "ab")
         x, y = (
             Masses(as_array(masses_of(masses, (len(cost), k), cost)))
             for masses, k in zip(given, cost.shape[1:], strict=True)
         )
-        return MatrixTerm(cost, x, y, self.options, self.start(start))
-
-    def start(self, start: Start) -> Start:
-        """Return the potentials to start from in these units."""
-        if start is None:
-            return None
-        f, g = (each[self.places].to(self.tensor) / self.tensor[:, None] for each in start)
-        return f, g
+        return MatrixTerm(cost, x, y, self.options, self.in_units(start))
 
 
 def _posed(inputs: Inputs, options: Options, elements: int, numbers: int) -> Iterator[_Posed]:
@@ -102,8 +81,8 @@ def _posed(inputs: Inputs, options: Options, elements: int, numbers: int) -> Ite
     """
     first = next(iter(inputs.values()))
     # Of one bit, the price of mass beside it is the same for all.
-    bit = 2.0 / LN2
-    unit = replace(options, epsilon=bit, rho=options.rho / options.epsilon * bit, relative=False)
+    rho = options.rho / options.epsilon * EPSILON
+    unit = replace(options, epsilon=EPSILON, rho=rho, relative=False)
     if not 0.0 < unit.rho < math.inf or not min(unit.rhos) > 0.0:
         return
     keep_freed()
@@ -120,10 +99,10 @@ def _posed(inputs: Inputs, options: Options, elements: int, numbers: int) -> Ite
             asked = options.epsilon * mean if options.relative else options.epsilon
             if 0.0 < mean < math.inf and 0.0 < epsilon == asked:
                 places.append(k)
-                units.append(epsilon / bit)
+                units.append(epsilon / EPSILON)
         if len(places) > 1:
             found = torch.tensor(units, dtype=widest(first), device=first.device)
-            yield _Posed(places, as_array(found), unit)
+            yield _Posed(places, found, unit)
 
 
 def _mean_costs(
@@ -160,9 +139,9 @@ def evaluate_relaxed_batch(inputs: Inputs, wanted: set[str], *, options: Options
         sides, factors = posed.sides(batch.inputs)
         values, gradients, infos = total(sides, wanted, posed.options)
         for name, gradient in gradients.items():
-            slope = posed.units if name in WEIGHTS.values() else posed.units * factors
+            slope = posed.scales if name in WEIGHTS.values() else posed.scales * factors
             gradient *= as_tensor(slope).view(-1, *[1] * (gradient.ndim - 1))
-        batch.put(posed.places, values * posed.units, gradients, infos)
+        batch.put(posed.places, values * posed.scales, gradients, infos)
     batch.fill(partial(evaluate_relaxed, options=options))
     return batch.outcome()
 
@@ -178,8 +157,8 @@ def evaluate_relaxed_costs(inputs: Inputs, wanted: set[str], *, options: Options
         term = posed.matrices(batch.inputs, start_of(batch.inputs))
         values, gradients = value_of_cost(term, wanted)
         for name in wanted & {*WEIGHTS.values()}:
-            gradients[name] *= posed.tensor[:, None]
-        batch.put(posed.places, values * posed.units, gradients, term.infos())
+            gradients[name] *= posed.units[:, None]
+        batch.put(posed.places, values * posed.scales, gradients, term.infos())
     batch.fill(partial(evaluate_relaxed_cost, options=options))
     return batch.outcome()
 
@@ -200,7 +179,7 @@ def relaxed_together(inputs: Inputs, options: Options, *, plan: bool) -> list[So
         term: Term | MatrixTerm
         if "x" in inputs:
             sides, _ = posed.sides(inputs)
-            term = Term(sides["x"], sides["y"], posed.options, posed.start(start))
+            term = Term(sides["x"], sides["y"], posed.options, posed.in_units(start))
         else:
             term = posed.matrices(inputs, start)
         solved = solutions(term, posed.units.tolist(), wants_plan=plan)

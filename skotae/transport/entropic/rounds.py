@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from skotae.transport.entropic.arrays import Array, as_tensor
 from skotae.transport.entropic.balanced import Solver
 from skotae.transport.entropic.kernel import Kernel
+from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import LogKernel
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.scaling import Scaling, scale
+from skotae.transport.entropic.solutions import Start
 from skotae.transport.entropic.solve import DEEP, FLAT, HOLLOW, PATIENCE, SINGLE_STEPS
 
+# The epsilon of problems that share one, each in units of its own, in which one bit costs two.
+EPSILON = 2.0 / LN2
+
 _FIRST = 25  # iterations before problems that are done leave the others
+
+
+@dataclass
+class Posed:
+    """Problems of a batch that are solved together.
+
+    Attributes
+    ----------
+    places : list of int
+        Of the problems in the batch, or in a chunk of it.
+    units : Tensor of shape (B,)
+        Of their costs.
+    options : Options
+        In these units: with an absolute epsilon, the same for all.
+    """
+
+    places: list[int]
+    units: Tensor
+    options: Options
+
+    def in_units(self, start: Start) -> Start:
+        """Return potentials to start from, of the whole batch, in the units of the problems."""
+        if start is None:
+            return None
+        f, g = (each[self.places].to(self.units) / self.units[:, None] for each in start)
+        return f, g
 
 
 class Solved(Protocol):

@@ -19,7 +19,7 @@ from skotae.transport.entropic.kernel import extended
 from skotae.transport.entropic.log_domain import LN2
 from skotae.transport.entropic.log_kernel import LogKernel, Matrix, SquaredDistances
 from skotae.transport.entropic.options import Options
-from skotae.transport.entropic.rounds import easy, most, rounds, worst
+from skotae.transport.entropic.rounds import EPSILON, Posed, easy, most, rounds, worst
 from skotae.transport.entropic.scaling import Scaling
 from skotae.transport.entropic.solutions import Solution, in_bits, start_of, supported
 from skotae.transport.entropic.solve import kernel_dtype
@@ -69,15 +69,11 @@ class _Solved:
 
 
 @dataclass
-class _Posed:
-    """Problems to be solved together, each in units in which one bit costs two.
+class _Posed(Posed):
+    """Problems of clouds or of cost matrices.
 
     Attributes
     ----------
-    places : list of int
-        Of the problems among those that were to be posed.
-    units : Tensor of shape (B,)
-        Of their costs.
     log_kernel : LogKernel
     a, b : array of shape (B, n) and (B, m)
     whole : LogKernel, or None
@@ -86,19 +82,14 @@ class _Posed:
         What the potentials have beside those of the log kernel.
     depths : list of float
         Mean exponents of the log kernel, in bits.
-    options : Options
-        With the epsilon that is the same for all.
     """
 
-    places: list[int]
-    units: Tensor
     log_kernel: LogKernel
     a: Array
     b: Array
     whole: LogKernel | None
     offsets: tuple[Tensor, Tensor]
     depths: list[float]
-    options: Options
 
     def __call__(self, which: list[int], solver: Solver) -> _Solved:
         """Solve some of them."""
@@ -111,11 +102,8 @@ class _Posed:
 
     def start(self, inputs: Inputs) -> tuple[Array, Array] | None:
         """Return the potentials to start from."""
-        start = start_of(inputs)
-        if start is None:
-            return None
-        f, g = (each[self.places].to(self.units) / self.units[:, None] for each in start)
-        return in_bits((f, g), self.offsets, self.options, (self.a[:, None], self.b[:, None]))
+        start, weights = self.in_units(start_of(inputs)), (self.a[:, None], self.b[:, None])
+        return in_bits(start, self.offsets, self.options, weights)
 
     def solutions(
         self, which: list[int], done: list[int], result: Scaling, n_iter: int, plans: Tensor | None
@@ -200,10 +188,6 @@ def each_together(inputs: Inputs, options: Options, *, plan: bool) -> list[Solut
     return found
 
 
-def _in_units(options: Options) -> Options:
-    return replace(options, epsilon=2.0 / LN2, relative=False)
-
-
 def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | None:
     """Pose the problems of clouds, of squared distances; none, unless there are several."""
     wide = widest(inputs["x"])
@@ -226,13 +210,13 @@ def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed |
     return _Posed(
         places,
         units,
+        replace(options, epsilon=EPSILON, relative=False),
         SquaredDistances([x], [y], 1.0, dtype),
         x.weights,
         y.weights,
         None if (u, v) == (x, y) else SquaredDistances([u], [v], 1.0, wide),
         (f, g),
         ((x.spread + y.spread) / 2.0).tolist(),
-        _in_units(options),
     )
 
 
@@ -274,11 +258,11 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
     return _Posed(
         places,
         units,
+        replace(options, epsilon=EPSILON, relative=False),
         Matrix(reduced, dtype),
         as_array(a),
         as_array(b),
         whole,
         (low_f[..., 0] / units[:, None], low_g[:, 0] / units[:, None]),
         [usual[k] / (epsilons[k] * LN2) for k in places],
-        _in_units(options),
     )

@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skotae.transport.base import widest
 from skotae.transport.entropic.arrays import Array, as_array, as_tensor, concatenated, dot
 from skotae.transport.entropic.clouds import Cloud, cost_between, shifts
 from skotae.transport.entropic.kernel import extended
@@ -104,7 +103,7 @@ class Problems:
 
     def _extended(self, x: Cloud, y: Cloud, f: Array, g: Array) -> tuple[Array, Array]:
         """Return potentials (..., 1, n) and (..., 1, m) in bits, of points without weight too."""
-        log_kernel, _ = between([x], [y], widest(as_tensor(f)), self.options)
+        log_kernel, _ = between([x], [y], self.result.kernel.dtype, self.options)
         a, b, flat_f, flat_g = (
             each.reshape(-1, 1, each.shape[-1]) for each in (x.weights, y.weights, f, g)
         )

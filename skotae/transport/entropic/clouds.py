@@ -62,11 +62,9 @@ class Cloud:
             self.centre = (self.weights[..., None, :] @ points)[..., 0, :]
             self.points = points - self.centre[..., None, :]
         self._places: Array | None = None  # all points, where some have no weight
-        if weights is not None:
-            whole = as_tensor(self.points)
-            kept = within_support(whole, as_tensor(weights))
-            if kept is not whole:
-                self._places, self.points = self.points, as_array(kept)
+        if weights is not None and not weights.min() > 0:
+            self._places = self.points
+            self.points = as_array(within_support(as_tensor(self.points), as_tensor(weights)))
         self.squares = (self.points * self.points).sum(-1)
         self.spread = dot(self.weights, self.squares)
         self._scaled: tuple[tuple[float, torch.dtype], Array] | None = None

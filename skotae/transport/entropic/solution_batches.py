@@ -214,7 +214,7 @@ def _of_clouds(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed |
         SquaredDistances([x], [y], 1.0, dtype),
         x.weights,
         y.weights,
-        None if (u, v) == (x, y) else SquaredDistances([u], [v], 1.0, wide),
+        None if (u, v) == (x, y) else SquaredDistances([u], [v], 1.0, dtype),
         (f, g),
         ((x.spread + y.spread) / 2.0).tolist(),
     )
@@ -254,7 +254,7 @@ def _of_costs(inputs: Inputs, dtype: torch.dtype, options: Options) -> _Posed | 
     reduced /= -2.0 * units[:, None, None]
     whole = None
     if kept is not cost:
-        whole = Matrix((cost[places] - low_f - low_g) / (-2.0 * units[:, None, None]), wide)
+        whole = Matrix((cost[places] - low_f - low_g) / (-2.0 * units[:, None, None]), dtype)
     return _Posed(
         places,
         units,

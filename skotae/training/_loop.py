@@ -137,8 +137,9 @@ class Trainer:
 
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
         for optimiser, saved in zip(self.state.optimisers, state, strict=True):
-            # A copy: steps change its tensors in place.
-            optimiser.load_state_dict(copied(saved))
+            # A copy: steps change its tensors in place. What the parameters say now stays.
+            kept = {**optimiser.state_dict(), "state": copied(saved["state"])}
+            optimiser.load_state_dict(kept)
         self.state.keep()
 
     # --- before the first step ---------------------------------------------------------

@@ -70,6 +70,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
     ------
     ValueError
         If values of a masked array are masked: what is under the mask is nothing to learn from.
+    TypeError
+        If a tensor is sparse.
     """
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
@@ -81,6 +83,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
+        if X.layout != torch.strided:
+            raise TypeError(f"{name} is a sparse tensor; expected a dense one: {name}.to_dense().")
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     return X

@@ -29,6 +29,7 @@ from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
     Interval,
     StrOptions,
+    check_columns,
     index_of,
 )
 from skotae.utils._torch import TORCH_DTYPES, as_rows
@@ -153,8 +154,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _check_codes(self, codes: Any, name: str) -> np.ndarray:
         check_is_fitted(self)
+        check_columns(codes, [*self.get_feature_names_out()], name)
         rows = as_rows(codes)
-        with naming_columns(rows):
+        with naming_columns(rows, name):
             Z = check_array(rows, dtype=DTYPES, input_name=name)
         if Z.shape[1] != self.n_components_:
             raise ValueError(

@@ -47,8 +47,6 @@ class GeneratingEstimator(NetworkEstimator):
         "clip": ["boolean"],
     }
     _measured: tuple[str, ...] = ("data_mean_", "data_scale_")
-    # Of the columns of a pandas frame that are not all strings.
-    _labels: list[Any] | None = None
     _shaping = NetworkEstimator._shaping | {"cost"}
     cost_: BaseCost
     clip: bool

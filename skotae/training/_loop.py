@@ -138,8 +138,7 @@ class Trainer:
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
         for optimiser, saved in zip(self.state.optimisers, state, strict=True):
             # A copy: steps change its tensors in place. What the parameters say now stays.
-            kept = {**optimiser.state_dict(), "state": copied(saved["state"])}
-            optimiser.load_state_dict(kept)
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": copied(saved["state"])})
         self.state.keep()
 
     # --- before the first step ---------------------------------------------------------

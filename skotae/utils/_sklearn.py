@@ -82,8 +82,8 @@ def check_columns(X: Any, labels: Sequence[Any] | None = None, name: str = "X") 
     if container == "pandas" and not X.columns.is_unique:
         twice = X.columns[X.columns.duplicated()][0]
         raise ValueError(
-            f"{name} has more than one column with the name {brief(twice)}; expected names that are "
-            f"all different, or {name}.to_numpy()."
+            f"{name} has more than one column with the name {brief(twice)}; expected names that "
+            f"are all different, or {name}.to_numpy()."
         )
     if container is None or labels is None:
         return

@@ -2,7 +2,7 @@
 
 import copy
 from functools import cache
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -147,8 +147,8 @@ def test_partial_fit_takes_another_weight_decay(name, small):
 
 def _steps(model):
     """Of each parameter, how many its averages are of."""
-    kept = [values for optimiser in model._optimiser_state for values in optimiser["state"].values()]
-    return [int(values["step"]) for values in kept]
+    kept = (optimiser["state"].values() for optimiser in model._optimiser_state)
+    return [int(values["step"]) for values in chain.from_iterable(kept)]
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])

@@ -254,8 +254,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         paths = self._paths(start, stop, n_steps, extrapolate)
         if np.isnan(paths).any():
             raise ValueError(
-                f"extrapolate={extrapolate:g} leads to codes of which the decoder makes no numbers; "
-                "expected a smaller share."
+                f"extrapolate={extrapolate:g} leads to codes of which the decoder makes no "
+                "numbers; expected a smaller share."
             )
         return paths
 

@@ -226,7 +226,8 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
     Raises
     ------
     ValueError
-        If the name is unknown, or the module does not take (n, n_in) to (n, n_out).
+        If the name is unknown, or the module does not take (n, n_in) to (n, n_out), in real
+        numbers.
     TypeError
         If `spec` is, or returns, something else.
 
@@ -344,4 +345,6 @@ def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> bool:
         raise ValueError(
             f"{name} gives {got} for rows of shape (2, {n_in}); expected shape (2, {n_out})."
         )
+    if not out.is_floating_point():
+        raise ValueError(f"{name} gives numbers of dtype {out.dtype}; expected torch.float32.")
     return rows._version > 0

@@ -172,7 +172,7 @@ FIXED = {
 
 
 # Others that write nothing into what they are given, unless they say so.
-READING = FIXED | {nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout}
+READING = {nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout}
 
 
 def is_fixed(module: nn.Module) -> bool:
@@ -268,10 +268,8 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
 
 def _may_write(module: nn.Module) -> bool:
     """Whether it is not known that a module leaves its input as it is, in training too."""
-    return any(
-        type(part) not in READING or (type(part) not in FIXED and getattr(part, "inplace", False))
-        for part in module.modules()
-    )
+    others = (part for part in module.modules() if type(part) not in FIXED)
+    return any(type(part) not in READING or getattr(part, "inplace", False) for part in others)
 
 
 def _with_copies(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -145,7 +145,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         """
         Z = self._check_codes(X, "X")
         rows = within_range(self._inference(Z.dtype).decoded(Z))
-        if np.isnan(rows).any():
+        if np.isnan(rows.max()):
             raise ValueError(
                 f"X has codes as far out as {np.abs(Z).max():.3g}, of which the decoder makes no "
                 "numbers; expected codes like those that transform returns."
@@ -252,7 +252,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             )
         start, stop = (self._inference(part.dtype).codes(part) for part in (X1, X2))
         paths = self._paths(start, stop, n_steps, extrapolate)
-        if np.isnan(paths).any():
+        if np.isnan(paths.max()):
             raise ValueError(
                 f"extrapolate={extrapolate:g} leads to codes of which the decoder makes no "
                 "numbers; expected a smaller share."

@@ -20,7 +20,7 @@ MOST = 3
 # What scikit-learn and NumPy say of values that they cannot take for numbers.
 ABOUT_VALUES = re.compile(
     "could not convert|must be a string or|cannot convert|Complex data|contains NaN"
-    "|contains infinity|be promoted|too large to convert|array element with a sequence"
+    "|contains infinity|be promoted|too large to convert|array element with a sequence|Cannot cast"
 )
 
 OF_TIME = (np.datetime64, np.timedelta64)
@@ -44,8 +44,9 @@ def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
     ------
     TypeError, ValueError
         In the place of an error of that kind: ``X has 'good' in column 'grade'; expected
-        numbers``, or how many values of which columns are NaN or infinite. An OverflowError, over
-        an integer beyond the range of float64, becomes a ValueError.
+        numbers``, or how many values of which columns are NaN or infinite; where it is no value,
+        what ``X`` is. An OverflowError, over an integer beyond the range of float64, becomes a
+        ValueError.
     """
     if any(map(_is_of_time, _dtypes(X))) and (times := _others(X)):
         raise ValueError(f"{name} has {_listed(times)}; expected numbers.")
@@ -53,21 +54,24 @@ def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
         yield
     except (TypeError, ValueError, OverflowError) as error:
         text = str(error).partition("\n")[0].strip()
-        told = _told(X, name, text) if ABOUT_VALUES.search(text) else None
-        if told is None:
+        if not ABOUT_VALUES.search(text):
             raise
+        told = _told(X, name, text)
         raise (TypeError if isinstance(error, TypeError) else ValueError)(told) from None
 
 
-def _told(X: Any, name: str, text: str) -> str | None:
-    """The message, or None where no value is to blame."""
+def _told(X: Any, name: str, text: str) -> str:
+    """The message, of the values that are to blame, or of the whole."""
     if others := _others(X):
         return f"{name} has {_listed(others)}; expected numbers ({text.rstrip('.')})."
     if holes := _not_finite(X):
         text = text if text.startswith(f"Input {name} contains") else f"Input {name} contains NaN."
         advice = "; an imputer before the estimator in a pipeline fills holes" * ("NaN" in text)
         return f"{text} It has {_listed(holes)}; expected finite numbers{advice}."
-    return None
+    return (
+        f"{name}, of type {type(X).__name__}, is no table of numbers ({text.rstrip('.')}); "
+        "expected an array of two dimensions or a data frame."
+    )
 
 
 def _listed(found: list[str]) -> str:

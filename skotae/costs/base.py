@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from skotae.utils._torch import read_only
+
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
 CACHED = 2**17
@@ -61,7 +63,8 @@ class BaseCost(BaseEstimator):
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of every row of x, (n, n_features), with every row of y, (m, n_features)."""
         block = max(1, BLOCK_ELEMENTS // max(1, y.numel()))
-        return torch.cat([self(part[:, None, :], y[None]) for part in x.split(block)])
+        parts = (part[:, None, :] for part in x.split(block))
+        return torch.cat([read_only(self, "cost", part, y[None]) for part in parts])
 
     def n_outputs(self, n_features: int) -> int:
         """Width of the decoder network's output for rows of `n_features`."""
@@ -76,7 +79,7 @@ class BaseCost(BaseEstimator):
         # Some rows at a time, which stay in the cache.
         with torch.no_grad():
             parts = x.split(max(1, CACHED // X.shape[1]))
-            value = float(torch.cat([self(part, y) for part in parts]).mean())
+            value = float(torch.cat([read_only(self, "cost", part, y) for part in parts]).mean())
         return value if np.isfinite(value) and value > 0 else 1.0
 
     def in_data_units(
@@ -136,7 +139,7 @@ class CostModule(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of each row of data space."""
-        return self.spec(x, y)
+        return read_only(self.spec, "cost", x, y)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of all pairs of rows of data space."""

@@ -123,6 +123,7 @@ def transport_r2_score(
     return r2_by_blocks(X, blocks_of(reconstructed), samples, weight, random_state)
 
 
+@np.errstate(over="ignore")
 def r2_by_blocks(
     X: np.ndarray | LazyRows,
     reconstructed: Iterable[np.ndarray],
@@ -317,6 +318,7 @@ def rows_with_weight(weight: np.ndarray) -> np.ndarray:
     return kept
 
 
+@np.errstate(over="ignore")
 def origin(X: np.ndarray | LazyRows) -> tuple[np.ndarray, float]:
     """A centre and the largest deviation from it: in these units squares stay within range."""
     first = X[:1][0]
@@ -324,8 +326,9 @@ def origin(X: np.ndarray | LazyRows) -> tuple[np.ndarray, float]:
     for part in blocks_of(X):
         total += part.sum(axis=0, dtype=np.float64)
         low, high = np.minimum(low, part.min(axis=0)), np.maximum(high, part.max(axis=0))
-    # The mean of equal numbers may not be that number.
-    centre = np.where(low == high, first, total / len(X))
+    # The sum may be beyond the range, and the mean of equal numbers may not be that number.
+    centre = np.where(np.isfinite(total), total / len(X), low / 2 + high / 2)
+    centre = np.where(low == high, first, centre)
     # Rounding is monotone: no row deviates further than the ends of its column.
     unit = float(max(np.abs(low - centre).max(), np.abs(high - centre).max()))
     return centre, unit or float(np.abs(centre).max()) or 1.0

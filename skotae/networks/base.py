@@ -171,6 +171,10 @@ FIXED = {
 }
 
 
+# Others that write nothing into what they are given, unless they say so.
+READING = {nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout}
+
+
 def is_fixed(module: nn.Module) -> bool:
     """Whether a module is known to be a function of each row alone, that no call of it changes.
 
@@ -222,7 +226,8 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
     Raises
     ------
     ValueError
-        If the name is unknown, or the module does not take (n, n_in) to (n, n_out).
+        If the name is unknown, or the module does not take (n, n_in) to (n, n_out), in real
+        numbers.
     TypeError
         If `spec` is, or returns, something else.
 
@@ -255,8 +260,21 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
             "the CPU, such as module.to_empty(device='cpu') gives, with initial weights."
         )
     module = module.to("cpu", torch.float32)
-    _check_widths(module, n_in, n_out, name)
+    if _check_widths(module, n_in, n_out, name) or _may_write(module):
+        inner: nn.Module = module.net if type(module) is LinearPath else module
+        inner.register_forward_pre_hook(_with_copies)
     return module
+
+
+def _may_write(module: nn.Module) -> bool:
+    """Whether it is not known that a module leaves its input as it is, in training too."""
+    others = (part for part in module.modules() if type(part) not in FIXED)
+    return any(type(part) not in READING or getattr(part, "inplace", False) for part in others)
+
+
+def _with_copies(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Rows and codes are needed after the call too, by the cost and the penalty."""
+    return tuple(each.clone() if isinstance(each, Tensor) else each for each in inputs)
 
 
 def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
@@ -297,13 +315,21 @@ _ACCEPTED = (
 )
 
 
-def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> None:
-    """Send two rows of zeros through, in evaluation mode, and look at the shape."""
+def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> bool:
+    """Send two rows of zeros through, in evaluation mode, and look at the shape.
+
+    Returns
+    -------
+    wrote : bool
+        Whether it wrote into its input, as a first ``nn.ReLU(inplace=True)`` does.
+    """
+    with torch.inference_mode(False):
+        rows = torch.zeros(2, n_in)
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
-            out = module(torch.zeros(2, n_in))
+            out = module(rows)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"{name} does not take rows of shape (2, {n_in}): {error} Expected a module from "
@@ -317,3 +343,6 @@ def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> None:
         raise ValueError(
             f"{name} gives {got} for rows of shape (2, {n_in}); expected shape (2, {n_out})."
         )
+    if not out.is_floating_point():
+        raise ValueError(f"{name} gives numbers of dtype {out.dtype}; expected torch.float32.")
+    return rows._version > 0

@@ -21,6 +21,7 @@ from skotae.training._optim import (
     set_learning_rate,
 )
 from skotae.training._ranks import current_ranks
+from skotae.training._rehearsal import rehearse
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
@@ -108,9 +109,9 @@ class Trainer:
             model,
             [o for o in (self._optimiser, self._inner_optimiser) if o is not None],
             {
-                "order": self._generator("order", "cpu"),
-                "prior": self._generator("prior"),
-                "noise": self._generator("noise"),
+                "order": self.generator("order", "cpu"),
+                "prior": self.generator("prior"),
+                "noise": self.generator("noise"),
             },
             GlobalStream(child_seed(seed, "networks"), rows.device),
             History() if history is None else history,
@@ -137,68 +138,16 @@ class Trainer:
 
     def load_optimiser_state(self, state: list[dict[str, Any]]) -> None:
         for optimiser, saved in zip(self.state.optimisers, state, strict=True):
-            # A copy: steps change its tensors in place.
-            optimiser.load_state_dict(copied(saved))
+            # A copy: steps change its tensors in place. What the parameters say now stays.
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": copied(saved["state"])})
         self.state.keep()
 
     # --- before the first step ---------------------------------------------------------
 
     @limited
     def rehearse(self) -> None:
-        """Take a step and look at it, then undo it: what cannot be trained fails before training.
-
-        Raises
-        ------
-        ValueError
-            If no gradient reaches a part that has weights, or if a network whose outputs are
-            finite in training gives others in evaluation mode.
-        """
-        index = torch.arange(min(len(self.rows), self.batch_size))
-        batch = self.rows[index]
-
-        def step(training: bool) -> Step:
-            generator = self._generator("validation")
-            # In evaluation mode as at the end, where what begins later has begun.
-            return Step(generator, index, len(self.rows), 1.0 - training, training=training)
-
-        self.model.train()
-        stream = GlobalStream(child_seed(self.seed, "validation"), self.rows.device)
-        before = stream.states
-        with stream.borrowed():
-            terms = self.model.terms(batch, step(True))
-            loss = total(terms)
-            if loss.requires_grad:
-                loss.backward()
-            reached = {id(p) for p in self.model.parameters() if p.grad is not None}
-            if self._inner_optimiser is not None:
-                total(self.model.inner_terms(batch, step(True))).backward()
-        in_training = _moved(before, stream)
-        self.model.zero_grad(set_to_none=True)
-        self.model.load_state(self.state.good.weights)
-        for name, part in self.model.named_children():
-            # A cost with a scale of its own learns that, also where its decoder learns nothing.
-            part = getattr(part, "net", part)
-            weights = [p for p in part.parameters() if p.requires_grad]
-            if weights and name not in self.model.inner and not reached & {*map(id, weights)}:
-                raise ValueError(
-                    f"No gradient of the loss reaches the weights of the {name}: it would not "
-                    "be trained. Expected networks, costs and divergences made of torch "
-                    "operations, without detach(), item() or NumPy on the way."
-                )
-        self.model.eval()
-        before = stream.states
-        with torch.no_grad(), stream.borrowed():
-            total(self.model.terms(batch, step(False)))
-            self.model.outputs(batch, self._generator("validation"))
-        self.draws = in_training, _moved(before, stream)
-        bad = self._not_finite()
-        self.model.load_state(self.state.good.weights)
-        if bool(loss.isfinite()) and bad is not None:
-            raise ValueError(
-                f"The {bad} gives values that are not finite in evaluation mode, although the "
-                "loss is finite in training mode; look at what it does where self.training is "
-                "False."
-            )
+        """Take a step and look at it, then undo it, as :func:`rehearse` does."""
+        self.draws = rehearse(self)
 
     def evaluation(self) -> contextlib.AbstractContextManager[None]:
         """Networks that draw also in evaluation mode draw the same here each time."""
@@ -206,7 +155,7 @@ class Trainer:
             return contextlib.nullcontext()
         return GlobalStream(child_seed(self.seed, "validation"), self.rows.device).borrowed()
 
-    def _not_finite(self) -> str | None:
+    def not_finite(self) -> str | None:
         """Name of what the model, as it stands, gives that is not finite."""
         return self._first_fault(self.model.outputs)
 
@@ -219,7 +168,7 @@ class Trainer:
         fault = fault_of(terms, self.model)
         if fault or not last:
             return fault
-        return "loss" if self._not_finite() else self._first_fault(self.model.costs)
+        return "loss" if self.not_finite() else self._first_fault(self.model.costs)
 
     @torch.no_grad()
     def _first_fault(
@@ -233,7 +182,7 @@ class Trainer:
         self.model.eval()
         for index in batch_indices(torch.arange(len(self.rows)), self.batch_size):
             with self.evaluation():
-                values = function(self.rows[index], self._generator("validation"))
+                values = function(self.rows[index], self.generator("validation"))
             bad = (name for name, value in values.items() if not value.isfinite().all())
             if name := next(bad, None):
                 return name
@@ -241,7 +190,7 @@ class Trainer:
                 break
         return None
 
-    def _generator(self, stream: str, device: Any = None) -> torch.Generator:
+    def generator(self, stream: str, device: Any = None) -> torch.Generator:
         """A new generator at the beginning of a stream."""
         return make_generator(child_seed(self.seed, stream), device or self.rows.device)
 
@@ -308,7 +257,7 @@ class Trainer:
             if state.best_weights is not None:
                 self.model.load_state(state.best_weights)
             sound = moment is self._sound and state.best_weights is None
-            if (sound or self._not_finite() is None) and accept():
+            if (sound or self.not_finite() is None) and accept():
                 return True
         return False
 
@@ -383,9 +332,9 @@ class Trainer:
         if self.held_out is None:
             return terms
         self.model.eval()
-        rows, generator, value = self.held_out, self._generator("validation"), 0.0
+        rows, generator, value = self.held_out, self.generator("validation"), 0.0
         with self.evaluation(), self.ranks.sharing(self.model, self.draws[1]):
-            order = self._generator("validation", "cpu")
+            order = self.generator("validation", "cpu")
             for index, batch in self.rows.batches(rows, self.batch_size, order)[1]:
                 step = Step(generator, index, len(self.rows), 1.0, training=False)
                 value += float(total(self.model.terms(batch, step))) * len(index)
@@ -394,7 +343,3 @@ class Trainer:
     def _agreed(self, values: list[float]) -> list[float]:
         """What the first of several processes has found, by which all of them go on."""
         return self.ranks.first(lambda: values)
-
-
-def _moved(before: list[Tensor], stream: GlobalStream) -> bool:
-    return any(not torch.equal(*pair) for pair in zip(before, stream.states, strict=True))

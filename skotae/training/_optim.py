@@ -26,11 +26,12 @@ def make_optimiser(
     """Adam, fused into one kernel where the device has one.
 
     Parameters of `decaying` among the others shrink by the share ``learning_rate *
-    weight_decay`` in each step (Loshchilov and Hutter, 2019, Algorithm 2).
+    weight_decay`` in each step (Loshchilov and Hutter, 2019, Algorithm 2). Groups, and with them
+    the order of what is kept of each parameter, do not depend on the numbers.
     """
     parameters = [p for p in parameters if p.requires_grad]
     fused = all(p.device.type in ("cpu", "cuda", "mps") for p in parameters)
-    shrink = {id(p) for p in decaying} if weight_decay > 0 else set()
+    shrink = {id(p) for p in decaying}
     groups = [
         {"params": [p for p in parameters if id(p) not in shrink], "weight_decay": 0.0},
         {"params": [p for p in parameters if id(p) in shrink], "weight_decay": weight_decay},

@@ -5,6 +5,7 @@ When a new scikit-learn moves something, this is the only place to mend.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,27 @@ def container_of(X: Any) -> str | None:
     return None
 
 
-def check_columns(X: Any) -> None:
-    """Raise a ValueError if two columns of a pandas data frame have one name."""
-    if container_of(X) == "pandas" and not X.columns.is_unique:
+def check_columns(X: Any, labels: Sequence[Any] | None = None, name: str = "X") -> None:
+    """Raise a ValueError over the columns of a data frame.
+
+    If two of pandas have one name, or if they are the `labels`, of which scikit-learn does not
+    know, in another order.
+    """
+    container = container_of(X)
+    if container == "pandas" and not X.columns.is_unique:
         twice = X.columns[X.columns.duplicated()][0]
         raise ValueError(
-            f"X has more than one column with the name {brief(twice)}; expected names that are all "
-            "different, or X.to_numpy()."
+            f"{name} has more than one column with the name {brief(twice)}; expected names that "
+            f"are all different, or {name}.to_numpy()."
+        )
+    if container is None or labels is None:
+        return
+    found = [_plain_label(label) for label in X.columns]
+    pairs = [pair for pair in zip(found, labels, strict=False) if pair[0] != pair[1]]
+    if pairs and sorted(map(repr, found)) == sorted(map(repr, labels)):
+        raise ValueError(
+            f"The columns of {name} are in another order, {brief(pairs[0][0])} where "
+            f"{brief(pairs[0][1])} was; expected the order of the fit, or {name}.to_numpy()."
         )
 
 

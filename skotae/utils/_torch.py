@@ -6,12 +6,12 @@ import contextlib
 import copy
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skotae.utils._threads import threads_for
 from skotae.utils.base import brief, shortened
@@ -70,6 +70,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
     ------
     ValueError
         If values of a masked array are masked: what is under the mask is nothing to learn from.
+    TypeError
+        If a tensor is sparse.
     """
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
@@ -81,9 +83,37 @@ def as_rows(X: Any, name: str = "X") -> Any:
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
+        if X.layout != torch.strided:
+            raise TypeError(f"{name} is a sparse tensor; expected a dense one: {name}.to_dense().")
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     return X
+
+
+def read_only(function: Callable[..., Tensor], name: str, *rows: Tensor, **options: Any) -> Tensor:
+    """What a function gives for rows, or codes, which others need after it.
+
+    Raises
+    ------
+    ValueError
+        If it writes into them.
+    """
+    watched = [part for part in rows if not part.is_inference()]
+    versions = [part._version for part in watched]
+    value, misfit = rows[0], False
+    try:
+        value = function(*rows, **options)
+    except RuntimeError as error:
+        # As torch has it where a result is larger than what it shall be written into.
+        misfit = str(error).startswith("output with shape")
+        if not misfit:
+            raise
+    if misfit or versions != [part._version for part in watched]:
+        raise ValueError(
+            f"{name}={function!r} writes into the rows that it is given; expected one without "
+            "operations in place, such as x -= y or x.abs_()."
+        )
+    return value
 
 
 def _has_namespace(X: Any) -> bool:

@@ -1,13 +1,18 @@
 """Values at the ends of what floating point holds, and what is no array of numbers."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import skotae
 from skotae import divergences, priors
+from skotae.testing.base import results_of
 
 X = np.random.default_rng(0).normal(size=(16, 3))
+NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
 BIG, SMALL = 1e300, 1e-300
 
 # An estimator, its parameters, and the name that an error has to have in it; None for an answer.
@@ -44,6 +49,11 @@ def test_the_parameter_is_named_or_there_is_an_answer(small, name, params, told)
         with pytest.raises((ValueError, FloatingPointError), match=told):
             model.fit(X)
         assert not hasattr(model, "n_iter_")
+
+
+@pytest.fixture(scope="module")
+def fitted(small):
+    return cache(lambda name: small(name, max_iter=1).fit(X))
 
 
 def fails(n_in, n_out):
@@ -170,3 +180,45 @@ def test_scores_of_far_rows_are_numbers(small, dtype, scale):
         assert np.isfinite(model.score_samples(rows)).all()
         assert np.isfinite(model.score(rows))
         assert np.isfinite(model.reconstruct(rows)).all()
+
+
+@pytest.mark.parametrize("value", [1e20, 3e38, 1e200, 1.5e308])
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_that_are_endlessly_far_off_give_numbers(fitted, name, value):
+    """Also where they fill holes, as 1e20 and the largest number do in some file formats."""
+    model, dtype = fitted(name), np.float32 if value < 1e39 else np.float64
+    far = X.astype(dtype)
+    far[:3, 1] = value, -value, value
+    far[3] = value
+    for result, values in results_of(model, far).items():
+        assert np.isfinite(values).all(), result
+    assert np.isfinite(model.score(far))
+    if hasattr(model, "transform"):
+        # Those that are not so far do not notice.
+        np.testing.assert_array_equal(model.transform(far)[4:], model.transform(far[4:]))
+
+
+class Cancelling(nn.Linear):
+    """Of codes whose squares are infinite it makes no numbers."""
+
+    def forward(self, z):
+        square = z.square().sum(-1, keepdim=True)
+        return super().forward(z) + (square - square)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_codes_that_are_endlessly_far_off(small, dtype):
+    model, largest = small("WAEEstimator").fit(1e30 * X), np.finfo(dtype).max
+    Z = np.sign(model.transform(X.astype(dtype))) * dtype(1e-5) * largest
+    assert np.abs(model.inverse_transform(Z)).max() <= largest
+    assert np.abs(model.reconstruct(Z @ np.ones((2, 3), dtype))).max() <= largest
+    model = small("VAE", decoder=Cancelling).fit(X)
+    with pytest.raises(ValueError, match="X has codes as far out as .*; expected codes like"):
+        model.inverse_transform(np.array([[largest, -largest], [-largest, largest]]))
+    with pytest.raises(ValueError, match="extrapolate=1.7e\\+308 leads to codes"):
+        model.interpolate(X, X[::-1], extrapolate=1.7e308)
+
+
+def test_noise_beyond_the_range_of_the_codes(small):
+    model = small("VAE", cost="gaussian").fit(1e300 * X)
+    assert (model.noise_scale(np.zeros((1, 2), np.float32)) == np.finfo(np.float32).max).all()

@@ -261,11 +261,41 @@ class NotInEvaluation(nn.Linear):
         return super().forward(x) * (1.0 if self.training else torch.nan)
 
 
+class Counting(nn.Linear):
+    """It counts its calls in training, beside what is kept of it."""
+
+    def __init__(self, n_in, n_out, persistent=False):
+        super().__init__(n_in, n_out)
+        self.register_buffer("calls", torch.zeros(()), persistent=persistent)
+
+    def forward(self, x):
+        if self.training:
+            self.calls += 1
+        return super().forward(x) * (1.0 + 0.1 * self.calls)
+
+
+class CountingInPython(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += self.training
+        return super().forward(x) * (1.0 + 0.1 * self.calls)
+
+
+@pytest.mark.moves_torch_rng
+def test_a_step_can_be_undone_that_is_kept(small, digest):
+    model = small("WAEEstimator", encoder=Counting(X.shape[1], 2, persistent=True)).fit(X)
+    assert float(model.encoder_.net.calls) > 0
+    assert digest(pickle.loads(pickle.dumps(model)), X) == digest(model, X)
+
+
 @pytest.mark.parametrize("fitted", [False, True])
 @pytest.mark.parametrize(
     ("params", "message"),
     [
         ({"cost": detached}, "No gradient .* decoder"),
+        ({"encoder": Counting}, "The encoder keeps something of its calls"),
+        ({"decoder": CountingInPython}, "The decoder keeps something of its calls"),
         ({"encoder": NotInEvaluation}, "not finite in evaluation mode"),
     ],
 )

@@ -40,6 +40,34 @@ def test_frames_come_back_with_their_columns(small, kind, tmp_path):
     assert isinstance(model.fit(X).sample(2), np.ndarray)
 
 
+@pytest.mark.parametrize("kind", ["integers", "floats", "levels"])
+def test_columns_in_another_order_are_refused(small, kind, tmp_path):
+    """As scikit-learn has it for strings."""
+    frame = pd.DataFrame(X, columns=COLUMNS[kind])
+    model = small("VAE").fit(frame)
+    model.save(tmp_path / "model.safetensors")
+    turned = frame.iloc[:, [0, 2, 1, 3]]
+    for each in (model, skotae.load(tmp_path / "model.safetensors")):
+        for method in (each.transform, each.score, each.partial_fit):
+            with pytest.raises(ValueError, match="columns of X are in another order.*to_numpy"):
+                method(turned)
+    # Others may be the same columns under other names, and a new fit has an order of its own.
+    other = pd.DataFrame(X, columns=range(10, 14))
+    np.testing.assert_array_equal(model.transform(other), model.transform(frame))
+    assert list(model.fit(turned).sample(1).columns) == list(turned.columns)
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_codes_in_another_order_are_refused(small, container):
+    model = small("VAE").fit(X).set_output(transform=container)
+    codes = model.transform(X)
+    np.testing.assert_array_equal(
+        model.inverse_transform(codes), model.inverse_transform(codes.to_numpy())
+    )
+    with pytest.raises(ValueError, match="'vae1' where 'vae0' was"):
+        model.inverse_transform(codes[["vae1", "vae0"]])
+
+
 def test_generators_without_an_encoder_too(small):
     assert list(small("WGAN").fit(pd.DataFrame(X)).sample(2).columns) == [0, 1, 2, 3]
 

@@ -2,6 +2,7 @@
 
 import copy
 from functools import cache
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -128,6 +129,26 @@ def test_partial_fit_takes_parameters_as_they_are(key, small):
     models[1].set_params(**{key: values[key]})
     first, second = (model.partial_fit(X).transform(X) for model in models)
     assert np.array_equal(first, second) == (key == "tol")
+
+
+@pytest.mark.parametrize("name", ["WAEEstimator", "AdversarialVB"])
+def test_partial_fit_takes_another_weight_decay(name, small):
+    """Whether weights decayed before or not; the averages of the optimiser stay."""
+    found = {}
+    for before, after in [(0.0, 50.0), (1.0, 50.0), (50.0, 50.0), (50.0, 0.0), (0.0, 0.0)]:
+        model = small(name, weight_decay=before).partial_fit(X)
+        steps = _steps(model)
+        model.set_params(weight_decay=after).partial_fit(X)
+        assert _steps(model) == [2 * n for n in steps] and min(steps) > 0
+        found[before, after] = model.transform(X)
+    for (one, a), (other, b) in combinations(found.items(), 2):
+        assert not np.array_equal(a, b), f"{one} and {other} give the same"
+
+
+def _steps(model):
+    """Of each parameter, how many its averages are of."""
+    kept = (optimiser["state"].values() for optimiser in model._optimiser_state)
+    return [int(values["step"]) for values in chain.from_iterable(kept)]
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import skotae
 from skotae.columns import naming_columns
@@ -94,6 +95,34 @@ def test_pandas_dtypes():
 )
 def test_arrays(X, words, kind):
     with pytest.raises(kind, match=re.escape(words)):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+@pytest.mark.parametrize(
+    "X, kind",
+    [
+        ({"a": [1.0, 2.0]}, TypeError),
+        ((row for row in numbers()), TypeError),
+        ([[1.0, 2.0], [3.0]], ValueError),
+        (np.zeros(4, dtype=[("a", "f8"), ("b", "f8")]), TypeError),
+        ("rows.csv", ValueError),
+    ],
+)
+def test_what_is_no_table(X, kind):
+    words = f"X, of type {type(X).__name__}, is no table of numbers (.*); expected an array of two"
+    with pytest.raises(kind, match=words):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_frames_without_rows_yet():
+    X = pytest.importorskip("polars").DataFrame(numbers()).lazy()
+    with pytest.raises(ValueError, match="X, of type LazyFrame, is no table of numbers"):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_sparse_tensors():
+    X = torch.tensor(numbers()).to_sparse()
+    with pytest.raises(TypeError, match="X is a sparse tensor; expected a dense one: X.to_dense"):
         skotae.VAE(1, max_iter=1).fit(X)
 
 

@@ -169,6 +169,11 @@ def test_building_does_not_touch_batch_statistics():
         assert norm.num_batches_tracked == 0
 
 
+class Complex(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).to(torch.complex64)
+
+
 class Attention(nn.Module):
     def __init__(self, n_in, n_out):
         super().__init__()
@@ -184,6 +189,7 @@ class Attention(nn.Module):
         (nn.Linear(5, 2), ValueError, r"decoder gives shape \(2, 2\).*expected shape \(2, 3\)"),
         (nn.Linear(4, 3), ValueError, r"decoder does not take rows of shape \(2, 5\)"),
         (Attention, ValueError, "decoder gives tuple"),
+        (Complex, ValueError, "decoder gives numbers of dtype torch.complex64; expected torch.fl"),
         ("mpl", ValueError, r"decoder='mpl' is not known; expected one of \['mlp'\]"),
         (MLP, TypeError, r"decoder=MLP is a class; expected an instance"),
         (3, TypeError, "decoder=3 is not a network"),

@@ -16,13 +16,20 @@ from skotae.autoencoders.bases._ex_post import draw, fit_mixture
 from skotae.autoencoders.bases.codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
 from skotae.autoencoders.bases.encoding import EncodingEstimator
 from skotae.autoencoders.bases.generating import GeneratingEstimator
-from skotae.autoencoders.bases.inference import DTYPES, Inference, check_count, check_room
+from skotae.autoencoders.bases.inference import (
+    DTYPES,
+    Inference,
+    check_count,
+    check_room,
+    within_range,
+)
 from skotae.columns import naming_columns
 from skotae.training import Rows
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
     Interval,
     StrOptions,
+    check_columns,
     index_of,
 )
 from skotae.utils._torch import TORCH_DTYPES, as_rows
@@ -130,14 +137,26 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         X_original : ndarray or data frame of shape (n_samples, n_features)
             A data frame with the columns of the training data if the estimator was
             fitted on one, or after ``set_output``.
+
+        Raises
+        ------
+        ValueError
+            If codes are so far out that their rows are no numbers.
         """
         Z = self._check_codes(X, "X")
-        return self._frame(self._inference(Z.dtype).decoded(Z), index=index_of(X))
+        rows = within_range(self._inference(Z.dtype).decoded(Z))
+        if np.isnan(rows.max()):
+            raise ValueError(
+                f"X has codes as far out as {np.abs(Z).max():.3g}, of which the decoder makes no "
+                "numbers; expected codes like those that transform returns."
+            )
+        return self._frame(rows, index=index_of(X))
 
     def _check_codes(self, codes: Any, name: str) -> np.ndarray:
         check_is_fitted(self)
+        check_columns(codes, [*self.get_feature_names_out()], name)
         rows = as_rows(codes)
-        with naming_columns(rows):
+        with naming_columns(rows, name):
             Z = check_array(rows, dtype=DTYPES, input_name=name)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
@@ -177,8 +196,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             return decoder.cost.log_scales(decoder.net(z)).exp().expand(len(z), n_features)
 
         n_features = self.n_features_in_
-        values = inference.apply(scales, Z, rows=False) * self.data_scale_
-        return values.astype(Z.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            values = inference.apply(scales, Z, rows=False) * self.data_scale_
+            return within_range(values.astype(Z.dtype, copy=False))
 
     def reconstruct(self, X):
         """Encode and decode: the rows of X as the autoencoder sees them.
@@ -231,7 +251,13 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
                 "expected 0."
             )
         start, stop = (self._inference(part.dtype).codes(part) for part in (X1, X2))
-        return self._paths(start, stop, n_steps, extrapolate)
+        paths = self._paths(start, stop, n_steps, extrapolate)
+        if np.isnan(paths.max()):
+            raise ValueError(
+                f"extrapolate={extrapolate:g} leads to codes of which the decoder makes no "
+                "numbers; expected a smaller share."
+            )
+        return paths
 
     def _paths(
         self, z1: np.ndarray, z2: np.ndarray, n_steps: int, beyond: float = 0.0
@@ -240,10 +266,12 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         n_steps = check_count("n_steps", n_steps, 2)
         check_room("n_steps", n_steps, len(z1), n_steps, self.n_features_in_, dtype=z1.dtype)
         ends = torch.from_numpy(z1), torch.from_numpy(z2)
-        places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
+        with np.errstate(over="ignore", invalid="ignore"):
+            places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
         path = [self.prior_.interpolate(*ends, t) for t in places]
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
-        return self._inference(Z.dtype).decoded(Z).reshape(len(z1), n_steps, -1)
+        rows = within_range(self._inference(Z.dtype).decoded(Z))
+        return rows.reshape(len(z1), n_steps, -1)
 
     def score_samples(self, X, *, reconstruction_only=False):
         r"""Minus the cost of each row: of its reconstruction, and of how unusual its code is.
@@ -330,4 +358,4 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         return inference.blocks(lambda x: inference.model.row_costs(x, move), X)
 
     def _reconstructions(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        return self._inference(X.dtype).reconstructed(X)
+        return map(within_range, self._inference(X.dtype).reconstructed(X))

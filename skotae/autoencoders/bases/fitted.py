@@ -105,6 +105,8 @@ class FittedEstimator(BaseEstimator):
     # Parameters as they were at the fit; what pickles leave out for being as they still are.
     _params: SimpleNamespace
     _seed: int
+    # Of the columns of a pandas frame that are not all strings.
+    _labels: list[Any] | None = None
     # Of a prior that is as wide as the data.
     _prior_scale: np.ndarray | None = None
     # What inference in float64 computes in; float32 where the networks hold on to that.
@@ -174,7 +176,7 @@ class FittedEstimator(BaseEstimator):
             with naming_columns(source.first):
                 validate_data(self, source.first, dtype=DTYPES, **options)
             return source
-        check_columns(X)
+        check_columns(X, None if options["reset"] else self._labels)
         X = as_rows(X)
         with naming_columns(X):
             X = validate_data(self, X, dtype=DTYPES, **options)

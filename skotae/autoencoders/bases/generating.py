@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skotae.autoencoders.bases.fitted import ModelPart
-from skotae.autoencoders.bases.inference import Inference, check_count, check_room, joined
+from skotae.autoencoders.bases.inference import (
+    Inference,
+    check_count,
+    check_room,
+    joined,
+    within_range,
+)
 from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
@@ -41,8 +47,6 @@ class GeneratingEstimator(NetworkEstimator):
         "clip": ["boolean"],
     }
     _measured: tuple[str, ...] = ("data_mean_", "data_scale_")
-    # Of the columns of a pandas frame that are not all strings.
-    _labels: list[Any] | None = None
     _shaping = NetworkEstimator._shaping | {"cost"}
     cost_: BaseCost
     clip: bool
@@ -164,10 +168,11 @@ class GeneratingEstimator(NetworkEstimator):
         In blocks of rows.
         """
         samples = self._generate(N_NEAREST, child_seed(self._seed, "prior"), X.dtype)
-        near, size = self._units.standardised(samples), rows_at_once(X.shape[1])
+        inference, size = self._inference(X.dtype), rows_at_once(X.shape[1])
+        near = inference.tensor(samples).cpu()
         for start in range(0, len(X), size):
-            rows = self._units.standardised(np.ascontiguousarray(X[start : start + size]))
-            yield samples[pairwise_distances_argmin(rows, near)]
+            rows = inference.tensor(X[start : start + size]).cpu()
+            yield samples[pairwise_distances_argmin(rows.numpy(), near.numpy())]
 
     @ambient()
     def _generate(
@@ -187,8 +192,7 @@ class GeneratingEstimator(NetworkEstimator):
         rows = self._inference(dtype).decoded(codes, noise_seed)
         if self.clip:
             return np.clip(rows, self.data_min_, self.data_max_, out=rows)
-        most = np.finfo(rows.dtype).max
-        return np.clip(rows, -most, most, out=rows)
+        return within_range(rows)
 
     def _codes_in_turn(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> DrawnRows:
         """The `_drawn_codes`, some thousand at a time."""

@@ -42,6 +42,12 @@ def check_room(name: str, n: int, *shape: int, dtype: Any = np.float64) -> None:
         ) from error
 
 
+def within_range(rows: np.ndarray) -> np.ndarray:
+    """Rows, in place, with what is beyond the range of their dtype at the end of it."""
+    most = np.finfo(rows.dtype).max
+    return np.clip(rows, -most, most, out=rows)
+
+
 def joined(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
     """Blocks of n rows in all as one array: never more at a time than that and a block."""
     out, start = np.empty(0), 0
@@ -131,10 +137,22 @@ class Inference:
         return joined(self.blocks(function, X, **options), len(X))
 
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
-        """X as the model takes it: a copy, standardised if it holds rows."""
+        """X as the model takes it: a copy, standardised if it holds rows.
+
+        Standardised rows are brought within the cube root of the largest number: squares of what
+        networks make of them, and divisions of those, stay within the range.
+        """
+        dtype = next(self.model.parameters()).dtype
+        if not rows:
+            return torch.from_numpy(np.array(X, order="C")).to(self.device, dtype)
         # In one order, so that codes do not depend on that of X.
-        X = self.units.standardised(np.ascontiguousarray(X)) if rows else np.array(X, order="C")
-        return torch.from_numpy(X).to(self.device, next(self.model.parameters()).dtype)
+        with np.errstate(over="ignore"):
+            X = self.units.standardised(np.ascontiguousarray(X))
+        batch = torch.from_numpy(X).to(self.device, dtype)
+        if self.units.is_identity:
+            return batch
+        far = torch.finfo(dtype).max ** (1 / 3)
+        return batch.clamp_(-far, far)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:
         """Posterior means of rows; a draw from each posterior, if there is a seed."""

@@ -22,6 +22,7 @@ from skotae.priors import priors_with
 from skotae.training import Rows, Step
 from skotae.utils._registry import require, resolve_part
 from skotae.utils._sklearn import Interval, StrOptions
+from skotae.utils._torch import read_only
 
 # Penalties that a row takes part in, where there is a `penalty_batch_size`.
 N_PENALTIES = 4
@@ -166,7 +167,7 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
 
     def compare(self, z: Tensor, draws: Tensor, generator: torch.Generator) -> Tensor:
         """Divergence of codes from draws of the prior."""
-        return self.divergence(z, draws, generator=generator)
+        return read_only(self.divergence, "penalty", z, draws, generator=generator)
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         if step.codes is not None:

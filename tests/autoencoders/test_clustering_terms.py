@@ -108,18 +108,3 @@ def test_networks_are_those_of_a_loop():
         expected[:, :2] += linear(x, net.path, net.offset)
         torch.testing.assert_close(found, expected)
 
-
-def test_codes_of_a_component_get_the_moments_of_its_prior():
-    """Those of all its rows together, once the running moments have followed."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 2)) * [1.0, 4.0] + np.repeat([[0, 0], [9, 5], [-7, 3]], 100, axis=0)
-    x, share = torch.tensor(X).float(), torch.eye(3).repeat_interleave(100, dim=0)
-    net = built(2, 2, 3)
-    net.begin(torch.eye(2), torch.zeros(2))
-    for _ in range(200):
-        net.follow(x, share)
-    codes = net(x).unflatten(1, (3, 4))[..., :2]
-    for k in range(3):
-        part = codes[100 * k : 100 * k + 100, k]
-        torch.testing.assert_close(part.mean(0), torch.zeros(2), atol=1e-3, rtol=0)
-        torch.testing.assert_close(part.std(0, correction=0), torch.ones(2), atol=1e-3, rtol=0)

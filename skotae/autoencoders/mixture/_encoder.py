@@ -18,8 +18,6 @@ from skotae.networks import LinearPath
 
 # Hidden units of the network that a component's moments have for themselves.
 N_HIDDEN = 16
-# Share of a mini-batch in the running moments of a component, and the least deviation.
-MOMENTUM, LEAST_WIDTH = 0.1, 0.1
 
 
 class Moments(NamedTuple):
@@ -44,12 +42,10 @@ class ComponentNetworks(nn.Module):
 
     .. math::
         (m_k, s_k) = V_k\, \phi(U_k x + a_k) + b_k, \qquad
-        \mu_k - \mu^0_k = m_k + g_k \odot \frac{W x + w - c_k}{r_k},
+        \mu_k - \mu^0_k = m_k + g_k \odot (W x + w),
 
     with the rectifier :math:`\phi`, and s the log-scale. V starts at zero. W and w are those of
-    principal components once `begin` is called, zero before; c and r are the running mean and
-    deviation of :math:`W x + w` over the rows of the component (`follow`). So the codes of all
-    its rows together have the moments of the prior, whichever rows these come to be.
+    principal components once `begin` is called, zero before, and are not learned; g is.
 
     Parameters
     ----------
@@ -66,8 +62,6 @@ class ComponentNetworks(nn.Module):
     begins = row_wise = True
     path: Tensor
     offset: Tensor
-    centre: Tensor
-    width: Tensor
 
     def __init__(self, n_in: int, n_components: int, n_mixtures: int, n_hidden: int = N_HIDDEN):
         super().__init__()
@@ -78,8 +72,6 @@ class ComponentNetworks(nn.Module):
         self.gain = nn.Parameter(torch.ones(n_mixtures, d))
         self.register_buffer("path", torch.zeros(d, n_in))
         self.register_buffer("offset", torch.zeros(d))
-        self.register_buffer("centre", torch.zeros(n_mixtures, d))
-        self.register_buffer("width", torch.ones(n_mixtures, d))
 
     @torch.no_grad()
     def begin(self, weight: Tensor, bias: Tensor) -> None:
@@ -88,24 +80,12 @@ class ComponentNetworks(nn.Module):
         self.offset.copy_(bias)
         self.bias[:, len(bias) :] = FIRST_LOG_SCALE
 
-    @torch.no_grad()
-    def follow(self, x: Tensor, share: Tensor) -> None:
-        """Bring the running moments towards those of rows (n, n_in), by their shares (n, K)."""
-        codes, mass = linear(x, self.path, self.offset), share.sum(0)[:, None]
-        rate = MOMENTUM * (mass * share.shape[1] / len(x)).clamp_max(1.0)
-        part = share / mass.T.clamp_min(torch.finfo(mass.dtype).tiny)
-        # Buffers are replaced, not changed: a step may still need what they were.
-        self.centre = torch.lerp(self.centre, part.T @ codes, rate)
-        gap = (codes[:, None] - self.centre).square()
-        variance = torch.lerp(self.width.square(), (part[..., None] * gap).sum(0), rate)
-        self.width = variance.sqrt().clamp_min(LEAST_WIDTH)
-
     def forward(self, x: Tensor) -> Tensor:
         """Differences of the moments from the prior's, of shape (n, K * 2 d)."""
         hidden = self.hidden(x).relu().unflatten(1, self.shape).transpose(0, 1)
         out = torch.baddbmm(self.bias[:, None], hidden, self.weight).transpose(0, 1)
         mean, log_scale = out.chunk(2, dim=2)
-        code = (linear(x, self.path, self.offset)[:, None] - self.centre) / self.width
+        code = linear(x, self.path, self.offset)[:, None]
         return torch.cat([torch.addcmul(mean, self.gain, code), log_scale], dim=2).flatten(1)
 
 
@@ -137,11 +117,6 @@ class MixtureEncoder(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """Of q(k|x)."""
         return self.net(x)[:, : len(self.prior_means)]
-
-    def follow(self, x: Tensor, share: Tensor) -> None:
-        """Let the networks of the moments know which rows are whose, if they want to."""
-        if isinstance(self.moments_net, ComponentNetworks):
-            self.moments_net.follow(x, share.detach())
 
     def moments(self, x: Tensor) -> Moments:
         """Of each row."""

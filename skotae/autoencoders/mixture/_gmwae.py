@@ -66,8 +66,6 @@ class GMWAEModel(MixtureModel):
             z, codes = moments.draw(step.generator), Codes.of(share)
             cost = self.cost_of_codes(batch, z, share, codes)
             penalty = self.discrepancy(z, share / len(batch), step.prior_generator, codes)
-        if step.training:
-            self.encoder.follow(batch, share)
         terms = {
             "reconstruction": cost / self.cost_scale,
             "penalty": params.lam * penalty,
@@ -170,7 +168,7 @@ class GMWAE(MixtureAutoencoder):
     n_mixtures : int, default=None
         Number K of components. None stands for 10, or for one to each 20 rows where that is fewer,
         and at least 2.
-    lam : float, default=0.2
+    lam : float, default=0.05
         Weight :math:`\lambda` of the maximum mean discrepancy, beside a cost in units of
         `cost_scale`. The paper's 10 stands beside 0.05 times the squared error summed over
         pixels, which is 53 for the constant reconstruction of MNIST: here that is about 4.
@@ -182,7 +180,7 @@ class GMWAE(MixtureAutoencoder):
     separation : float, default=4.0
         Distance of two means in units of :math:`\sigma_0 = 1`.
     {moments}
-    warm_up : float, default=0.25
+    warm_up : float, default=0.1
         Share of the training at whose beginning :math:`q(z|k,x)` is :math:`p(z|k)`, so that
         all that is known of a row is k.
     information : float, default=1.0
@@ -259,11 +257,11 @@ class GMWAE(MixtureAutoencoder):
         n_components: int | None = None,
         *,
         n_mixtures: int | None = None,
-        lam: float = 0.2,
+        lam: float = 0.05,
         discrepancy: str = "joint",
         separation: float = 4.0,
         moments: Any = "separate",
-        warm_up: float = 0.25,
+        warm_up: float = 0.1,
         information: float = 1.0,
         balance: float = 4.0,
         smoothness: float = 7.0,
@@ -338,7 +336,7 @@ class GMWAE(MixtureAutoencoder):
     # Shares of components are told from a mini-batch, for which it must not be small.
     _auto_batch = (8, 128, 128)
     _auto_epochs = 40
-    _few_rows = 12_500
+    _few_rows = 20_000
     _auto_steps = 300
     model_: GMWAEModel
 

@@ -107,4 +107,3 @@ def test_networks_are_those_of_a_loop():
         expected = hidden @ net.weight[k] + net.bias[k]
         expected[:, :2] += linear(x, net.path, net.offset)
         torch.testing.assert_close(found, expected)
-

@@ -97,6 +97,8 @@ class Row:
         Takes what `measure` returned as "images", which are not kept with the measures.
     recipe : Recipe, default=None
         Of a row that is as its paper has it: the page of the paper has its call.
+    may_warn : bool, default=False
+        Whether warnings are no errors, but told beside the measures; always so for a recipe.
     """
 
     make: Callable[[int], Any]
@@ -104,6 +106,7 @@ class Row:
     paper: Mapping[str, float] = field(default_factory=dict)
     draw: Callable[[np.ndarray], None] | None = None
     recipe: Recipe | None = None
+    may_warn: bool = False
 
     def estimator(self, seed: int | None) -> Any:
         """What is fitted, as papers have it: from random weights."""
@@ -112,9 +115,9 @@ class Row:
         return model
 
     def run(self, seed: int) -> Measures:
-        """The measures; and the warnings of a recipe, which may do what it warns of."""
+        """The measures; and the warnings, if it may do what it warns of."""
         model = self.estimator(seed)
-        model.may_warn = self.recipe is not None
+        model.may_warn = self.may_warn or self.recipe is not None
         measures = self.measure(model, seed)
         return measures | ({"warnings": model.told} if model.told else {})
 

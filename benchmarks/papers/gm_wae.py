@@ -3,7 +3,8 @@
     python benchmarks/papers/gm_wae.py [--quick] [--data FILE.npz] [--only TEXT ...]
 
 All autoencoders have the same networks (multilayer perceptrons), epochs and d = 10, but for the
-two rows "as in the paper", which have convolutions and batch normalisation; K is the number of
+two rows "as in the paper", which have convolutions and batch normalisation, and the one with as
+many steps as the authors' code takes; K is the number of
 classes unless the name says otherwise. Measured on the test set:
 
 - ``greedy``: accuracy with the paper's assignment of one component to each class;
@@ -61,6 +62,7 @@ N_COMPONENTS = 10
 HIDDEN = (256, 256)
 BATCH_SIZE = 128
 N_STEPS = 2340  # five epochs of 60,000 rows; smaller data have more epochs
+AUTHORS_STEPS = 40_000
 MORE = 1.6  # K = 16 for ten classes
 MEASURED_ROWS = 5000
 LEAST_SHARE = 0.01
@@ -175,14 +177,17 @@ def save_samples(model: GMWAE, data: Data) -> None:
     matplotlib.image.imsave(path, tiled(samples, data.image_shape))
 
 
+def epochs_of(data: Data, n_steps: int) -> int:
+    return math.ceil(n_steps * BATCH_SIZE / len(data.X_train))
+
+
 def common_of(data: Data, quick: bool) -> dict[str, Any]:
     """What all autoencoders share."""
-    n_epochs = math.ceil(N_STEPS * BATCH_SIZE / len(data.X_train))
     return {
         "n_components": min(N_COMPONENTS, data.X_train.shape[1]),
         "hidden_layer_sizes": HIDDEN,
         "batch_size": BATCH_SIZE,
-        "max_iter": 1 if quick else n_epochs,
+        "max_iter": 1 if quick else epochs_of(data, N_STEPS),
         "latent": "prior",
     }
 
@@ -220,9 +225,11 @@ def tables(data: Data, quick: bool = False) -> list[Table]:
         make: Callable[[int], Any],
         figure: bool = False,
         recipe: Recipe | None = None,
+        may_warn: bool = False,
         **paper: float,
     ) -> Row:
-        return Row(make, partial(fitted, figure=figure), paper, recipe=recipe)
+        measure = partial(fitted, figure=figure)
+        return Row(make, measure, paper, recipe=recipe, may_warn=may_warn)
 
     n_directions = min(50, *data.X_train.shape)
     main_rows = {}
@@ -241,7 +248,12 @@ def tables(data: Data, quick: bool = False) -> list[Table]:
             recipe=Recipe("GM-VAE", (*OPEN, "cost"), LIKELIHOOD + DIFFERS),
         )
     main_rows |= {
-        "GMWAE, the paper's terms": row(partial(gmwae, **IN_THE_PAPER), greedy=0.76),
+        "GMWAE, the paper's terms": row(partial(gmwae, **IN_THE_PAPER), may_warn=True, greedy=0.76),
+        "GMWAE, the paper's terms, 40,000 steps": row(
+            partial(gmwae, **IN_THE_PAPER, max_iter=1 if quick else epochs_of(data, AUTHORS_STEPS)),
+            may_warn=True,
+            greedy=0.76,
+        ),
         "GMWAE, weight 10 in the place of 200": row(
             partial(gmwae, **{**IN_THE_PAPER, "lam": 10.0, "moments": "shared"}), greedy=0.76
         ),

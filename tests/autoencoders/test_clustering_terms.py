@@ -98,12 +98,12 @@ def test_networks_are_those_of_a_loop():
     generator = torch.Generator().manual_seed(0)
     net, x = built(6, 2, 3), torch.randn(7, 6, generator=generator)
     with torch.no_grad():
-        for part in (net.weight, net.bias):
+        for part in (net.weight, net.bias, net.gain):
             part.copy_(torch.randn(part.shape, generator=generator))
     net.begin(torch.randn(2, 6, generator=generator), torch.ones(2))
     for k, found in enumerate(net(x).unflatten(1, (3, 4)).unbind(1)):
         rows = slice(16 * k, 16 * k + 16)
         hidden = linear(x, net.hidden.weight[rows], net.hidden.bias[rows]).relu()
         expected = hidden @ net.weight[k] + net.bias[k]
-        expected[:, :2] += linear(x, net.path, net.offset)
+        expected[:, :2] += net.gain[k] * linear(x, net.path, net.offset)
         torch.testing.assert_close(found, expected)

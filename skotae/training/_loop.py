@@ -147,7 +147,7 @@ class Trainer:
     @limited
     def rehearse(self) -> None:
         """Take a step and look at it, then undo it, as :func:`rehearse` does."""
-        self.draws = rehearse(self)
+        rehearse(self)
 
     def evaluation(self) -> contextlib.AbstractContextManager[None]:
         """Networks that draw also in evaluation mode draw the same here each time."""

@@ -14,18 +14,14 @@ from skotae.utils._random import GlobalStream, child_seed
 ROUNDING = 1e-4
 
 
-def rehearse(trainer: Any) -> tuple[bool, bool]:
+def rehearse(trainer: Any) -> None:
     """Take a step and look at it, then undo it: what cannot be trained fails before training.
 
     Parameters
     ----------
     trainer : Trainer
-        Before its first step.
-
-    Returns
-    -------
-    draws : tuple of bool
-        Whether networks draw from torch's global generator in training, and in evaluation mode.
+        Before its first step. Its `draws` is told: whether networks draw from torch's global
+        generator in training, and in evaluation mode.
 
     Raises
     ------
@@ -67,8 +63,7 @@ def rehearse(trainer: Any) -> tuple[bool, bool]:
     with torch.no_grad(), stream.borrowed():
         total(model.terms(batch, step(False)))
         model.outputs(batch, generator("validation"))
-    draws = in_training, _moved(before, stream)
-    trainer.draws = draws
+    trainer.draws = in_training, _moved(before, stream)
     bad = trainer.not_finite()
     model.load_state(trainer.state.good.weights)
     if bool(loss.isfinite()) and bad is not None:
@@ -77,7 +72,6 @@ def rehearse(trainer: Any) -> tuple[bool, bool]:
             "loss is finite in training mode; look at what it does where self.training is "
             "False."
         )
-    return draws
 
 
 def _check_reached(model: Any, reached: set[int]) -> None:

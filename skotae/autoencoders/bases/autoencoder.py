@@ -144,13 +144,18 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             If codes are so far out that their rows are no numbers.
         """
         Z = self._check_codes(X, "X")
+        blame = f"X has codes as far out as {np.abs(Z).max():.3g}"
+        rows = self._rows_of(Z, blame, "codes like those that transform returns")
+        return self._frame(rows, index=index_of(X))
+
+    def _rows_of(self, Z: np.ndarray, blame: str, expected: str) -> np.ndarray:
+        """Rows of codes, or an error over codes of which the decoder makes no numbers."""
         rows = within_range(self._inference(Z.dtype).decoded(Z))
         if np.isnan(rows.max()):
             raise ValueError(
-                f"X has codes as far out as {np.abs(Z).max():.3g}, of which the decoder makes no "
-                "numbers; expected codes like those that transform returns."
+                f"{blame}, of which the decoder makes no numbers; expected {expected}."
             )
-        return self._frame(rows, index=index_of(X))
+        return rows
 
     def _check_codes(self, codes: Any, name: str) -> np.ndarray:
         check_is_fitted(self)
@@ -251,13 +256,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
                 "expected 0."
             )
         start, stop = (self._inference(part.dtype).codes(part) for part in (X1, X2))
-        paths = self._paths(start, stop, n_steps, extrapolate)
-        if np.isnan(paths.max()):
-            raise ValueError(
-                f"extrapolate={extrapolate:g} leads to codes of which the decoder makes no "
-                "numbers; expected a smaller share."
-            )
-        return paths
+        return self._paths(start, stop, n_steps, extrapolate)
 
     def _paths(
         self, z1: np.ndarray, z2: np.ndarray, n_steps: int, beyond: float = 0.0
@@ -270,8 +269,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
             places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
         path = [self.prior_.interpolate(*ends, t) for t in places]
         Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
-        rows = within_range(self._inference(Z.dtype).decoded(Z))
-        return rows.reshape(len(z1), n_steps, -1)
+        blame = f"extrapolate={beyond:g} leads to codes as far out as {np.abs(Z).max():.3g}"
+        return self._rows_of(Z, blame, "a smaller share").reshape(len(z1), n_steps, -1)
 
     def score_samples(self, X, *, reconstruction_only=False):
         r"""Minus the cost of each row: of its reconstruction, and of how unusual its code is.

@@ -103,6 +103,31 @@ def test_dask():
     np.testing.assert_allclose(codes.compute(), model.transform(X), atol=1e-12)
 
 
+@pytest.mark.slow
+def test_ray():
+    """A search through joblib's backend of it, and blocks of rows transformed by its tasks."""
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+    from sklearn.model_selection import GridSearchCV
+
+    grid = {"lam": [0.1, 1.0]}
+    here = GridSearchCV(autoencoder(max_iter=3), grid, cv=2).fit(X)
+    model = here.best_estimator_
+    ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False)
+    try:
+        register_ray()
+        with joblib.parallel_backend("ray"):
+            there = GridSearchCV(autoencoder(max_iter=3), grid, cv=2).fit(X)
+        transform, kept = ray.remote(lambda model, rows: model.transform(rows)), ray.put(model)
+        codes = ray.get([transform.remote(kept, rows) for rows in np.array_split(X, 4)])
+    finally:
+        ray.shutdown()
+    np.testing.assert_array_equal(
+        there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"]
+    )
+    np.testing.assert_allclose(np.concatenate(codes), model.transform(X), atol=1e-12)
+
+
 def test_mlflow(tmp_path):
     """A file of ours as its artifact, beside the parameters and the losses."""
     mlflow = pytest.importorskip("mlflow")

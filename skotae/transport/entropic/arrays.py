@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import typing
 from collections.abc import Callable
+from functools import cache
 from types import EllipsisType, ModuleType
 
 import numpy as np
@@ -26,16 +27,23 @@ SMALL = 2**16  # elements of a matrix that is not worth torch's threads
 _KEPT = 2**23  # bytes
 _FEW = 16  # systems that are not worth torch's batches
 _RIDGE, _TINY = 1e-10, 1e-60  # relative and absolute, so that zeros have a solution too
+_HOST = torch.device("cpu")
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 
 
+@cache
 def keep_freed() -> None:
-    """Let the C library keep for the next array what is freed, up to some 16 MiB.
+    """Let the C library keep for the next array what is freed, up to some 16 MiB, from now on.
 
     That of GNU returns to the system what is freed beyond twice the largest block that was freed
     before; pages that are asked for anew cost more than what is written to them.
     """
     np.empty(_KEPT, np.uint8)
+
+
+def device_of(array: Array) -> torch.device:
+    """Return the device of an array."""
+    return _HOST if isinstance(array, np.ndarray) else array.device
 
 
 def namespace(device: torch.device) -> ModuleType:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -226,6 +228,10 @@ class _Envelope(torch.autograd.Function):
         return (value, *kept), (0,) * (1 + len(kept))
 
 
+# torch binds the arguments of each call to the signature, and finding that takes twice as long.
+_Envelope.forward.__signature__ = inspect.signature(_Envelope.forward)  # type: ignore[attr-defined]
+
+
 def _wanted(inputs: dict[str, Tensor | None]) -> set[str]:
     """Return the names of the inputs that require a gradient."""
     if not torch.is_grad_enabled():
@@ -258,10 +264,15 @@ def differentiable(
     **inputs : Tensor or None
         The first is there, and has the dtype of the value.
     """
-    if "torch._dynamo" in sys.modules:
-        # Not for torch.compile, which takes NumPy's arrays for tensors: it goes on afterwards.
-        return torch.compiler.disable(_differentiable)(name, problem, batches, ndim, inputs)
-    return _differentiable(name, problem, batches, ndim, inputs)
+    # An optimiser's step is enough for torch.compile to be there.
+    evaluated = _never_compiled() if "torch._dynamo" in sys.modules else _differentiable
+    return evaluated(name, problem, batches, ndim, inputs)
+
+
+@cache
+def _never_compiled() -> Callable[..., tuple[Tensor, SinkhornInfo]]:
+    """Return what torch.compile goes on after: it would take NumPy's arrays for tensors."""
+    return torch.compiler.disable(_differentiable)
 
 
 def _differentiable(

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from skotae.transport.base import widest
-from skotae.transport.entropic.arrays import SMALL, Array, as_tensor, concatenated, empty, put
+from skotae.transport.entropic.arrays import (
+    SMALL,
+    Array,
+    as_tensor,
+    concatenated,
+    device_of,
+    empty,
+    put,
+)
 from skotae.transport.entropic.clouds import Cloud, cost_between, mean_cost
 from skotae.transport.entropic.options import Options
 
@@ -88,7 +96,7 @@ class SquaredDistances(LogKernel):
 
     def __init__(self, x: list[Cloud], y: list[Cloud], unit: float, dtype: torch.dtype):
         self.x, self.y, self.unit, self.dtype = x, y, unit, dtype
-        self.device = as_tensor(x[0].points).device
+        self.device = device_of(x[0].points)
         self._left, self._half_x = self._extended(x, 1)
         self._right, self._half_y = self._extended(y, 0)
         self.shape = (len(self._left), self._left.shape[1], self._right.shape[1])
@@ -192,7 +200,7 @@ class Costs(_Elementwise):
 
     def __init__(self, x: list[Cloud], y: list[Cloud], factor: float, dtype: torch.dtype):
         self.x, self.y, self._factor, self.dtype = x, y, factor, dtype
-        self.device = as_tensor(x[0].points).device
+        self.device = device_of(x[0].points)
         self.shape = (len(x), len(x[0].points), len(y[0].points))
 
     def _values(self, rows: slice) -> Tensor:

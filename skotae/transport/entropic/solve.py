@@ -95,7 +95,7 @@ def solve(
             f, g = kernel.log_maxima()
         result = scaled(SINGLE_STEPS)
         if result is not None and solved(result):
-            return replace(result, n_iter=spent)
+            return result if result.n_iter == spent else replace(result, n_iter=spent)
     kernel = kernel.of(kernel.log_kernel.astype(wide))
     order = min(kernel.shape[1:])
     dense = order <= _NEWTON_ORDER and kernel.stored and kernel.shards.alone

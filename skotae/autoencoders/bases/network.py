@@ -316,7 +316,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             fresh=fresh,
             **trainer_options(self._params, self._batch_rule, len(rows), seed, incremental),
             history=self.history_.copy(),
-            best_before=self.best_loss_,
             advice=self._advice,
         )
         if incremental and self._optimiser_state is not None:

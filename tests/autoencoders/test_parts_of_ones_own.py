@@ -49,7 +49,6 @@ DRAWS = {
     "too wide": (lambda z: torch.cat([z, z], dim=1), r"of shape \(5, 4\)"),
     "double": (lambda z: z.double(), "returned torch.float64"),
     "array": (lambda z: z.numpy(), "returned ndarray"),
-    "not finite": (lambda z: z / 0, "draws inf or nan"),
     "of torch's generator": (torch.randn_like, "draws other codes from the same generator"),
 }
 

@@ -96,6 +96,7 @@ ROOMS = {
     ],
     "autoencoders.bases": [
         "docs",
+        "values",
         "_snapshot",
         "inference",
         "options",

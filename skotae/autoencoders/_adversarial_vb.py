@@ -21,6 +21,7 @@ from skotae.autoencoders.bases.variational import (
     VariationalModel,
     gaussian_log_density,
 )
+from skotae.priors.base import log_density
 from skotae.training import Rows, Step, ramp
 from skotae.utils._random import make_generator
 from skotae.utils._sklearn import Interval
@@ -60,7 +61,7 @@ class AdversarialVBModel(VariationalModel):
         z, mean, log_scale = self.encoder.sample_with_moments(x, generator)
         seen = (z - mean) * torch.exp(-log_scale)
         other = torch.randn(z.shape, generator=generator, device=z.device, dtype=z.dtype)
-        return z, seen, gaussian_log_density(seen, log_scale) - self.prior.log_prob(z), other
+        return z, seen, gaussian_log_density(seen, log_scale) - log_density(self.prior, z), other
 
     def log_ratio(self, x: Tensor, seen: Tensor) -> Tensor:
         """What the discriminator takes log q - log r to be, as T sees codes."""

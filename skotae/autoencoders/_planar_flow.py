@@ -20,6 +20,7 @@ from skotae.autoencoders.bases.modules import (
     repeated,
 )
 from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
+from skotae.priors.base import log_density
 from skotae.utils._sklearn import Interval
 
 
@@ -37,8 +38,8 @@ class PlanarFlowModel(VariationalModel):
 
     def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         start, mean, log_scale, z, log_det = self.encoder.draw(x, generator)
-        log_density = self.prior.log_prob(z) + log_det
-        return z, self.divergence(mean, log_scale, start, log_density)
+        log_prior = log_density(self.prior, z) + log_det
+        return z, self.divergence(mean, log_scale, start, log_prior)
 
 
 @shared_documentation

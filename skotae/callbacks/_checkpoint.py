@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from sklearn.base import BaseEstimator
-from torch import nn
-
+from skotae.autoencoders.bases.values import described, digest
 from skotae.exceptions import CheckpointError, PersistenceError
 from skotae.persistence import read_state, write_state
 from skotae.training import current_ranks
@@ -180,36 +175,7 @@ def _identity(estimator: Any) -> dict[str, str]:
         params["batch_size"] = run.batch_size
     return {
         "class": type(estimator).__qualname__,
-        **{name: _described(value) for name, value in params.items()},
-        "X": f"{X.dtype} of shape {X.shape} ({_digest(some, *units)})",
+        **{name: described(value) for name, value in params.items()},
+        "X": f"{X.dtype} of shape {X.shape} ({digest(some, *units)})",
         "number of epochs of earlier fits": str(run.state.n_before),
     }
-
-
-def _described(value: Any) -> str:
-    """A text that differs where values differ, and is the same in another process."""
-    if isinstance(value, BaseEstimator) and not isinstance(value, type):
-        params = value.get_params(deep=False).items()
-        inner = ", ".join(f"{name}={_described(each)}" for name, each in params)
-        return f"{type(value).__qualname__}({inner})"
-    if isinstance(value, np.ndarray):
-        return f"array of shape {value.shape} ({_digest(value)})"
-    if isinstance(value, (list, tuple)):
-        return f"({', '.join(map(_described, value))})"
-    if isinstance(value, np.random.RandomState):
-        return "RandomState"
-    if isinstance(value, nn.Module):
-        weights = (part.detach().cpu().numpy() for part in value.state_dict().values())
-        return f"{type(value).__qualname__} ({_digest(*weights)})"
-    if isinstance(value, torch.distributions.Distribution):
-        return str(value)
-    if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class BaseCost(BaseEstimator):
         """Cost of every row of x, (n, n_features), with every row of y, (m, n_features)."""
         block = max(1, BLOCK_ELEMENTS // max(1, y.numel()))
         parts = (part[:, None, :] for part in x.split(block))
-        return torch.cat([read_only(self, "cost", part, y[None]) for part in parts])
+        return torch.cat([cost_of_rows(self, part, y[None]) for part in parts])
 
     def n_outputs(self, n_features: int) -> int:
         """Width of the decoder network's output for rows of `n_features`."""
@@ -79,7 +80,7 @@ class BaseCost(BaseEstimator):
         # Some rows at a time, which stay in the cache.
         with torch.no_grad():
             parts = x.split(max(1, CACHED // X.shape[1]))
-            value = float(torch.cat([read_only(self, "cost", part, y) for part in parts]).mean())
+            value = float(torch.cat([cost_of_rows(self, part, y) for part in parts]).mean())
         return value if np.isfinite(value) and value > 0 else 1.0
 
     def in_data_units(
@@ -139,7 +140,7 @@ class CostModule(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of each row of data space."""
-        return read_only(self.spec, "cost", x, y)
+        return cost_of_rows(self.spec, x, y)
 
     def pairwise(self, x: Tensor, y: Tensor) -> Tensor:
         """Cost of all pairs of rows of data space."""
@@ -184,15 +185,37 @@ class CallableCost(BaseCost):
         self.func = func
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        cost = self.func(x, y)
-        expected = torch.broadcast_shapes(x.shape, y.shape)[:-1]
-        if not isinstance(cost, Tensor) or cost.shape != expected:
-            got = tuple(cost.shape) if isinstance(cost, Tensor) else type(cost).__name__
-            raise ValueError(
-                f"cost={self.func!r} returned {got} for rows of shape {tuple(x.shape)} and "
-                f"{tuple(y.shape)}; expected one cost per row, shape {tuple(expected)}."
-            )
-        return cost
+        return _one_for_each_row(self.func, self.func(x, y), x, y)
+
+
+def cost_of_rows(cost: BaseCost, x: Tensor, y: Tensor) -> Tensor:
+    """Cost of each row, in the dtype of the rows.
+
+    Raises
+    ------
+    ValueError
+        If the cost is anything else than a number for each row, or writes into the rows.
+    """
+    return _one_for_each_row(cost, read_only(cost, "cost", x, y), x, y)
+
+
+def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:
+    same = x.shape == y.shape
+    expected = x.shape[:-1] if same else torch.broadcast_shapes(x.shape, y.shape)[:-1]
+    if not isinstance(value, Tensor) or value.shape != expected:
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"cost={cost!r} returned {got} for rows of shape {tuple(x.shape)} and "
+            f"{tuple(y.shape)}; expected one cost per row, shape {tuple(expected)}."
+        )
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    if value.dtype == dtype or not dtype.is_floating_point:
+        return value
+    if not value.is_floating_point():
+        raise ValueError(
+            f"cost={cost!r} returned {value.dtype}, which has no gradient; expected {dtype}."
+        )
+    return value.to(dtype)
 
 
 def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:

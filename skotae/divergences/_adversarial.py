@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 
 from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks import MLP
+from skotae.priors.base import log_density
 from skotae.utils._random import make_generator
 from skotae.utils.base import as_real, brief
 
@@ -158,12 +159,12 @@ class _Discriminator(nn.Module):
             # The network need not learn the level of the density, which is far from 0 in
             # many dimensions.
             draws = prior.sample(256, n_components, make_generator(0), dtype=torch.float64)
-            self.level = float(prior.log_prob(draws).mean())
+            self.level = float(log_density(prior, draws).mean())
 
     def logits(self, z: Tensor) -> Tensor:
         """D(z), of shape (n,)."""
         out = self.net(z).squeeze(-1)
-        return out if self.prior is None else out + self.prior.log_prob(z) - self.level
+        return out if self.prior is None else out + log_density(self.prior, z) - self.level
 
     def forward(
         self,

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skotae.transport import debias_independent, debias_paired
+from skotae.utils._torch import read_only
 
 
 class BaseDivergence(BaseEstimator):
@@ -70,6 +71,35 @@ class BaseDivergence(BaseEstimator):
     def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
         """What a training run calls: the divergence itself, or a module that learns."""
         return self
+
+
+def divergence_of(
+    divergence: Callable[..., Tensor],
+    z: Tensor,
+    prior_draws: Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """The penalty of codes: what a divergence gives, as one number with a gradient.
+
+    Raises
+    ------
+    ValueError
+        If it gives anything else, or writes into codes or draws.
+    """
+    value: Any = read_only(divergence, "penalty", z, prior_draws, generator=generator)
+    if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+        is_tensor = isinstance(value, Tensor)
+        got = f"{value.dtype} of shape {tuple(value.shape)}" if is_tensor else type(value).__name__
+        raise ValueError(
+            f"penalty={divergence!r} returned {got}; expected one number, a tensor of "
+            f"{z.dtype} of shape ()."
+        )
+    if torch.is_grad_enabled() and z.requires_grad and not value.requires_grad:
+        raise ValueError(
+            f"penalty={divergence!r} has no gradient for codes, which it would leave where they "
+            "are; expected torch operations, without detach(), item() or NumPy on the way."
+        )
+    return value
 
 
 def refuse_weights(divergence: BaseDivergence, weights: Tensor | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skotae.utils._random import make_generator
+from skotae.utils._torch import read_only
 from skotae.utils.base import as_real, brief
 
 
@@ -106,6 +109,66 @@ class BasePrior(BaseEstimator):
         z : Tensor of shape (..., d)
         """
         return (1 - t) * z1 + t * z2
+
+
+@torch.no_grad()
+def check_draws(prior: Any, d: int) -> None:
+    """Check that a prior, or what it has built, draws codes as it is asked to.
+
+    Raises
+    ------
+    ValueError
+        If draws have another shape or dtype, or come from elsewhere than the generator; if there
+        are moments of another shape.
+    """
+    n = d + 3
+    z, again = (prior.sample(n, d, make_generator(0), dtype=torch.float32) for _ in range(2))
+    wanted = f"expected a tensor of torch.float32 of shape ({n}, {d})"
+    asked = f"prior={prior!r} was asked for {n} codes of n_components={d} in torch.float32, and"
+    if not isinstance(z, Tensor):
+        raise ValueError(f"{asked} returned {type(z).__name__}; {wanted}.")
+    if z.shape != (n, d) or z.dtype != torch.float32:
+        raise ValueError(f"{asked} returned {z.dtype} of shape {tuple(z.shape)}; {wanted}.")
+    # Of numbers that are none the training tells, which knows what parameters are to blame.
+    if not torch.equal(z.nan_to_num(), again.nan_to_num()):
+        raise ValueError(
+            f"prior={prior!r} draws other codes from the same generator, so that no random_state "
+            "could repeat a fit; expected draws that all come from `generator`."
+        )
+    if hasattr(prior, "moments"):
+        mean, covariance = prior.moments(d)
+        shapes = tuple(mean.shape), tuple(covariance.shape)
+        if shapes != ((d,), (d, d)):
+            raise ValueError(
+                f"prior={prior!r} has moments of shapes {shapes[0]} and {shapes[1]}; expected a "
+                f"mean of shape ({d},) and a covariance of shape ({d}, {d})."
+            )
+
+
+def log_density(prior: Any, z: Tensor) -> Tensor:
+    """Logarithm of the density of a prior at each code, in the dtype of the codes.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than a number for each code, or the prior writes into the codes.
+    """
+    value: Any = read_only(prior.log_prob, "prior", z, of=prior)
+    if not isinstance(value, Tensor) or value.shape != z.shape[:-1]:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"prior={prior!r} has a log_prob() that returned {got} for codes of shape "
+            f"{tuple(z.shape)}; expected one number per code, shape {tuple(z.shape[:-1])}."
+        )
+    return value.to(z.dtype)
+
+
+def path(prior: Any, z1: Tensor, z2: Tensor, places: Iterable[float]) -> list[Tensor]:
+    """Points at some places of the path of a prior, which must not write into its ends."""
+    return [
+        read_only(lambda a, b, t=t: prior.interpolate(a, b, t), "prior", z1, z2, of=prior)
+        for t in places
+    ]
 
 
 def device_of(generator: torch.Generator | None) -> torch.device:

@@ -52,8 +52,6 @@ class Trainer:
         Whether the weights are new; otherwise schedules within the terms are at their end.
     history : History, optional
         Of earlier fits; the means over an epoch of each term are added to it.
-    best_before : float, default=inf
-        Least loss of earlier fits.
     advice : mapping, optional
         What to change when a term is not finite.
     """
@@ -73,7 +71,6 @@ class Trainer:
         tol: float | None = None,
         n_iter_no_change: int = 10,
         history: History | None = None,
-        best_before: float = math.inf,
         advice: Mapping[str, str] | None = None,
     ):
         self.ranks = current_ranks()
@@ -86,6 +83,8 @@ class Trainer:
         self.learning_rate = learning_rate
         self.fresh = fresh
         self.held_out = held_out
+        # The loss that tells whether epochs are better.
+        self.watched = "loss" if held_out is None else "validation_loss"
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.advice = advice or {}
@@ -99,6 +98,7 @@ class Trainer:
         others = {id(p) for p in model.parameters()} - {id(p) for p in inner}
         outer = [p for p in model.parameters() if id(p) in others and p.requires_grad]
         self._reached = outer if inner else None  # The others have no use for their slopes.
+        history = History() if history is None else history
         self._optimiser = make_optimiser(
             outer, learning_rate_init, model.betas, model.decaying(), weight_decay
         )
@@ -114,9 +114,10 @@ class Trainer:
                 "noise": self.generator("noise"),
             },
             GlobalStream(child_seed(seed, "networks"), rows.device),
-            History() if history is None else history,
+            history,
             n_iter_no_change,
-            best_before,
+            # Those of another kind do not compare.
+            min((x for x in history.get(self.watched, ()) if math.isfinite(x)), default=math.inf),
         )
         # Whether networks may draw from torch's global generator in training, as dropout does,
         # and in evaluation mode.
@@ -227,8 +228,8 @@ class Trainer:
                 self.model.eval()
                 # No longer needed, and as large as the weights that are copied now.
                 self.model.zero_grad(set_to_none=True)
-                watched = terms["loss" if self.held_out is None else "validation_loss"]
-                state.commit(terms, best=self._watch(watched) and self.held_out is not None)
+                better = self._watch(terms[self.watched])
+                state.commit(terms, best=better and self.held_out is not None)
                 if state.epoch == n_epochs:
                     self._sound = state.good
                 if verbose and self.ranks.rank == 0:

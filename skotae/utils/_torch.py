@@ -90,8 +90,18 @@ def as_rows(X: Any, name: str = "X") -> Any:
     return X
 
 
-def read_only(function: Callable[..., Tensor], name: str, *rows: Tensor, **options: Any) -> Tensor:
-    """What a function gives for rows, or codes, which others need after it.
+# What torch says of operations in place that it cannot do: of a result that is larger than what
+# it shall be written into, of rows that are expanded, and of leaves.
+MISFITS = (
+    *("output with shape", "unsupported operation: more than one element"),
+    *("a leaf Variable", "a view of a leaf Variable"),
+)
+
+
+def read_only(
+    function: Callable[..., Tensor], name: str, *rows: Tensor, of: Any = None, **options: Any
+) -> Tensor:
+    """What a function, or a method `of` a part, gives for rows or codes that others need after it.
 
     Raises
     ------
@@ -104,14 +114,13 @@ def read_only(function: Callable[..., Tensor], name: str, *rows: Tensor, **optio
     try:
         value = function(*rows, **options)
     except RuntimeError as error:
-        # As torch has it where a result is larger than what it shall be written into.
-        misfit = str(error).startswith("output with shape")
+        misfit = str(error).startswith(MISFITS)
         if not misfit:
             raise
     if misfit or versions != [part._version for part in watched]:
         raise ValueError(
-            f"{name}={function!r} writes into the rows that it is given; expected one without "
-            "operations in place, such as x -= y or x.abs_()."
+            f"{name}={function if of is None else of!r} writes into the rows that it is given; "
+            "expected one without operations in place, such as x -= y or x.abs_()."
         )
     return value
 

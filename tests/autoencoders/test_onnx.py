@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 import skotae
+from skotae.autoencoders.bases._export import Graph, InUnits
 from skotae.autoencoders.bases._noise import codes_of_noise
 from skotae.networks import MLP, ConvNet
 
@@ -61,6 +62,31 @@ def check_agreement(model, rows, path, dtypes=DTYPES):
                 # Beside what float32 can tell apart, of columns far from zero.
                 resolution = 4 * np.finfo(dtype).eps * np.abs(expected)
                 assert (np.abs(found - expected) <= 1e-5 * unit + resolution).all()
+
+
+@pytest.mark.parametrize("name", ["WAEEstimator", "HypersphericalVAE", "GMVAE", "SinkhornEncoder"])
+def test_graphs_bring_rows_as_near_as_transform_does(name):
+    """Rows far out, of which there are no limits in the data: their codes are finite, and those."""
+    model = fitted(name, X[4:20, :3])
+    assert model.data_limits_ is None
+    far = np.float32([[3e38, -3e38, 1.0], [1e20, 0.0, -1e15], [-1e13, 2e13, 5.0], [0.5, 1.0, 90.0]])
+    expected = model.transform(far)
+    for dtype in DTYPES:
+        graph = Graph(model.model_, InUnits(model._units, np.dtype(dtype)), True)
+        codes = graph(torch.from_numpy(far.astype(dtype))).detach().numpy()
+        np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-5)
+    graph = Graph(model.model_, InUnits(model._units, np.dtype(np.float64)), True)
+    assert graph(torch.from_numpy(far * np.float64(1e200))).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_graphs_give_rows_within_the_range(dtype):
+    model = fitted("WAEEstimator", 1e30 * X[4:20, :3])
+    codes = np.array([[3e37, -3e37], [1e9, 1e10], [0.1, 0.2]], dtype)
+    graph = Graph(model.model_, InUnits(model._units, np.dtype(dtype)), False)
+    rows = graph(torch.from_numpy(codes)).detach().numpy()
+    assert np.isfinite(rows).all()
+    np.testing.assert_allclose(rows, model.inverse_transform(codes), rtol=1e-4)
 
 
 def check_samples(model, path, dtypes=DTYPES):

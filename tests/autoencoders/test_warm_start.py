@@ -190,6 +190,21 @@ def test_history_after_early_stopping_and_partial_fit(name, small):
     assert np.isfinite(model.history_["loss"]).all()
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "WGAN"])
+def test_the_least_loss_is_of_one_kind(name, small):
+    """Losses of rows that were trained on are no measure for those of rows that were not."""
+    model = small(name, warm_start=True, validation_fraction=0.25).fit(X)
+    for stopping, watched in [
+        (True, "validation_loss"),
+        (True, "validation_loss"),
+        (False, "loss"),
+    ]:
+        model.set_params(early_stopping=stopping).fit(X)
+        assert model.best_loss_ == np.nanmin(model.history_[watched])
+    model = small(name, early_stopping=True, validation_fraction=0.25).fit(X).partial_fit(X)
+    assert model.best_loss_ == min(model.history_["loss"])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_warm_start_leaves_copies_alone(name, small, digest):
     """A shallow copy shares the model until one of the two is trained."""

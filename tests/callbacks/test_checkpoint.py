@@ -5,16 +5,21 @@ import multiprocessing
 import os
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.distributions import Normal
 
 import skotae
 from skotae.callbacks import Checkpoint
 from skotae.exceptions import CheckpointError
 from skotae.networks import MLP
-from skotae.priors import NormalPrior
+from skotae.priors import DistributionPrior, NormalPrior
 from skotae.testing import make_data
 
 X = make_data(60)
@@ -239,3 +244,41 @@ def test_bad_every(tmp_path, every):
 def test_partial_fit_writes_none(tmp_path):
     make("mmd").set_callbacks(Checkpoint(tmp_path)).partial_fit(X)
     assert not [*Path(tmp_path).iterdir()]
+
+
+def network(n_in, n_out, width):
+    return nn.Sequential(nn.Linear(n_in, width), nn.Tanh(), nn.Linear(width, n_out))
+
+
+class Factory:
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self, n_in, n_out):
+        return network(n_in, n_out, self.width)
+
+
+def times(k):
+    return lambda x, y: k * (x - y).abs().sum(-1)
+
+
+def drawn(distribution):
+    return {"prior": DistributionPrior(distribution)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: {"encoder": partial(network, width=4)}, {"encoder": partial(network, width=5)}),
+        (lambda: {"encoder": Factory(4)}, {"encoder": Factory(5)}),
+        (lambda: {"cost": times(1.0)}, {"cost": times(2.0)}),
+        (lambda: drawn(stats.norm(0, 1)), drawn(stats.norm(2, 1))),
+        (lambda: drawn(Normal(torch.zeros(2), 1.0)), drawn(Normal(torch.ones(2), 1.0))),
+    ],
+    ids=["partial", "factory", "closure", "scipy", "torch"],
+)
+def test_values_without_a_name_are_told_apart(tmp_path, one, other):
+    first = fit("mmd", tmp_path, **one())
+    assert_same(fit("mmd", tmp_path, **one()), first)
+    with pytest.raises(CheckpointError, match=f"{next(iter(other))} is .*, was "):
+        fit("mmd", tmp_path, **other)

@@ -7,6 +7,8 @@ from functools import cache
 import pytest
 import torch
 
+from skotae.training import History
+
 from .odd_model import N_EPOCHS, Odd, assert_equal, make_trainer, quietly, stop_after, whole
 
 HELD_OUT = torch.tensor([2, 3, 11, 17, 20])
@@ -97,7 +99,7 @@ def test_a_run_after_earlier_fits_goes_on():
     history = {"loss": [9.0, 8.0], "other": [1.0, 2.0]}
 
     def make(history):
-        trainer = make_trainer(history={k: [*v] for k, v in history.items()}, best_before=0.1)
+        trainer = make_trainer(history=History({k: [*v] for k, v in history.items()}))
         trainer.rehearse()
         return trainer
 

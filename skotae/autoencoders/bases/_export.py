@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skotae.autoencoders.bases._noise import codes_of_noise
-from skotae.autoencoders.bases.inference import DTYPES
+from skotae.autoencoders.bases.inference import DTYPES, farthest
 from skotae.columns import Units
 from skotae.utils._torch import TORCH_DTYPES, ambient
 from skotae.utils.base import brief
@@ -95,6 +95,7 @@ class InUnits(nn.Module):
     scale: Tensor
     limits: Tensor | None
     constant: Tensor | None
+    most: Tensor
 
     def __init__(self, units: Units, dtype: np.dtype):
         super().__init__()
@@ -104,6 +105,9 @@ class InUnits(nn.Module):
         self.register_buffer("scale", torch.tensor(units.scale, dtype=wide))
         self.register_buffer("limits", self._like_rows(units.limits))
         self.register_buffer("constant", self._like_rows(units.constant))
+        self.register_buffer("most", torch.tensor(torch.finfo(self.dtype).max, dtype=wide))
+        # As in inference, for networks that compute in float32.
+        self.far = None if units.is_identity else farthest(torch.float32)
 
     def _like_rows(self, values: np.ndarray | None) -> Tensor | None:
         return None if values is None else torch.tensor(values, dtype=self.dtype)
@@ -112,11 +116,13 @@ class InUnits(nn.Module):
         """Rows as networks see them."""
         if self.limits is not None:
             x = torch.minimum(torch.maximum(x, self.limits[0]), self.limits[1])
-        return (x.to(self.wide) - self.mean) / self.scale
+        x = (x.to(self.wide) - self.mean) / self.scale
+        return x if self.far is None else x.clamp(-self.far, self.far)
 
     def restored(self, rows: Tensor) -> Tensor:
         """The way back."""
-        rows = (rows.to(self.wide) * self.scale + self.mean).to(self.dtype)
+        rows = rows.to(self.wide) * self.scale + self.mean
+        rows = rows.clamp(-self.most, self.most).to(self.dtype)
         if self.constant is None:
             return rows
         return torch.where(self.constant.isnan(), rows, self.constant)

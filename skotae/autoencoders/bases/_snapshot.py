@@ -10,7 +10,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from skotae.utils.base import plain
+from skotae.autoencoders.bases.values import described
+from skotae.utils.base import is_real, plain
 
 
 def all_params(estimator: BaseEstimator) -> dict[str, Any]:
@@ -33,8 +34,10 @@ def _copied(value: Any) -> Any:
     if isinstance(value, BaseEstimator) and not isinstance(value, type):
         parameters = value.get_params(deep=False).items()
         return type(value)(**{name: _copied(each) for name, each in parameters})
-    if isinstance(value, np.ndarray):
-        return value.copy()
+    if isinstance(value, np.ndarray) or hasattr(value, "to_numpy"):
+        return value.copy() if hasattr(value, "copy") else value.clone()
+    if type(value) is Tensor:
+        return value.detach().clone()
     if isinstance(value, (list, tuple)):
         return type(value)(map(_copied, value))
     return plain(value)
@@ -55,8 +58,12 @@ def _same(a: Any, b: Any) -> bool:
         return np.array_equal(a, b)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, np.random.RandomState):
+        return False
     a, b = plain(a), plain(b)
-    return type(a) is type(b) and bool(a == b)
+    if is_real(a) and is_real(b):
+        return type(a) is type(b) and bool(a == b)
+    return described(a) == described(b)
 
 
 def on_cpu(value: Any) -> Any:

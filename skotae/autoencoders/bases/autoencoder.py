@@ -24,6 +24,7 @@ from skotae.autoencoders.bases.inference import (
     within_range,
 )
 from skotae.columns import naming_columns
+from skotae.priors.base import path
 from skotae.training import Rows
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
@@ -267,8 +268,11 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         ends = torch.from_numpy(z1), torch.from_numpy(z2)
         with np.errstate(over="ignore", invalid="ignore"):
             places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
-        path = [self.prior_.interpolate(*ends, t) for t in places]
-        Z = torch.stack(path, dim=1).numpy().reshape(-1, self.n_components_)
+        Z = (
+            torch.stack(path(self.prior_, *ends, places), dim=1)
+            .numpy()
+            .reshape(-1, self.n_components_)
+        )
         blame = f"extrapolate={beyond:g} leads to codes as far out as {np.abs(Z).max():.3g}"
         return self._rows_of(Z, blame, "a smaller share").reshape(len(z1), n_steps, -1)
 

@@ -216,7 +216,8 @@ history_ : dict of str to list of float
     ``"loss"``, their sum; with `early_stopping` also ``"validation_loss"``. It is a dict
     that prints in a line.
 best_loss_ : float
-    Least loss of an epoch (validation loss with `early_stopping`)."""
+    Least loss of an epoch (validation loss with `early_stopping`), among all epochs that
+    have one."""
 
 MOMENTS = """\
 moments : {"separate", "shared"} or network, default="separate"

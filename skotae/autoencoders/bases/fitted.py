@@ -294,7 +294,8 @@ class FittedEstimator(BaseEstimator):
             noise of a likelihood.
         dtype : {"float32", "float64"}, default="float32"
             Of the inputs and the outputs, and of what rows are standardised in. The networks
-            compute in float32.
+            compute in float32: with either, rows far out are brought as near as `transform`
+            brings those in float32, within some :math:`10^{12}` times the scale of the data.
 
         Returns
         -------

@@ -42,6 +42,14 @@ def check_room(name: str, n: int, *shape: int, dtype: Any = np.float64) -> None:
         ) from error
 
 
+def farthest(dtype: torch.dtype) -> float:
+    """How far out networks see standardised rows: the cube root of the largest number.
+
+    Squares of what they make of them, and divisions of those, stay within the range.
+    """
+    return torch.finfo(dtype).max ** (1 / 3)
+
+
 def within_range(rows: np.ndarray) -> np.ndarray:
     """Rows, in place, with what is beyond the range of their dtype at the end of it."""
     most = np.finfo(rows.dtype).max
@@ -139,8 +147,7 @@ class Inference:
     def tensor(self, X: np.ndarray, rows: bool = True) -> Tensor:
         """X as the model takes it: a copy, standardised if it holds rows.
 
-        Standardised rows are brought within the cube root of the largest number: squares of what
-        networks make of them, and divisions of those, stay within the range.
+        Standardised rows are brought within what is `farthest`.
         """
         dtype = next(self.model.parameters()).dtype
         if not rows:
@@ -151,7 +158,7 @@ class Inference:
         batch = torch.from_numpy(X).to(self.device, dtype)
         if self.units.is_identity:
             return batch
-        far = torch.finfo(dtype).max ** (1 / 3)
+        far = farthest(dtype)
         return batch.clamp_(-far, far)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:

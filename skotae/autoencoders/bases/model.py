@@ -17,7 +17,7 @@ from skotae.autoencoders.bases.modules import Decoder, Encoder
 from skotae.autoencoders.bases.principal import PrincipalMap, ridge_regression
 from skotae.costs.base import BaseCost
 from skotae.networks import MLP, LinearPath, build_network
-from skotae.priors.base import BasePrior
+from skotae.priors.base import BasePrior, check_draws
 from skotae.training import Trainable
 
 # Roles of networks with rows at one end and codes at the other: these start from something.
@@ -77,7 +77,15 @@ class Blueprint:
 
     def head(self) -> nn.Module:
         """The layer onto the support of the prior."""
-        return self.prior.head(self.n_components)
+        head, d = self.prior.head(self.n_components), self.n_components
+        with torch.no_grad():
+            width = head.eval()(torch.ones(2, d)).shape[-1]
+        if width != d:
+            raise ValueError(
+                f"prior={self.prior!r} has a head() from {d} numbers to {width}; expected "
+                f"n_components={d}."
+            )
+        return head.train()
 
     def decoder(self) -> Decoder:
         """From codes to rows, with the head and the scale that the cost asks for."""
@@ -129,6 +137,7 @@ class Model(Trainable):
                 f"prior={plan.prior!r} has parameters that {plan.owner} does not learn; "
                 "expected a fixed prior, or an estimator that can, such as SinkhornAE."
             )
+        check_draws(self.prior, self.n_components)
         self.make_networks(plan)
 
     @property

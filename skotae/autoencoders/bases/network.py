@@ -36,6 +36,7 @@ from skotae.utils._sklearn import (
     fit_context,
 )
 from skotae.utils._torch import ambient, resolve_device
+from skotae.utils.base import brief
 
 
 class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
@@ -316,7 +317,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             fresh=fresh,
             **trainer_options(self._params, self._batch_rule, len(rows), seed, incremental),
             history=self.history_.copy(),
-            best_before=self.best_loss_,
             advice=self._advice,
         )
         if incremental and self._optimiser_state is not None:
@@ -364,7 +364,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         changed = changed_parameters(self._params, parameters)
         if fixed := sorted(changed & self._shaping):
             changes = ", ".join(
-                f"{name}={parameters[name]!r} (was {getattr(self._params, name)!r})"
+                f"{name}={brief(parameters[name])} (was {brief(getattr(self._params, name))})"
                 for name in fixed
             )
             raise ValueError(

@@ -16,13 +16,12 @@ from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint, Model
 from skotae.autoencoders.bases.modules import Encoder
 from skotae.divergences import DIVERGENCES, SinkhornDivergence
-from skotae.divergences.base import BaseDivergence
+from skotae.divergences.base import BaseDivergence, divergence_of
 from skotae.networks.base import is_fixed
 from skotae.priors import priors_with
 from skotae.training import Rows, Step
 from skotae.utils._registry import require, resolve_part
 from skotae.utils._sklearn import Interval, StrOptions
-from skotae.utils._torch import read_only
 
 # Penalties that a row takes part in, where there is a `penalty_batch_size`.
 N_PENALTIES = 4
@@ -167,7 +166,7 @@ class PenalisedModel(LatentDivergenceModel, AutoencoderModel):
 
     def compare(self, z: Tensor, draws: Tensor, generator: torch.Generator) -> Tensor:
         """Divergence of codes from draws of the prior."""
-        return read_only(self.divergence, "penalty", z, draws, generator=generator)
+        return divergence_of(self.divergence, z, draws, generator)
 
     def inner_terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         if step.codes is not None:

@@ -15,7 +15,7 @@ from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
 from skotae.autoencoders.bases.modules import Encoder, draw_gaussian
 from skotae.costs.base import BaseCost
 from skotae.priors import NormalPrior, priors_with
-from skotae.priors.base import BasePrior
+from skotae.priors.base import BasePrior, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
@@ -63,17 +63,17 @@ class VariationalModel(AutoencoderModel):
         z, _ = draw_gaussian(mean, log_scale, generator)
         if isinstance(self.prior, NormalPrior):
             return z, gaussian_divergence(mean, log_scale, self.prior.scale)
-        return z, self.divergence(mean, log_scale, z, self.prior.log_prob(z))
+        return z, self.divergence(mean, log_scale, z, log_density(self.prior, z))
 
-    def divergence(self, mean: Tensor, log_scale: Tensor, z: Tensor, log_density: Tensor) -> Tensor:
-        """Of a Gaussian, that z is drawn from, from a prior with `log_density` there.
+    def divergence(self, mean: Tensor, log_scale: Tensor, z: Tensor, log_prior: Tensor) -> Tensor:
+        """Of a Gaussian, that z is drawn from, from a prior with log-density `log_prior` there.
 
         In closed form from a normal distribution near the prior, so that only what the prior
         differs by is left to chance. Noise in the slope of the whole divergence would hide
         the likelihood's from components that are not in use yet.
         """
         closed = gaussian_divergence(mean, log_scale, self._reference.scale)
-        return closed + self._reference.log_prob(z) - log_density
+        return closed + self._reference.log_prob(z) - log_prior
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         return self.bound(batch, *self.draw(batch, step.generator))
@@ -152,12 +152,15 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
     """Raise a ValueError unless a prior has a density, and slopes, on the whole space."""
     having = priors_with("log_prob", support="space")
     require(prior, ("log_prob",), name="prior", needed_by=needed_by, having=having)
+    if prior.support == "space":
+        # Where there is one in any case.
+        log_density(prior, prior.sample(2, d, make_generator(0)))
     # Far out, where a density of bounded support is zero, or refuses to be asked.
     far = torch.tensor([[-20.0], [20.0]]).expand(2, d).requires_grad_()
     everywhere = prior.support == "space"
     try:
         with torch.enable_grad():
-            logs = prior.log_prob(far) if everywhere else far
+            logs = log_density(prior, far) if everywhere else far
     except ValueError:
         everywhere = False
     if not everywhere or not bool(logs.isfinite().all()):
@@ -183,7 +186,7 @@ def reference_scale(prior: BasePrior, d: int) -> Any:
         return 1.0
     z = prior.sample(4096, d, make_generator(0)).requires_grad_()
     with torch.enable_grad():
-        logs = prior.log_prob(z)
+        logs = log_density(prior, z)
         if not logs.requires_grad:
             return 1.0
         (slope,) = torch.autograd.grad(logs.sum(), z)

@@ -27,6 +27,7 @@ from skotae.autoencoders.coupled._potentials import (
     plan_residual,
 )
 from skotae.divergences import MMD
+from skotae.priors.base import log_density
 from skotae.training import Rows, Step
 from skotae.transport import c_transform
 from skotae.utils._random import make_generator
@@ -306,7 +307,7 @@ class CoupledModel(AutoencoderModel):
         # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
         loss = -log_shares(self.decoder, x, code, u, epsilon, self.damping(epsilon))
         if hasattr(self.prior, "log_prob"):
-            loss = loss - self.prior.log_prob(code)
+            loss = loss - log_density(self.prior, code)
         return loss
 
     def _potentials(

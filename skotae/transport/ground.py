@@ -127,6 +127,12 @@ def check_ground(p: float, metric: str) -> Ground:
 SQUARED = Ground()
 
 
+def in_one_dtype(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return clouds in the wider of their dtypes."""
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return x.to(dtype), y.to(dtype)
+
+
 def _squares(x: Tensor, y: Tensor) -> Tensor:
     """Return squared distances, by a product of clouds about the mean of `y`."""
     centre = y.mean(0)

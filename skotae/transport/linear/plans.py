@@ -19,6 +19,7 @@ _EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
 _ITERATIONS = 20
 _RELAXATION = 1.6
 _DEEPEST = -60.0  # exponents below are raised to it
+_DEAR = 1e3  # beyond so many times what is usual, costs do not count for it
 _SAMPLE = 4096  # costs that tell what is usual
 _USUAL = 0.1  # quantile of the costs that it is
 _RANGE = 1e6  # in which the network simplex tells costs apart, to some 1e-9 of the least
@@ -138,10 +139,12 @@ def _rough_potentials(cost: Tensor) -> tuple[Tensor, Tensor]:
     How good they are decides about speed only: hence single precision, no stopping rule, and the
     minima of rows and columns where the iterations leave its range.
     """
-    f = cost.amin(1)
+    crumbs, f = _ROUNDING * _usual(cost), cost.amin(1)
     reduced = cost - f[:, None]
     g = reduced.amin(0)
-    unit = _EPSILON * reduced.sub_(g).mean().item()
+    mean = reduced.sub_(g).mean().item()
+    # Not that of costs beside which all others are nothing.
+    unit = _EPSILON * min(mean, _DEAR * (_usual(reduced, crumbs) or mean))
     if unit <= 0:
         return f, g
     kernel = reduced.div_(-unit).float().clamp_min_(_DEEPEST).exp_()  # subnormals are slow

@@ -52,8 +52,8 @@ class GaussianCost(BaseCost):
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         variance = 1.0 if self._learned else self._variance
         square = row_square(x, y)
-        constant = 0.5 * x.shape[-1] * math.log(2 * math.pi * variance)
-        return square / (2 * variance) + constant
+        constant = 0.5 * x.shape[-1] * (math.log(2 * math.pi) + math.log(variance))
+        return 0.5 * (square / variance) + constant
 
     def unit(self, X: np.ndarray, mean: np.ndarray) -> float:
         """The number of features: the likelihood has a unit of its own."""

@@ -39,7 +39,8 @@ def _hits(Z: Any, y: Any, Z_test: Any, y_test: Any, *, n_neighbors: int = 5) -> 
     z, z_test = check_pair(Z, Z_test, ("Z", "Z_test"))
     y = check_labels(y, "y", len(z), "Z")
     y_test = check_labels(y_test, "y_test", len(z_test), "Z_test")
-    if (y.dtype.kind in "OUS") != (y_test.dtype.kind in "OUS"):
+    kinds = ["bytes" if each.dtype.kind == "S" else each.dtype.kind in "OU" for each in (y, y_test)]
+    if kinds[0] != kinds[1]:
         raise ValueError(
             f"y has dtype {y.dtype} and y_test has {y_test.dtype}; expected labels of one type."
         )
@@ -240,7 +241,8 @@ def prior_gap(
         May be negative where codes and prior have one distribution. Each of the seven kernels
         contributes between 0 and 2 on average. The papers do not say which kernel their numbers
         belong to: the order of methods is comparable with theirs, the numbers are not, and none
-        are between priors.
+        are between priors. Of one code, or one draw, there are no pairs: their sum is left out,
+        and the value is too low.
 
     Raises
     ------

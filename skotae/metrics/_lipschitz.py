@@ -10,7 +10,7 @@ import numpy as np
 from skotae.metrics.base import check_rows
 
 CODES_AT_ONCE = 4096
-# Half the distance of codes that are compared, in units of their spread.
+# Half the distance of codes that are compared, in units of the spread of a component.
 STEP = 1e-4
 
 
@@ -45,7 +45,7 @@ def lipschitz_factor(decode: Callable[[Any], Any], Z: Any) -> float:
     Raises
     ------
     ValueError
-        If Z is invalid, or `decode` does not return one row for each code.
+        If Z is invalid, or `decode` does not return one row of finite numbers for each code.
     TypeError
         If `decode` is no function.
 
@@ -66,13 +66,18 @@ def lipschitz_factor(decode: Callable[[Any], Any], Z: Any) -> float:
     z = check_rows(Z, "Z")
     if not callable(decode):
         raise TypeError(f"decode={decode!r}; expected a function of codes.")
-    step = STEP * (float(z.std()) or 1.0)
-    shifts = step * np.eye(z.shape[1])
+    # Of each component about its own mean: how far from 0 or from each other they are is no matter.
+    spread = z.std(axis=0)
+    whole = float(np.linalg.norm(spread)) / np.sqrt(len(spread)) or 1.0
+    steps = STEP * np.where(spread > 0, spread, whole)
     factor = 0.0
     for start in range(0, len(z), CODES_AT_ONCE):
         part = z[start : start + CODES_AT_ONCE]
-        columns = [_rows(decode, part + s) - _rows(decode, part - s) for s in shifts]
-        jacobian = np.stack(columns, axis=-1) / (2 * step)
+        columns = [
+            (_rows(decode, part + shift) - _rows(decode, part - shift)) / (2 * shift.max())
+            for shift in np.diag(steps)
+        ]
+        jacobian = np.stack(columns, axis=-1)
         factor = max(factor, float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max()))
     return factor
 
@@ -83,4 +88,6 @@ def _rows(decode: Callable[[Any], Any], codes: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"decode returned shape {rows.shape} for {len(codes)} codes; expected one row for each."
         )
+    if not np.isfinite(rows).all():
+        raise ValueError("decode returned NaN or infinite values; expected finite numbers.")
     return rows

@@ -129,7 +129,13 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
         )
     except ValueError as error:
         raise ValueError(f"{name} is invalid: {error}") from error
-    return None if np.ptp(weight) == 0 else weight
+    if np.ptp(weight) == 0:
+        return None
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not math.isfinite(total):
+        raise ValueError(f"{name} is invalid: its sum is beyond the range of float64.")
+    return weight
 
 
 def as_clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:
@@ -193,10 +199,10 @@ def in_units(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
 
 def root(value: Tensor, p: float, unit: float) -> float:
     """The p-th root of a cost of clouds in a unit."""
-    return in_range(value ** (1.0 / p) * unit, p)
+    return in_range(float(value) ** (1.0 / p) * unit, p)
 
 
-def in_range(value: Tensor, p: float) -> float:
+def in_range(value: Tensor | float, p: float) -> float:
     """A value of clouds whose numbers are all finite."""
     number = float(value)
     if not math.isfinite(number):

@@ -201,5 +201,7 @@ def draw_dirichlet(a: Tensor, n: int, generator: torch.Generator | None) -> Tens
 def dirichlet_log_density(a: Tensor, z: Tensor) -> Tensor:
     """Logarithm of the density of codes (..., d), for a concentration (d,)."""
     constant = a.sum().lgamma() - a.lgamma().sum()
-    logs = z.clamp_min(torch.finfo(z.dtype).tiny).log()
-    return ((a - 1.0).to(z) * logs).sum(-1) + constant.to(z)
+    # The terms are larger by far than their sum where the concentration is.
+    wide = z.dtype if z.device.type == "mps" else torch.float64  # there is none there
+    logs = z.clamp_min(torch.finfo(z.dtype).tiny).to(wide).log()
+    return (((a - 1.0).to(logs) * logs).sum(-1) + constant.to(logs)).to(z.dtype)

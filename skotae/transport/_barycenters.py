@@ -131,16 +131,19 @@ def free_support_barycenter(
             if shares[k] == 0.0:
                 continue
             if epsilon is None:
-                moved = _exact_sums(points, cloud, b, own)
+                moved, taken = _exact_sums(points, cloud, b, own)
             else:
                 with full_precision(points.device):
                     found = solutions.of_clouds(
                         points, cloud, b, own, options, plan=True, start=starts[k]
                     )
                 assert found.plan is not None
-                moved, starts[k] = found.plan @ cloud, (found.f, found.g)
-            means += shares[k] * moved
-        found_points = torch.where(masses[:, None] > 0, means / masses[:, None], points)
+                moved, taken = found.plan @ cloud, found.plan.sum(1)
+                starts[k] = found.f, found.g
+            # Over what the plan has of a weight, not over the weight: that may be lost to rounding.
+            mean = torch.where(taken[:, None] > 0, moved / taken[:, None], points)
+            means += shares[k] * mean
+        found_points = torch.where(masses[:, None] > 0, means, points)
         movement = (masses @ (found_points - points).square().sum(1)).sqrt().item()
         points = found_points
         if movement <= tol * spread:
@@ -155,15 +158,16 @@ def free_support_barycenter(
     return points.to(X_init.dtype)
 
 
-def _exact_sums(x: Tensor, y: Tensor, b: Tensor | None, a: Tensor | None) -> Tensor:
-    """Return ``P y`` of the optimal plan, on the device of `x`."""
+def _exact_sums(x: Tensor, y: Tensor, b: Tensor | None, a: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return ``P y`` and ``P 1`` of the optimal plan, on the device of `x`."""
     left, right = x.cpu().double(), y.cpu().double()
     row, column = (None if each is None else each.detach().cpu().double() for each in (b, a))
     plan = plans.of_clouds(left, right, row, column, SQUARED, potentials=False)
     if plan is None:
         raise ValueError("measures_locations and X_init must have finite squared distances.")
     sums = torch.zeros_like(left).index_add_(0, plan.i, plan.mass[:, None] * right[plan.j])
-    return sums.to(x)
+    taken = left.new_zeros(len(left)).index_add_(0, plan.i, plan.mass)
+    return sums.to(x), taken.to(x)
 
 
 @torch.no_grad()

@@ -131,7 +131,7 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     if value.device.type == "cpu" and not bool(value.detach().isfinite()):
         if any(bool(each.detach().isinf().any()) for each in (mean1, cov1, mean2, cov2)):
             # Of fits whose squares are out of range.
-            value = value.nan_to_num(nan=math.inf)
+            value = value.nan_to_num(math.inf, math.inf)
         warn_if_infinite(value, "means and covariances")
     return value
 
@@ -195,10 +195,11 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     _, matrix, _ = _transport(cov1, cov2, exact_rank=True)
     first, second = (mean.detach().to(matrix) for mean in (mean1, mean2))
     offset = second - matrix @ first
-    if bool((~offset.isfinite()).any()) and not any(bool(each.isnan().any()) for each in given):
-        raise ValueError(f"{names} must be such that the offset is in the range of {offset.dtype}.")
-    offset = within_range(offset, dtype, "offset", names)
-    return within_range(matrix, dtype, "matrix", names), offset
+    if not any(bool(each.isnan().any()) for each in given):
+        # A difference of what is out of range.
+        offset = offset.nan_to_num(math.inf, math.inf, -math.inf)
+    matrix = within_range(matrix, dtype, "matrix", names)
+    return matrix, within_range(offset, dtype, "offset", names)
 
 
 def _check_gaussians(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> None:
@@ -257,13 +258,16 @@ def fit_gaussian(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tens
     if x.ndim != 2 or x.numel() == 0:
         raise ValueError(f"x must be a non-empty matrix, got shape {tuple(x.shape)}.")
     check_weights("weights", weights, len(x))
+    # About a point near all of them: the mean of far points is not a number of their dtype.
+    near = x - (centre := x.detach().mean(0))
     if weights is None:
-        mean = x.mean(0)
-        centred = x - mean
-        return mean, centred.T @ centred / max(1, len(x) - 1)
-    w = (weights / weights.sum()).to(x.dtype)
-    mean = w @ x
-    centred = x - mean
+        rest = near.mean(0)
+        centred = near - rest
+        return centre + rest, centred.T @ centred / max(1, len(x) - 1)
+    wide = weights.to(widest(x))
+    w = (wide / wide.sum()).to(x.dtype)
+    rest = w @ near
+    mean, centred = centre + rest, near - rest
     freedom = 1 - w.square().sum()
     scatter = (centred * w[:, None]).T @ centred
     single = freedom <= 4 * torch.finfo(x.dtype).eps

@@ -15,6 +15,7 @@ from skotae.transport.base import (
     full_precision,
     warn_if_infinite,
 )
+from skotae.transport.ground import in_one_dtype
 from skotae.transport.kernel_means import (
     SCALES,
     KernelMean,
@@ -63,6 +64,7 @@ def squared_mmd(
     ----------
     x : Tensor of shape (n, d)
     y : Tensor of shape (m, d)
+        Clouds; of two dtypes the wider one counts.
     bandwidth : float, default=1.0
         Standard deviation :math:`\sigma` of a coordinate.
     scales : tuple of float, default=(0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -132,6 +134,7 @@ def squared_mmd(
     check_clouds(x, y)
     check_weight_shape("weights", weights, (len(x),))
     check_weight_shape("y_weights", y_weights, (len(y),))
+    x, y = in_one_dtype(x, y)
     bandwidth = as_real("bandwidth", bandwidth, above=0)
     scales = tuple(as_real("scales", scale, above=0) for scale in scales)
     if kernel in ("multiquadric", "gaussian", "laplacian"):
@@ -140,8 +143,8 @@ def squared_mmd(
             x, y, bandwidth = _over(x, unit), _over(y, unit), bandwidth / unit
     constants = constants_of(x.shape[1], bandwidth, scales, x.dtype)
     (n, _), (m, _) = x.shape, y.shape
-    w = x.new_full((n,), 1.0 / n) if weights is None else weights
-    v = y.new_full((m,), 1.0 / m) if y_weights is None else y_weights
+    w = x.new_full((n,), 1.0 / n) if weights is None else weights.to(x)
+    v = y.new_full((m,), 1.0 / m) if y_weights is None else y_weights.to(y)
     # What is there of pairs of different points; None where all count.
     pairs: list[Tensor | float | None] = [None, None]
     if unbiased:

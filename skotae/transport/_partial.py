@@ -190,7 +190,7 @@ def _solved(inputs: dict[str, Tensor], mass: float | None, ground: Ground) -> _F
     """Return the optimal plan, or None where a cost between clouds is not finite."""
     cost = inputs.get("cost")
     if cost is None:
-        cost = ground.costs(inputs["x"], inputs["y"])
+        cost = ground.fine_costs(inputs["x"], inputs["y"])
         if not bool(cost.isfinite().all()):
             return None
     n, m = cost.shape

@@ -89,7 +89,8 @@ def c_transform(
     def transform(block: Tensor) -> Tensor:
         # About their largest, for an epsilon that is small beside all of them.
         gap = u[:, None] - block
-        most = gap.detach().amax(0).clamp(held.min, held.max)
+        ends = torch.finfo(gap.dtype)
+        most = gap.detach().amax(0).clamp(ends.min, ends.max)
         log_weights = -math.log(len(u)) if log_a is None else log_a
         return -most - epsilon * torch.logsumexp((gap - most) / epsilon + log_weights, 0)
 

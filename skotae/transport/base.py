@@ -131,10 +131,10 @@ def check_weight_values(name: str, weights: Tensor | None) -> None:
     if weights is None or weights.numel() == 0:
         return
     values = weights.detach()
-    positive = (values.sum(-1) > 0).all()
-    if bool((values < 0).any()) or not bool(positive & values.isfinite().all()):
+    total = values.sum(-1, dtype=widest(values))
+    if bool((values < 0).any()) or not bool(((total > 0) & total.isfinite()).all()):
         raise ValueError(
-            f"{name} must be finite, non-negative, of positive sum, got values from "
+            f"{name} must be finite, non-negative, of positive sum, itself finite, got values from "
             f"{float(values.min()):g} to {float(values.max()):g}."
         )
 
@@ -230,12 +230,12 @@ def warn_if_infinite(value: Tensor, names: str) -> None:
 
 
 def within_range(result: Tensor, dtype: torch.dtype, what: str, names: str) -> Tensor:
-    """Return a result in a dtype, or raise ValueError where it is beyond its range."""
+    """Return a result in a dtype, or raise ValueError where it is infinite; NaN is passed on."""
     narrow = result.to(dtype)
-    if narrow is result or math.isfinite(narrow.sum().item()):  # isinf() of a matrix is slow
+    if math.isfinite(narrow.sum().item()):  # isinf() of a matrix is slow
         return narrow
-    if bool((narrow.isinf() & result.isfinite()).any()):
-        most = result[result.isfinite()].abs().max().item()
+    if bool(narrow.isinf().any()):
+        most = result.nan_to_num(0.0, math.inf, -math.inf).abs().max().item()
         raise ValueError(
             f"{names} must be such that the {what} is in the range of {dtype}, got {most:.3g}: "
             "rescale, or pass float64."

@@ -44,6 +44,20 @@ class Ground:
         if self.metric == "euclidean":
             distances = _distances(x, y)
             return distances if self.p == 1 else distances.pow(self.p)
+        return self._sums(x, y)
+
+    def fine_costs(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the same for float64, small squared distances too to most of their digits.
+
+        What an outlier costs is more than rounding may take from the costs of all others.
+        """
+        squares = _refined(x, y) if self.squared else None
+        if squares is not None:
+            return squares
+        return self._sums(x, y) if self.squared else self.costs(x, y)
+
+    def _sums(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the costs as sums over coordinates."""
         rows = max(1, _BLOCK // max(1, y.numel()))
         blocks = range(0, len(x), rows)
         return torch.cat([(x[i : i + rows, None] - y).abs_().pow_(self.p).sum(2) for i in blocks])
@@ -113,6 +127,12 @@ def check_ground(p: float, metric: str) -> Ground:
 SQUARED = Ground()
 
 
+def in_one_dtype(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return clouds in the wider of their dtypes."""
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return x.to(dtype), y.to(dtype)
+
+
 def _squares(x: Tensor, y: Tensor) -> Tensor:
     """Return squared distances, by a product of clouds about the mean of `y`."""
     centre = y.mean(0)
@@ -121,18 +141,25 @@ def _squares(x: Tensor, y: Tensor) -> Tensor:
     return squares.add_((y * y).sum(1)).clamp_min_(0.0)
 
 
+def _refined(x: Tensor, y: Tensor) -> Tensor | None:
+    """Return squared distances by a product, small ones anew; None where these are many."""
+    squares = _squares(x, y)
+    centre = y.mean(0)
+    scale = (x - centre).square().sum(1).max() + (y - centre).square().sum(1).max()
+    near = (squares <= _NEAR * scale).nonzero(as_tuple=True)
+    if len(near[0]) > 2 * (len(x) + len(y)):
+        return None
+    squares[near] = (x[near[0]] - y[near[1]]).square().sum(1)
+    return squares
+
+
 def _distances(x: Tensor, y: Tensor) -> Tensor:
     """Return Euclidean distances, small ones too to most of their digits.
 
     Differentiable, with a subgradient of 0 where points coincide.
     """
     differs = x.requires_grad or y.requires_grad or x.dtype != torch.float64
-    if x.shape[1] >= _WIDE and not differs:
-        squares = _squares(x, y)
-        centre = y.mean(0)
-        scale = (x - centre).square().sum(1).max() + (y - centre).square().sum(1).max()
-        near = (squares <= _NEAR * scale).nonzero(as_tuple=True)
-        if len(near[0]) <= 2 * (len(x) + len(y)):
-            squares[near] = (x[near[0]] - y[near[1]]).square().sum(1)
-            return squares.sqrt_()
+    squares = _refined(x, y) if x.shape[1] >= _WIDE and not differs else None
+    if squares is not None:
+        return squares.sqrt_()
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -185,3 +185,9 @@ def test_squares_of_rows_that_broadcast(shapes, dtype):
             for square in (row_square(x, y), (x - y).square().sum(-1))
         )
         torch.testing.assert_close(slopes, others)
+
+
+def test_gaussian_of_the_largest_variance():
+    x, y = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
+    value = GaussianCost(variance=1.7e308)(x, y)
+    assert value.item() == pytest.approx(math.log(2 * math.pi) + math.log(1.7e308))

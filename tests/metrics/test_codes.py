@@ -167,3 +167,16 @@ def test_the_gap_of_points():
 def test_bad_input_of_the_gap_is_named(params, message):
     with pytest.raises(ValueError, match=message):
         prior_gap(**{"Z": _normal(), **params})
+
+
+def test_bytes_are_no_text():
+    Z = _normal(10)
+    with pytest.raises(ValueError, match="expected labels of one type"):
+        knn_accuracy(Z, [b"a", b"b"] * 5, Z, ["a", "b"] * 5)
+    assert knn_accuracy(Z, [b"a", b"b"] * 5, Z, [b"a", b"b"] * 5, n_neighbors=1) == 1.0
+
+
+def test_weights_whose_sum_is_out_of_range():
+    X = _normal(3)
+    with pytest.raises(ValueError, match="sample_weight is invalid: its sum is beyond the range"):
+        reconstruction_error(X, X + 1.0, sample_weight=[1e308, 1e308, 1.0])

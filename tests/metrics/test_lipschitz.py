@@ -51,3 +51,22 @@ def test_what_it_refuses():
         lipschitz_factor(lambda z: z[:, 0], [[0.0], [1.0]])
     with pytest.raises(ValueError, match="Z must have shape"):
         lipschitz_factor(np.sin, [0.0])
+
+
+def test_the_steps_are_of_each_component():
+    """Neither where components are, nor how wide the others are, makes steps too long."""
+    codes = np.linspace(-1, 1, 41)[:, None] * np.ones(2)
+    for offset, width in (([0, 1e6], 1.0), ([0, 0], 1e5)):
+
+        def decode(z, offset=offset, width=width):
+            return np.sin(3 * (z - offset) / [1.0, width]) * [1.0, width]
+
+        factor = lipschitz_factor(decode, codes * [1.0, width] + offset)
+        assert factor == pytest.approx(3.0, rel=1e-4)
+    assert lipschitz_factor(lambda z: np.sin(z - 7e3), [[7e3, 0.0]]) == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_decoder_gone_astray(value):
+    with pytest.raises(ValueError, match="decode returned NaN or infinite values"):
+        lipschitz_factor(lambda z: np.where(z > 0.5, value, z), [[0.0], [1.0]])

@@ -151,3 +151,13 @@ def test_within_is_about_the_mean_of_the_mode():
 def test_radius_of_a_mode_is_positive(bad):
     with pytest.raises(ValueError, match=list(bad)[-1]):
         high_density_ratio(GRID, GRID, **bad)
+
+
+@pytest.mark.parametrize(("shift", "unit"), [(1e8, 1.0), (1e4, 1e-3), (0.0, 1e-9)])
+def test_ratio_does_not_depend_on_where_the_modes_are(shift, unit):
+    """Nor on how far apart they are beside their widths."""
+    draws = GRID.repeat(4, axis=0) + unit * 0.05 * _normal(100)
+    ratio, n_modes, within = high_density_ratio(draws + shift, GRID + shift, unit * 0.05)
+    expected = high_density_ratio(draws, GRID, unit * 0.05)
+    assert (ratio, n_modes) == expected[:2] and ratio > 0.95 and n_modes == 25
+    assert within == pytest.approx(unit * 0.05, rel=0.2)

@@ -147,3 +147,14 @@ def test_default_interpolation_is_straight():
     assert torch.equal(prior.interpolate(z1, z2, 0.25), torch.full((2, 3), 0.25))
     t = torch.tensor([[0.0], [1.0]])
     assert torch.equal(prior.interpolate(z1, z2, t), torch.stack([z1[0], z2[0]]))
+
+
+@pytest.mark.parametrize("concentration", [1e4, 1e6])
+def test_dirichlet_densities_of_large_concentrations_in_single_precision(concentration):
+    """Its terms are of millions, and their sum is of tens."""
+    prior = DirichletPrior(concentration)
+    z = prior.sample(50, 10, torch.Generator().manual_seed(0))
+    expected = prior.log_prob(z.double())
+    value = prior.log_prob(z)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), expected, rtol=1e-6, atol=0)

@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from skotae.testing import permuted_shift
-from skotae.transport import exact_cost
+from skotae.transport import exact_cost, exact_plan, partial_cost, sinkhorn_divergence
 from skotae.transport.linear import plans
 
 
@@ -174,3 +174,15 @@ def test_double_backward_is_refused():
     (gradient,) = torch.autograd.grad(exact_cost(x, y), x, create_graph=True)
     with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("functional", [exact_cost, exact_plan, sinkhorn_divergence, partial_cost])
+def test_weights_whose_sum_is_out_of_range(functional):
+    x, y = _clouds(4, 5, 2)
+    a = x.new_full((4,), 1e308)
+    with pytest.raises(ValueError, match="a must be finite, .* itself finite"):
+        functional(x, y, a=a)
+    # In a narrow dtype the sum may be, for it is not taken there.
+    half = torch.full((4,), 6e4, dtype=torch.float16)
+    half[0] = 3e4
+    torch.testing.assert_close(functional(x, y, a=half), functional(x, y, a=half.double()))

@@ -175,3 +175,18 @@ def test_bad_kernels(kernel, match):
 def test_weights_of_another_length(name):
     with pytest.raises(ValueError, match=rf"^{name} must be a tensor of shape"):
         squared_mmd(*_clouds(), **{name: torch.ones(3)})
+
+
+@pytest.mark.parametrize("kernel", ["multiquadric", "gaussian", "laplacian", "energy"])
+def test_clouds_and_weights_of_several_dtypes(kernel):
+    """The wider dtype of the clouds is that of the value, whatever the weights have."""
+    x, y = _clouds()
+    w, counts = torch.full((9,), 1 / 9), torch.ones(7, dtype=torch.int64)
+    counts[1:] = 0
+    options = {"kernel": kernel, "unbiased": False}
+    expected = squared_mmd(x, y, weights=w.double(), y_weights=counts.double(), **options)
+    value = squared_mmd(x, y, weights=w, y_weights=counts, **options)
+    torch.testing.assert_close(value, expected)
+    for first, second in ((x.float(), y), (x, y.float())):
+        value = squared_mmd(first, second, weights=w, y_weights=counts, **options)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)

@@ -146,3 +146,16 @@ def test_bad_arguments():
         c_transform(u[:0], cost, 1.0)
     with pytest.raises(ValueError, match=r"a must be a tensor of shape \(7,\)"):
         c_transform(u, cost, 1.0, a=u[:2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_half_precision(dtype, weighted):
+    u, cost = (each.to(dtype) for each in _problem())
+    a = torch.arange(7.0) if weighted else None
+    value = c_transform(u.requires_grad_(), cost, 0.3, a=a)
+    assert value.dtype == dtype
+    expected = c_transform(u.detach().double(), cost.double(), 0.3, a=a)
+    torch.testing.assert_close(value.double(), expected, rtol=0.02, atol=0.02)
+    (gradient,) = torch.autograd.grad(value.sum(), u)
+    assert gradient.isfinite().all()

@@ -19,6 +19,12 @@ _EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
 _ITERATIONS = 20
 _RELAXATION = 1.6
 _DEEPEST = -60.0  # exponents below are raised to it
+_DEAR = 1e3  # beyond so many times what is usual, costs do not count for it
+_SAMPLE = 4096  # costs that tell what is usual
+_USUAL = 0.1  # quantile of the costs that it is
+_RANGE = 1e6  # in which the network simplex tells costs apart, to some 1e-9 of the least
+_ROUNDING = 1e-13  # share of a cost that is nothing but rounding
+_CRUMB = 1e-12  # share of a weight that is nothing but rounding of their sums
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,12 @@ def of_clouds(
     """Return the plan of two clouds, or None where a cost is not finite."""
     if x.shape[1] == 1:
         return _of_line(x, y, a, b, ground)
-    # Shifts of whole clouds change squared costs by terms of rows and of columns alone.
-    shift = x.mean(0) - y.mean(0)
-    u, v = (x - x.mean(0), y - y.mean(0)) if ground.squared else (x, y)
-    cost = ground.costs(u, v)
+    # Shifts of whole clouds change squared costs by terms of rows and of columns alone. About
+    # their own means, whatever is far away is near what it goes to.
+    centre_x, centre_y = _mean(x, a), _mean(y, b)
+    shift = centre_x - centre_y
+    u, v = (x - centre_x, y - centre_y) if ground.squared else (x, y)
+    cost = ground.fine_costs(u, v)
     if not math.isfinite(cost.sum().item()):  # isfinite() of a matrix is slow
         return None
     plan = _solved(cost, a, b, potentials=potentials)
@@ -70,6 +78,10 @@ def of_clouds(
     half = shift @ shift / 2.0
     f, g = plan.f + 2.0 * (u @ shift) + half, plan.g - 2.0 * (v @ shift) + half
     return Plan(plan.i, plan.j, plan.mass, f, g)
+
+
+def _mean(x: Tensor, weights: Tensor | None) -> Tensor:
+    return x.mean(0) if weights is None else normalised_weights(weights, len(x), x) @ x
 
 
 def of_cost(cost: Tensor, a: Tensor | None, b: Tensor | None, *, potentials: bool) -> Plan:
@@ -127,10 +139,12 @@ def _rough_potentials(cost: Tensor) -> tuple[Tensor, Tensor]:
     How good they are decides about speed only: hence single precision, no stopping rule, and the
     minima of rows and columns where the iterations leave its range.
     """
-    f = cost.amin(1)
+    crumbs, f = _ROUNDING * _usual(cost), cost.amin(1)
     reduced = cost - f[:, None]
     g = reduced.amin(0)
-    unit = _EPSILON * reduced.sub_(g).mean().item()
+    mean = reduced.sub_(g).mean().item()
+    # Not that of costs beside which all others are nothing.
+    unit = _EPSILON * min(mean, _DEAR * (_usual(reduced, crumbs) or mean))
     if unit <= 0:
         return f, g
     kernel = reduced.div_(-unit).float().clamp_min_(_DEEPEST).exp_()  # subnormals are slow
@@ -150,24 +164,45 @@ def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> Plan:
     column = normalised_weights(b, cost.shape[1], cost)
     has_x, has_y = row > 0, column > 0
     # Minima of rows and columns go into the potentials: the solver's tolerance is absolute.
+    crumbs = _ROUNDING * _usual(cost)
     low_f = cost.amin(1)
     low_g = cost.sub_(low_f[:, None]).amin(0)
     cost.sub_(low_g)
     solved = cost[has_x][:, has_y]
-    unit = solved.mean().item() or 1.0
-    plan, log = ot.emd(
-        row[has_x].numpy(),
-        column[has_y].numpy(),
-        (solved / unit).numpy(),
-        numItermax=10_000_000,
-        log=True,
-    )
+    # It is a share of the largest cost, beside which all others may be nothing. Costs are cut off
+    # where there are such: a plan that does without those that are cut is optimal all the same.
+    most, cap = solved.max().item(), _RANGE * _usual(solved, crumbs)
+    source, target = row[has_x], column[has_y]
+    while True:
+        cut = solved.clamp(max=cap) if 0.0 < cap < most else solved
+        unit = cut.mean().item() or 1.0
+        plan, log = ot.emd(
+            source.numpy(),
+            target.numpy(),
+            (cut / unit).numpy(),
+            numItermax=10_000_000,
+            log=True,
+        )
+        i, j = torch.from_numpy(plan).nonzero(as_tuple=True)
+        mass = torch.from_numpy(plan)[i, j]
+        if cut is solved:
+            break
+        whole, beyond = torch.minimum(source[i], target[j]), solved[i, j] > cap
+        if not bool((beyond & (mass > _CRUMB * whole)).any()):
+            i, j, mass = i[~beyond], j[~beyond], mass[~beyond]
+            break
+        cap *= _RANGE
     places_x, places_y = has_x.nonzero()[:, 0], has_y.nonzero()[:, 0]
-    i, j = torch.from_numpy(plan).nonzero(as_tuple=True)
     f, g = torch.zeros_like(row), torch.zeros_like(column)
     f[has_x], g[has_y] = (torch.from_numpy(log[name]) * unit for name in "uv")
     # What a point without weight would cost is left open by the solver: the least there is.
     f[~has_x] = (cost[~has_x][:, has_y] - g[has_y]).amin(1)
     g[~has_y] = (cost[:, ~has_y] - f[:, None]).amin(0)
-    mass = torch.from_numpy(plan)[i, j]
     return Plan(places_x[i], places_y[j], mass, f + low_f, g + low_g)
+
+
+def _usual(cost: Tensor, least: float = 0.0) -> float:
+    """Return a low quantile of the costs above the least, 0 where there are none."""
+    some = cost.flatten()[:: max(1, cost.numel() // _SAMPLE)]
+    some = some[some > least]
+    return some.kthvalue(1 + int(_USUAL * len(some))).values.item() if len(some) else 0.0

@@ -206,7 +206,7 @@ class ManifoldDisplay:
         """Decoded paths between codes, as the prior joins them."""
         positions = np.linspace(0, 1, n_steps)
         ends = torch.from_numpy(starts), torch.from_numpy(stops)
-        codes = torch.stack(path(estimator.prior_, *ends, positions.tolist()), dim=1).numpy()
+        codes = path(estimator.prior_, *ends, positions.tolist()).numpy()
         rows = decoded(estimator, codes.reshape(-1, codes.shape[2]))
         names = [f"between draws {2 * k} and {2 * k + 1}" for k in range(len(starts))]
         rows = rows.reshape(*codes.shape[:2], -1)

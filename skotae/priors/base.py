@@ -163,12 +163,13 @@ def log_density(prior: Any, z: Tensor) -> Tensor:
     return value.to(z.dtype)
 
 
-def path(prior: Any, z1: Tensor, z2: Tensor, places: Iterable[float]) -> list[Tensor]:
-    """Points at some places of the path of a prior, which must not write into its ends."""
-    return [
+def path(prior: Any, z1: Tensor, z2: Tensor, places: Iterable[float]) -> Tensor:
+    """Points (n, places, d) of the paths of a prior, which must not write into their ends."""
+    points = [
         read_only(lambda a, b, t=t: prior.interpolate(a, b, t), "prior", z1, z2, of=prior)
         for t in places
     ]
+    return torch.stack(points, dim=1)
 
 
 def device_of(generator: torch.Generator | None) -> torch.device:

@@ -268,11 +268,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         ends = torch.from_numpy(z1), torch.from_numpy(z2)
         with np.errstate(over="ignore", invalid="ignore"):
             places = np.linspace(-beyond, 1.0 + beyond, n_steps).tolist()
-        Z = (
-            torch.stack(path(self.prior_, *ends, places), dim=1)
-            .numpy()
-            .reshape(-1, self.n_components_)
-        )
+        Z = path(self.prior_, *ends, places).numpy().reshape(-1, self.n_components_)
         blame = f"extrapolate={beyond:g} leads to codes as far out as {np.abs(Z).max():.3g}"
         return self._rows_of(Z, blame, "a smaller share").reshape(len(z1), n_steps, -1)
 

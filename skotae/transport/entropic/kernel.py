@@ -90,9 +90,8 @@ class Kernel:
         self._any_symmetric = any(symmetric)
         others = [k for k, is_symmetric in enumerate(symmetric) if not is_symmetric]
         # A slice where they are in one row, which is read and written in a third of the time.
-        self._others: slice | list[int] = others
-        if others == list(range(others[0], others[-1] + 1) if others else ()):
-            self._others = slice(others[0], others[-1] + 1) if others else slice(0)
+        start, stop = (others[0], others[-1] + 1) if others else (0, 0)
+        self._others = slice(start, stop) if len(others) == stop - start else others
         self.dtype, self.device, self.shape = log_kernel.dtype, log_kernel.device, log_kernel.shape
         self.weights = a, b
         self.a, self.b = cast(a, self.dtype), cast(b, self.dtype)

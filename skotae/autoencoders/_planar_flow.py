@@ -231,12 +231,12 @@ class FlowEncoder(Encoder):
         mean, _, parameters = self._outputs(x)
         return self.flow(mean, parameters)[0]
 
-    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int | Tensor = 1) -> Tensor:
         """Draws from the posterior of each row, those of one row one after the other."""
         return self.draw(x, generator, repeats)[3]
 
     def draw(
-        self, x: Tensor, generator: torch.Generator, repeats: int = 1
+        self, x: Tensor, generator: torch.Generator, repeats: int | Tensor = 1
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """A draw before the flows, mean and log-scale there; after them, log-determinant."""
         mean, log_scale, parameters = (repeated(each, repeats) for each in self._outputs(x))

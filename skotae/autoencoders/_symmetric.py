@@ -14,8 +14,13 @@ from torch.nn.functional import normalize
 from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
-from skotae.autoencoders.bases.modules import MAX_LOG_SCALE, MIN_LOG_SCALE, begin_codes
-from skotae.autoencoders.bases.pseudo_inputs import PseudoInputEstimator
+from skotae.autoencoders.bases.modules import (
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    begin_codes,
+    repeated,
+)
+from skotae.autoencoders.bases.pseudo_inputs import PseudoInputEstimator, each_once
 from skotae.training import Step
 from skotae.transport.base import widest
 from skotae.utils._sklearn import Interval, StrOptions
@@ -238,7 +243,9 @@ class PseudoInputPrior(nn.Module):
 
     def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the conditional prior of each indexed pseudo-input."""
-        mean, scale = self.components(self.pseudo_inputs[index])
+        rows, repeats = each_once(index, self.net)
+        parts = self.components(self.pseudo_inputs[rows])
+        mean, scale = (repeated(part, repeats) for part in parts)
         noise = torch.randn(
             mean.shape, generator=generator, device=generator.device, dtype=torch.float32
         )

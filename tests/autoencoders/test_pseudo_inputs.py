@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributions, nn
 
-from skotae import MIM, VAE, VampPriorVAE
+from skotae import MIM, VAE, SymmetricWAE, VampPriorVAE, VampPriorWAE
 from skotae.autoencoders.bases import pseudo_inputs
 from skotae.autoencoders.bases.pseudo_inputs import mixture_log_density
 from skotae.costs import GaussianCost
@@ -230,3 +230,30 @@ def test_many_columns_in_two_passes(n_upper, monkeypatch):
     assert seen == [16, 12, 4]
     for one, two in zip(*results, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SymmetricWAE(), VampPriorWAE(), VampPriorVAE(), MIM(n_upper=1)],
+    ids=lambda model: type(model).__name__,
+)
+def test_draws_of_one_pseudo_input_read_it_once(model):
+    model.set_params(n_components=3, hidden_layer_sizes=(16,), max_iter=2, random_state=0)
+    inner = model.fit(X).model_
+
+    def drawn():
+        inner.zero_grad()
+        z = inner.draw_codes(300, torch.Generator().manual_seed(0), torch.float32)
+        z.square().mean().backward()
+        slopes = {name: part.grad for name, part in inner.named_parameters() if "pseudo" in name}
+        return z, slopes
+
+    once = drawn()
+    # A network that is watched reads each row anew, as one that drops or normalises does.
+    read = []
+    for part in inner.modules():
+        if isinstance(part, nn.Linear):
+            part.register_forward_hook(lambda module, rows, out: read.append(len(out)))
+    assert once[1]
+    torch.testing.assert_close(once, drawn())
+    assert max(read) == 300

@@ -23,8 +23,10 @@ def draw_gaussian(
     return mean + log_scale.exp() * noise, noise
 
 
-def repeated(rows: Tensor, repeats: int) -> Tensor:
-    """Each row some times, one after the other."""
+def repeated(rows: Tensor, repeats: int | Tensor) -> Tensor:
+    """Each row some times, one after the other; or the rows that an index names."""
+    if isinstance(repeats, Tensor):
+        return rows.index_select(0, repeats)
     return rows if repeats == 1 else rows.repeat_interleave(repeats, dim=0)
 
 
@@ -78,8 +80,11 @@ class Encoder(nn.Module):
         """Posterior mean (before the head), a deterministic code."""
         return self.head(self.moments(x)[0])
 
-    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
-        """Draws from the posterior of each row, those of one row one after the other."""
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int | Tensor = 1) -> Tensor:
+        """Draws from the posterior of each row, those of one row one after the other.
+
+        Or, with an index, one for each of its entries, from the posterior of the row it names.
+        """
         mean, log_scale = self.moments(x)
         mean = repeated(mean, repeats)
         if log_scale is not None:

@@ -149,7 +149,8 @@ class PosteriorMixture(Encoder):
         index = torch.randint(
             len(self.pseudo_inputs), (n,), generator=generator, device=generator.device
         )
-        return self.sample(self.pseudo_inputs[index], generator)
+        rows, repeats = each_once(index, self.net)
+        return self.sample(self.pseudo_inputs[rows], generator, repeats)
 
     def components(self) -> tuple[Tensor, Tensor]:
         """Means and scales of the posteriors at the pseudo-inputs, of shape (K, d)."""
@@ -224,7 +225,7 @@ class TwoLevelMixture(PosteriorMixture):
         z, noise = torch.cat([upper, lower], 1), torch.cat([noise, more], 1)
         return z, noise, torch.cat([self._upper(log_scale), scale], 1)
 
-    def sample(self, x: Tensor, generator: torch.Generator, repeats: int = 1) -> Tensor:
+    def sample(self, x: Tensor, generator: torch.Generator, repeats: int | Tensor = 1) -> Tensor:
         mean, log_scale = (repeated(part, repeats) for part in self._moments(x))
         return self._draw(mean, log_scale, generator)[0]
 
@@ -292,6 +293,17 @@ class PosteriorMixtureModel(VariationalModel):
 
     def code_components(self) -> tuple[Tensor, Tensor]:
         return self.encoder.components()
+
+
+def each_once(index: Tensor, net: nn.Module) -> tuple[Tensor, int | Tensor]:
+    """Rows that a network has to read for draws from the rows of an index, and whose each is.
+
+    Many draws are of one row. A device would have to be waited for, to know how many.
+    """
+    if index.device.type != "cpu" or not is_fixed(net):
+        return index, 1
+    rows: tuple[Tensor, Tensor] = index.unique(return_inverse=True)
+    return rows
 
 
 def mixture_log_density(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ ADDED = {
     **{"scale": "global", "weight_decay": 0.0},
     **{"dual_rate": None, "n_draws": None, "marginal_weight": None, "cooling": True},
     **{"latent_cost": None, "sinkhorn_iter": None, "n_upper": None},
+    **{"refit_decoder": False},
 }
 
 

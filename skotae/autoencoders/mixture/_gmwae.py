@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skotae.autoencoders.bases._last_layer import solve_last_layer
 from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.mixture._clustering_terms import (
@@ -200,6 +201,12 @@ class GMWAE(MixtureAutoencoder):
         then has the cross-entropy to these as another term, whose weight falls from 1 to 0.
         Finding them takes time proportional to the square of the number of rows, and memory
         for a copy of X.
+    refit_decoder : bool, default=True
+        Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192,
+        on the units before the decoder's last layer, which is changed by it: the exact
+        minimum of the first term in this layer, for the mean codes. How far it may change is
+        chosen by generalised cross-validation [6]_. Only where the decoder ends in a dense layer
+        and the cost is ``"sqeuclidean"``, without bounds. Codes and components stay as they are.
     {cost}
     {scale}
     {networks}
@@ -229,6 +236,8 @@ class GMWAE(MixtureAutoencoder):
     .. [3] Miyato, Maeda, Koyama and Ishii (2018), Virtual adversarial training, IEEE TPAMI.
     .. [4] Ng, Jordan and Weiss (2001), On spectral clustering: analysis and an algorithm.
     .. [5] Rebagliati and Verri (2011), Spectral clustering with more than K eigenvectors.
+    .. [6] Golub, Heath and Wahba (1979), Generalized cross-validation as a method for choosing a
+       good ridge parameter, Technometrics.
 
     Examples
     --------
@@ -250,6 +259,7 @@ class GMWAE(MixtureAutoencoder):
         "smoothness": [Interval(Real, 0, None, closed="left")],
         "radius": [Interval(Real, 0, None, closed="neither")],
         "init": [StrOptions({"prior", "clusters"})],
+        "refit_decoder": ["boolean"],
     }
 
     def __init__(
@@ -267,6 +277,7 @@ class GMWAE(MixtureAutoencoder):
         smoothness: float = 7.0,
         radius: float = 0.25,
         init: str = "prior",
+        refit_decoder: bool = True,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
         scale: str = "auto",
@@ -302,6 +313,7 @@ class GMWAE(MixtureAutoencoder):
         self.smoothness = smoothness
         self.radius = radius
         self.init = init
+        self.refit_decoder = refit_decoder
         self.cost = cost
         self.cost_scale = cost_scale
         self.scale = scale
@@ -359,3 +371,7 @@ class GMWAE(MixtureAutoencoder):
     def _after_fit(self, rows: Rows) -> None:
         super()._after_fit(rows)
         self.model_.clusters = None
+        # Not after `partial_fit`, whose rows are some of all.
+        if self._params.refit_decoder and "_run" in vars(self):
+            model, inference = self.model_, self._inference(np.float32)
+            solve_last_layer(model.decoder, model.encode, inference, rows.X)

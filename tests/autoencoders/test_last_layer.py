@@ -1,0 +1,146 @@
+"""What fit does to the last layer of a decoder when the training is over."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+from skotae import GMWAE
+from skotae.autoencoders.bases._last_layer import INFLATION, RIDGES, Sums, change_of
+from skotae.costs import SquaredEuclideanCost
+from skotae.metrics import reconstruction_error
+from skotae.networks import MLP, ConvNet
+from skotae.testing import make_data
+
+X = make_data(120)
+
+
+def rows_of(n=80, q=6, p=3, noise=1e-3, seed=0):
+    """Units, and residuals that are linear in them but for noise."""
+    rng = np.random.default_rng(seed)
+    units = 3.0 + rng.normal(size=(n, q)) @ rng.normal(size=(q, q))
+    weight, bias = rng.normal(size=(p, q)), rng.normal(size=p)
+    residuals = units @ weight.T + bias + noise * rng.normal(size=(n, p))
+    return units, residuals, weight, bias
+
+
+def sums_of(units, residuals, *cuts):
+    blocks = np.split(np.hstack([units, residuals]), cuts)
+    return Sums.of(blocks, units.shape[1])
+
+
+def small(**params):
+    defaults = {"n_components": 2, "n_mixtures": 3, "hidden_layer_sizes": (24,), "max_iter": 10}
+    return GMWAE(**{**defaults, "random_state": 0, **params})
+
+
+def weights_of(model):
+    return [part.detach().numpy() for part in model.decoder_.parameters()]
+
+
+def both(**params):
+    """Fits without and with, of parts that each has for itself."""
+    return [small(refit_decoder=refit, **params).fit(X) for refit in (False, True)]
+
+
+# --- the change ------------------------------------------------------------------------
+
+
+def test_a_linear_map_is_found():
+    units, residuals, weight, bias = rows_of()
+    found = change_of(sums_of(units, residuals))
+    np.testing.assert_allclose(found[0], weight, atol=5e-3)
+    np.testing.assert_allclose(found[1], bias, atol=2e-2)
+
+
+@pytest.mark.parametrize("noise", [0.3, 3.0])
+def test_it_is_the_ridge_of_the_least_criterion(noise):
+    units, residuals, *_ = rows_of(n=40, noise=noise)
+    n = len(units)
+    centred, middle = units - units.mean(0), residuals - residuals.mean(0)
+    scatter = centred.T @ centred
+    found = {}
+    for ridge in RIDGES * np.linalg.eigvalsh(scatter)[-1]:
+        inverse = np.linalg.inv(scatter + ridge * np.eye(len(scatter)))
+        weight = (inverse @ centred.T @ middle).T
+        hat = centred @ inverse @ centred.T + 1 / n
+        left = np.square(middle - centred @ weight.T).sum()
+        found[left / (1 - INFLATION * np.trace(hat) / n) ** 2] = weight
+    weight, bias = change_of(sums_of(units, residuals))
+    np.testing.assert_allclose(weight, found[min(found)], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose((residuals - units @ weight.T - bias).mean(0), 0, atol=1e-9)
+
+
+def test_noise_changes_nothing():
+    rng = np.random.default_rng(0)
+    assert change_of(sums_of(rng.normal(size=(60, 20)), rng.normal(size=(60, 3)))) is None
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_units_of_any_scale(scale):
+    units, residuals, weight, bias = rows_of()
+    found = change_of(sums_of(units * scale, residuals))
+    np.testing.assert_allclose(found[0] * scale, weight, atol=5e-3)
+    np.testing.assert_allclose(found[1], bias, atol=2e-2)
+
+
+@pytest.mark.parametrize("units", [np.zeros((30, 4)), np.full((30, 4), np.inf)])
+def test_units_that_say_nothing(units):
+    assert change_of(sums_of(units, np.ones((30, 2)))) is None
+
+
+def test_blocks_make_no_difference():
+    units, residuals, *_ = rows_of(noise=1.0)
+    one, several = change_of(sums_of(units, residuals)), change_of(sums_of(units, residuals, 7, 30))
+    np.testing.assert_allclose(several[0], one[0], rtol=1e-9, atol=1e-12)
+
+
+# --- fits ------------------------------------------------------------------------------
+
+
+def test_rows_come_back_closer_and_nothing_else_changes():
+    trained, solved = both()
+    before, after = (reconstruction_error(X, model.reconstruct(X)) for model in (trained, solved))
+    assert after < 0.9 * before
+    np.testing.assert_array_equal(solved.transform(X), trained.transform(X))
+    np.testing.assert_array_equal(solved.predict_proba(X), trained.predict_proba(X))
+    pairs = zip(weights_of(trained), weights_of(solved), strict=True)
+    assert sum(not np.array_equal(*pair) for pair in pairs) == 2
+
+
+def frozen(n_in, n_out):
+    net = nn.Sequential(nn.Linear(n_in, 8), nn.ReLU(), nn.Linear(8, n_out))
+    net[-1].requires_grad_(False)
+    return net
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"decoder": ConvNet((2, 3), (4,))},
+        {"cost": SquaredEuclideanCost(bounds=(-20.0, 20.0))},
+        {"cost": "cityblock"},
+        {"decoder": MLP((8,), dropout=0.2)},
+        {"decoder": MLP((8,), batch_norm=True)},
+        {"decoder": frozen},
+        {"decoder": lambda n_in, n_out: nn.Linear(n_in, n_out, bias=False)},
+    ],
+    ids=["convolutions", "bounds", "cityblock", "dropout", "batch_norm", "frozen", "other layers"],
+)
+def test_what_cannot_be_solved_stays_as_it_was_trained(params):
+    for trained, solved in zip(*map(weights_of, both(max_iter=2, **params)), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+def test_partial_fit_leaves_it_alone():
+    models = [small(refit_decoder=refit).partial_fit(X).partial_fit(X) for refit in (False, True)]
+    for trained, solved in zip(*map(weights_of, models), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+def test_rows_in_blocks_are_all_looked_at(monkeypatch):
+    from skotae.autoencoders.bases import inference
+
+    expected = weights_of(small().fit(X))
+    monkeypatch.setattr(inference, "rows_at_once", lambda *_: 17)
+    for block, whole in zip(weights_of(small().fit(X)), expected, strict=True):
+        np.testing.assert_allclose(block, whole, rtol=1e-4, atol=1e-5)

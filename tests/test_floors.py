@@ -116,6 +116,7 @@ ROOMS = {
         "autoencoder",
         "penalised",
         "variational",
+        "last_layer",
         "pseudo_inputs",
     ],
     "autoencoders.mixture": [

@@ -173,6 +173,9 @@ REASONS: dict[tuple[str, str], Why] = {
     ("GMWAE", "smoothness"): Why(
         "A term that the paper has not: borders far from rows.", _CLUSTERS
     ),
+    ("GMWAE", "refit_decoder"): Why(
+        "The decoder takes more epochs than the components: its last layer is solved for."
+    ),
     ("GMWAE", "warm_up"): Why("At first k has to carry what is known of a row.", _CLUSTERS),
     ("GMVAE", "moments"): Why("The shared network begins with principal components."),
     ("InfoVAE", "lam"): Why("The default is the paper's for the 25 Gaussians."),

@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from skotae import GMWAE
-from skotae.autoencoders.bases._last_layer import INFLATION, RIDGES, Sums, change_of
+from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, change_of
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
 from skotae.networks import MLP, ConvNet

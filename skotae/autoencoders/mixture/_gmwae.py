@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skotae.autoencoders.bases._last_layer import solve_last_layer
 from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.last_layer import solve_last_layer
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.mixture._clustering_terms import (
     adversarial_change,

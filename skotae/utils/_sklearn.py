@@ -5,15 +5,21 @@ When a new scikit-learn moves something, this is the only place to mend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn import config_context, get_config
 from sklearn.callback import CallbackSupportMixin
+from sklearn.callback._callback_support import callback_management_context
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval as _Interval
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import (
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -34,9 +40,33 @@ __all__ = [
     "index_of",
     "is_pandas_na",
     "output_container",
+    "validate_parameter_constraints",
+    "validates",
 ]
 
-fit_context = _fit_context
+
+def fit_context(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a method that fits: valid parameters first, and callbacks that are torn down.
+
+    As scikit-learn's own, but that `partial_fit` looks at the parameters of each chunk.
+    """
+
+    @wraps(method)
+    def fitting(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        if validates():
+            estimator._validate_params()
+        with (
+            config_context(skip_parameter_validation=True),
+            callback_management_context(estimator),
+        ):
+            return method(estimator, *args, **kwargs)
+
+    return fitting
+
+
+def validates() -> bool:
+    """Whether parameters are to be looked at, for which scikit-learn has a global option."""
+    return not get_config()["skip_parameter_validation"]
 
 
 class Interval(_Interval):

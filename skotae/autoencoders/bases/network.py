@@ -120,7 +120,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     # --- fitting -----------------------------------------------------------------------
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X, y=None):
         """Fit the model.
 
@@ -162,7 +162,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again)
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of the data.
 

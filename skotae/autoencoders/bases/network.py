@@ -315,7 +315,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             rows=rows,
             seed=seed,
             fresh=fresh,
-            **trainer_options(self._params, self._batch_rule, len(rows), seed, incremental),
+            **trainer_options(self._params, self._batch_rule, len(rows), self._seed, incremental),
             history=self.history_.copy(),
             advice=self._advice,
         )

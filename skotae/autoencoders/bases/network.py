@@ -174,7 +174,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             A chunk of training data. The first is of two rows at the least; a later chunk of one
-            row is kept, and trained on together with the next.
+            row is kept, also while a `fit` goes on (``warm_start=True``) in between, and trained
+            on together with the next. A `fit` that starts anew forgets it.
         y : Ignored
             Present for API consistency.
 
@@ -206,7 +207,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 trainer = self._prepare(rows, fresh, incremental)
                 n_epochs = 1 if incremental else epochs(self, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
-                self._waiting = None
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -292,6 +292,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         def gives_numbers() -> bool:
             self._count(trainer)
             self._optimiser_state = trainer.optimiser_state() if incremental else None
+            if incremental:
+                self._waiting = None
             with trainer.evaluation():
                 self._after_fit(trainer.rows)
                 self._look_at_codes(trainer.rows)

@@ -5,6 +5,7 @@ When a new scikit-learn moves something, this is the only place to mend.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -44,22 +45,38 @@ __all__ = [
     "validates",
 ]
 
+# The calls that are fitting an estimator now, by process and estimator: a forked child has copies.
+_fitting: dict[tuple[int, int], object] = {}
+
 
 def fit_context(method: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of a method that fits: valid parameters first, and callbacks that are torn down.
 
-    As scikit-learn's own, but that `partial_fit` looks at the parameters of each chunk.
+    As scikit-learn's own, but that `partial_fit` looks at the parameters of each chunk, and that
+    a second call on an estimator which is being fitted raises a RuntimeError.
     """
 
     @wraps(method)
     def fitting(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        if validates():
-            estimator._validate_params()
-        with (
-            config_context(skip_parameter_validation=True),
-            callback_management_context(estimator),
-        ):
-            return method(estimator, *args, **kwargs)
+        key, call = (os.getpid(), id(estimator)), object()
+        try:
+            # In one step: another thread cannot come in between.
+            if _fitting.setdefault(key, call) is not call:
+                raise RuntimeError(
+                    f"This {type(estimator).__name__} is being fitted by another call, in another "
+                    "thread or around a callback; expected one at a time, or an estimator for "
+                    "each call, such as sklearn.base.clone(estimator)."
+                )
+            if validates():
+                estimator._validate_params()
+            with (
+                config_context(skip_parameter_validation=True),
+                callback_management_context(estimator),
+            ):
+                return method(estimator, *args, **kwargs)
+        finally:
+            if _fitting.get(key) is call:
+                del _fitting[key]
 
     return fitting
 

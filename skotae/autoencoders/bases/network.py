@@ -143,6 +143,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             If X or a parameter is not usable; before any training.
         NonFiniteLossError
             If the loss stops being finite and smaller steps do not help.
+        RuntimeError
+            If another call, in another thread, is fitting the same estimator.
 
         Warns
         -----
@@ -166,9 +168,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of the data.
 
-        The first chunk fixes the number of features, and mean and scale of the columns, also
-        whether each has a scale of its own; it should be representative. The learning rate is
-        constant.
+        The first chunk, which should be representative, fixes number of features, mean and scale
+        of the columns, and whether each has a scale of its own. The learning rate is constant.
 
         Parameters
         ----------

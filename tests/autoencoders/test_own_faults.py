@@ -85,6 +85,16 @@ def test_a_cost_that_is_fine_is_one_of_two(small):
     assert "learning_rate_init=1e+30" in text
 
 
+def only_with_gradients(x, y):
+    return squared(x, y) if torch.is_grad_enabled() else squared(x, y) / 0.0
+
+
+def test_a_fault_among_the_rows_that_are_held_out(small):
+    params = {"early_stopping": True, "validation_fraction": 0.25, "cost_scale": 1.0}
+    text = message_of(small("WAEEstimator", cost=only_with_gradients, **params))
+    assert "'validation_loss'" in text and "Look at cost=<function only_with_gradients" in text
+
+
 def test_a_prior_of_ones_own(small):
     text = message_of(small("VAE", prior=OwnPrior()))
     assert "'kl'" in text and "Look at prior=OwnPrior() first" in text

@@ -28,6 +28,8 @@ PARTS = {
     **dict.fromkeys(("reconstruction", "denoising", "transport"), ("cost",)),
     **dict.fromkeys(("penalty", "divergence"), ("penalty", "latent_cost")),
     **dict.fromkeys(("kl", "prior"), ("prior",)),
+    # Of all of them.
+    **dict.fromkeys(("loss", "validation_loss"), ("cost", "penalty", "latent_cost", "prior")),
 }
 # What torch, NumPy and the standard library say of sizes, and of numbers that are no longer any.
 ABOUT_SIZES = re.compile(

@@ -104,7 +104,8 @@ class TrainingDisplay:
             verdict = Verdict("not told", None, reasons[0])
         else:
             # Of a budget nothing is said about its end.
-            rate = "constant" if estimator.max_iter == "auto" else estimator.learning_rate
+            params = estimator._params
+            rate = "constant" if params.max_iter == "auto" else params.learning_rate
             verdict = training_verdict(estimator.history_, constant, nats, rate)
         return cls(estimator.history_, constant=constant, verdict=verdict).plot(ax=ax)
 
@@ -191,7 +192,8 @@ class TrainingDisplay:
 def weights_of(estimator: Any) -> dict[str, float]:
     """Weights of the terms that are costs of reconstructions."""
     if isinstance(estimator, SymmetricWAE):
-        return {"denoising": estimator.beta, "reconstruction": 1 - estimator.beta}
+        beta = estimator._params.beta
+        return {"denoising": beta, "reconstruction": 1 - beta}
     return {"reconstruction": 0.5 if isinstance(estimator, MIM) else 1.0}
 
 
@@ -200,9 +202,10 @@ def constant_levels(estimator: Any, X: Any = None) -> dict[str, float]:
     terms = {k: w for k, w in weights_of(estimator).items() if k in estimator.history_}
     if not terms or not hasattr(estimator, "cost_scale_"):
         return {}
+    cost_scale = getattr(estimator._params, "cost_scale", None)
     if X is not None:
         unit = _cost_of_mean(estimator, X) / estimator.cost_scale_
-    elif getattr(estimator, "cost_scale", None) == "auto" and not estimator.cost_.likelihood:
+    elif cost_scale == "auto" and not estimator.cost_.likelihood:
         unit = 1.0
     else:
         return {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skotae.exceptions import NonFiniteLossError
 from skotae.training._state import TrainingState
@@ -34,16 +34,24 @@ def fault_of(terms: Mapping[str, float], model: nn.Module) -> str | None:
     return None if finite else "loss"
 
 
-def roll_back(state: TrainingState, term: str, advice: Mapping[str, str]) -> None:
-    """Back to the last good weights, with steps half as long.
+def term_at_fault(terms: Mapping[str, Tensor], model: nn.Module) -> str | None:
+    """Name of the first term that is not finite, or that has a slope which is not.
 
-    Raises
-    ------
-    NonFiniteLossError
-        After three rollbacks in a row.
+    For weights that are finite: once a step has gone wrong, all terms are NaN.
     """
-    if state.n_rollbacks == MAX_ROLLBACKS:
-        give_up(term, state.epoch, advice)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    for name, value in terms.items():
+        found = [value.detach()]
+        if value.requires_grad:
+            slopes = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+            found += [slope for slope in slopes if slope is not None]
+        if not all(torch.isfinite(each).all() for each in found):
+            return name
+    return None
+
+
+def roll_back(state: TrainingState) -> None:
+    """Back to the last good weights, with steps half as long."""
     # The last step of an epoch may have led to finite weights whose loss is not: if smaller
     # steps from there fail too, go back to the weights of one epoch before.
     state.rewind(state.before if state.n_rollbacks else state.good)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skotae.training._batches import Rows, batch_indices
-from skotae.training._guard import fault_of, give_up, roll_back
+from skotae.training._guard import MAX_ROLLBACKS, fault_of, give_up, roll_back, term_at_fault
 from skotae.training._history import History, duration, print_epoch
 from skotae.training._optim import (
     clear_gradients,
@@ -21,7 +21,7 @@ from skotae.training._optim import (
     set_learning_rate,
 )
 from skotae.training._ranks import current_ranks
-from skotae.training._rehearsal import rehearse
+from skotae.training._rehearsal import first_terms, rehearse
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
@@ -223,7 +223,9 @@ class Trainer:
             with on_epoch(state.epoch) as epoch_done:
                 terms = self._validated(self._epoch(everything, n_epochs))
                 while fault := self._fault(terms, last=state.epoch + 1 == n_epochs):
-                    roll_back(state, fault, self.advice)
+                    if state.n_rollbacks == MAX_ROLLBACKS:
+                        self.give_up(fault)
+                    roll_back(state)
                     terms = self._validated(self._epoch(everything, n_epochs))
                 self.model.eval()
                 # No longer needed, and as large as the weights that are copied now.
@@ -263,8 +265,13 @@ class Trainer:
         return False
 
     def give_up(self, term: str) -> NoReturn:
-        """Raise the error that names a term and what to change."""
-        give_up(term, self.state.epoch, self.advice)
+        """Raise the error that names a term and what to change.
+
+        The term is another one, where the last good weights show which is at fault.
+        """
+        self.model.load_state(self.state.good.weights)
+        seen = term_at_fault(first_terms(self), self.model)
+        give_up(seen or term, self.state.epoch, self.advice)
 
     def _watch(self, loss: float) -> bool:
         """Patience with a loss that no longer falls; whether it is the least so far."""

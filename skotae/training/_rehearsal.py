@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,13 +31,11 @@ def rehearse(trainer: Any) -> None:
         training gives others in evaluation mode, or if a step cannot be undone.
     """
     model, generator = trainer.model, trainer.generator
-    index = torch.arange(min(len(trainer.rows), trainer.batch_size))
+    index = _first(trainer)
     batch = trainer.rows[index]
 
     def step(training: bool) -> Step:
-        # In evaluation mode as at the end, where what begins later has begun.
-        progress = 1.0 - training
-        return Step(generator("validation"), index, len(trainer.rows), progress, training=training)
+        return _step(trainer, index, training)
 
     def outputs() -> dict[str, Tensor]:
         model.eval()
@@ -72,6 +71,25 @@ def rehearse(trainer: Any) -> None:
             "loss is finite in training mode; look at what it does where self.training is "
             "False."
         )
+
+
+def first_terms(trainer: Any) -> Mapping[str, Tensor]:
+    """The terms of the first mini-batch of rows in training mode, for the weights of now."""
+    trainer.model.train()
+    index = _first(trainer)
+    with _stream(trainer).borrowed():
+        return trainer.model.terms(trainer.rows[index], _step(trainer, index, True))
+
+
+def _first(trainer: Any) -> Tensor:
+    return torch.arange(min(len(trainer.rows), trainer.batch_size))
+
+
+def _step(trainer: Any, index: Tensor, training: bool) -> Step:
+    # In evaluation mode as at the end, where what begins later has begun.
+    progress = 1.0 - training
+    generator = trainer.generator("validation")
+    return Step(generator, index, len(trainer.rows), progress, training=training)
 
 
 def _check_reached(model: Any, reached: set[int]) -> None:

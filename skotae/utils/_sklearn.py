@@ -5,15 +5,22 @@ When a new scikit-learn moves something, this is the only place to mend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn import config_context, get_config
 from sklearn.callback import CallbackSupportMixin
+from sklearn.callback._callback_support import callback_management_context
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import Interval as _Interval
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import (
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -34,9 +41,49 @@ __all__ = [
     "index_of",
     "is_pandas_na",
     "output_container",
+    "validate_parameter_constraints",
+    "validates",
 ]
 
-fit_context = _fit_context
+# The calls that are fitting an estimator now, by process and estimator: a forked child has copies.
+_fitting: dict[tuple[int, int], object] = {}
+
+
+def fit_context(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a method that fits: valid parameters first, and callbacks that are torn down.
+
+    As scikit-learn's own, but that `partial_fit` looks at the parameters of each chunk, and that
+    a second call on an estimator which is being fitted raises a RuntimeError.
+    """
+
+    @wraps(method)
+    def fitting(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        key, call = (os.getpid(), id(estimator)), object()
+        try:
+            # In one step: another thread cannot come in between.
+            if _fitting.setdefault(key, call) is not call:
+                raise RuntimeError(
+                    f"This {type(estimator).__name__} is being fitted by another call, in another "
+                    "thread or around a callback; expected one at a time, or an estimator for "
+                    "each call, such as sklearn.base.clone(estimator)."
+                )
+            if validates():
+                estimator._validate_params()
+            with (
+                config_context(skip_parameter_validation=True),
+                callback_management_context(estimator),
+            ):
+                return method(estimator, *args, **kwargs)
+        finally:
+            if _fitting.get(key) is call:
+                del _fitting[key]
+
+    return fitting
+
+
+def validates() -> bool:
+    """Whether parameters are to be looked at, for which scikit-learn has a global option."""
+    return not get_config()["skip_parameter_validation"]
 
 
 class Interval(_Interval):

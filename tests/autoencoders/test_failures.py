@@ -221,6 +221,19 @@ def test_interrupt(name, small):
     assert_whole(model, 2)
 
 
+@pytest.mark.parametrize("task", ["epoch", "fit"])
+def test_interrupt_of_a_chunk_with_a_row_that_waited(task, small, digest):
+    """The weights that are kept have seen it: it does not come twice."""
+    models = [small("WAEEstimator").partial_fit(X[:10]).partial_fit(X[10:11]) for _ in range(2)]
+    with pytest.warns(ConvergenceWarning, match="n_iter_=2"):
+        models[0].set_callbacks(Watch(KeyboardInterrupt(), epoch=1, task=task))
+        models[0].partial_fit(X[11:])
+    models[0].set_callbacks()
+    for model in (models[0], models[1].partial_fit(X[11:])):
+        model.partial_fit(X[:3])
+    assert digest(models[0], X) == digest(models[1], X)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_interrupt_with_warnings_as_errors(name, small):
     watch = Watch(KeyboardInterrupt())

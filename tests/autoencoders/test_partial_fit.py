@@ -40,6 +40,30 @@ def test_a_fit_does_not_wait_for_it(small, digest):
     assert digest(model, X) == digest(small("VAE").fit(X), X)
 
 
+@pytest.mark.parametrize("n", [10, 21])
+def test_it_waits_while_a_fit_goes_on(small, digest, n):
+    """Which trains on its own rows; the next chunk has it."""
+    models = [small("VAE", warm_start=True).partial_fit(X[:10]) for _ in range(2)]
+    models[0].partial_fit(X[10:11])
+    for model in models:
+        model.fit(X[:n])
+    assert digest(models[0], X) == digest(models[1], X)
+    models[0].partial_fit(X[11:14])
+    models[1].partial_fit(X[10:14])
+    assert digest(models[0], X) == digest(models[1], X)
+    assert models[0]._waiting is None
+
+
+def test_it_waits_while_another_call_fails(small):
+    """Until there are weights that have seen it."""
+    model = small("VAE", warm_start=True).partial_fit(X[:10]).partial_fit(X[10:11])
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, :3])
+    with pytest.raises(ValueError, match="cannot change"):
+        model.set_params(activation="tanh").partial_fit(X)
+    np.testing.assert_array_equal(model._waiting, X[10:11])
+
+
 def test_calls_are_epochs_but_for_their_draws(small):
     params = {"lam": 0.0, "weight_decay": 0.0, "batch_size": len(X), "learning_rate": "constant"}
     whole, parted = (small("WAEEstimator", **params, max_iter=4) for _ in range(2))

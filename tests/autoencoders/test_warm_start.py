@@ -1,6 +1,7 @@
 """Parameters changed after a fit: without effect until training goes on, and then with one."""
 
 import copy
+import pickle
 from functools import cache
 from itertools import chain, combinations
 
@@ -215,3 +216,28 @@ def test_warm_start_leaves_copies_alone(name, small, digest):
     model.fit(X)
     assert digest(twin, X) == before
     assert all(torch.equal(v, twin.model_.state_dict()[k]) for k, v in state.items())
+
+
+def validation_loss(model, rows):
+    """Of the last epoch: where nothing moves, it tells which rows were held out."""
+    return model.fit(rows).history_["validation_loss"][-1]
+
+
+@pytest.mark.parametrize("seed", [0, None, "generator"])
+def test_the_same_rows_are_held_out_again(seed, small):
+    """What has been trained on would tell nothing of rows that have not."""
+    model = small(
+        "WAEEstimator",
+        **{"early_stopping": True, "warm_start": True, "validation_fraction": 0.2},
+        **{"learning_rate_init": 1e-30, "weight_decay": 0.0, "lam": 0.0},
+        random_state=np.random.RandomState(0) if seed == "generator" else seed,
+    )
+    first = pytest.approx(validation_loss(model, X), rel=1e-5)
+    assert validation_loss(model, X) == first
+    assert validation_loss(pickle.loads(pickle.dumps(model)), X) == first
+    assert validation_loss(model, 1.0 - X) != first
+    assert validation_loss(model, X) == first
+    # Another number of rows, or another seed, is another choice.
+    assert validation_loss(copy.deepcopy(model), X[:-4]) != first
+    if seed is not None:
+        assert validation_loss(model.set_params(random_state=5), X) != first

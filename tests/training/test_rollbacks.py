@@ -112,6 +112,36 @@ def test_a_loss_that_is_never_finite_has_default_advice():
         run(make(_always_nan(point), {"point": point}), 5)
 
 
+@pytest.mark.parametrize("first", ["value", "slope"])
+def test_the_term_that_is_at_fault_is_named(first):
+    """And not the first of all, which are NaN once a step has gone wrong."""
+    point = Point()
+
+    def objective(batch, step):
+        x = point.place.sum()
+        # Of value 0, its slope is 0 * inf.
+        bad = torch.sqrt(x - x.detach()) * 0 if first == "slope" else x * math.nan
+        return {"fine": x, "constant": torch.tensor(1.0), "bad": bad, "after": x.square()}
+
+    trainer = make(objective, {"point": point})
+    with pytest.raises(NonFiniteLossError, match="'bad' is not finite in epoch 0"):
+        run(trainer, 5)
+
+
+def test_a_fault_that_is_not_seen_again_has_its_first_name():
+    point, rows = Point(), []
+
+    def objective(batch, step):
+        rows.append(step.rows)
+        lost = len(step.rows) < 5  # the rest of 19 rows, and never the first mini-batch
+        return {"fine": point.place.sum(), "rest": point.place.sum() * (math.nan if lost else 1)}
+
+    trainer = make(objective, {"point": point}, n=19)
+    with pytest.raises(NonFiniteLossError, match="'rest' is not finite in epoch 0"):
+        run(trainer, 5)
+    assert len(rows[-1]) == 5
+
+
 def test_weights_before_a_fatal_loss_are_kept():
     point, calls = Point(), []
 

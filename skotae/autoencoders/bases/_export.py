@@ -154,6 +154,7 @@ def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
             "The networks draw random numbers in evaluation mode, which a graph of one function "
             "does not do; expected networks that do not."
         )
+    clip = method == "sample" and estimator._current("clip")
     codes = codes_of_noise(estimator) if method == "sample" else None
     try:
         importlib.import_module("onnxscript")
@@ -164,7 +165,7 @@ def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
     units = InUnits(estimator._units, np.dtype(dtype)).to(inference.device)
     if codes is not None:
         limits = None
-        if estimator.clip:
+        if clip:
             limits = units._like_rows(np.stack([estimator.data_min_, estimator.data_max_]))
         graph: Graph = SampleGraph(inference.model, units, codes, limits).to(inference.device)
         width = codes.n_noise

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skotae.costs.base import CallableCost
 from skotae.exceptions import NonFiniteLossError
-from skotae.utils.base import is_real, is_whole, plain, shortened
+from skotae.utils.base import brief, is_real, is_whole, plain, shortened
 
 # A number that many times as large, or as small, as the default is far from it.
 FAR = 1e3
@@ -22,6 +23,14 @@ MOST = 3
 HARMLESS = frozenset({"tol", "sinkhorn_tol", "random_state", "max_iter", "n_iter_no_change"})
 # Elements of a network that nobody has on purpose.
 LARGE = 10**5
+# What terms are made of, beside the networks.
+PARTS = {
+    **dict.fromkeys(("reconstruction", "denoising", "transport"), ("cost",)),
+    **dict.fromkeys(("penalty", "divergence"), ("penalty", "latent_cost")),
+    **dict.fromkeys(("kl", "prior"), ("prior",)),
+    # Of all of them.
+    **dict.fromkeys(("loss", "validation_loss"), ("cost", "penalty", "latent_cost", "prior")),
+}
 # What torch, NumPy and the standard library say of sizes, and of numbers that are no longer any.
 ABOUT_SIZES = re.compile(
     "allocate memory|Storage size|Unable to allocate|dimension exceeded|array is too big"
@@ -35,9 +44,10 @@ ABOUT_NUMBERS = re.compile(
 def explained(estimator: Any, error: BaseException) -> Exception | None:
     """The error in the place of one that names no parameter, though one is to blame for it.
 
-    Losses that are not finite are put down to numbers far from their defaults, if there are any, in
-    the place of the weights and step sizes that usually are the reason; so are errors that torch,
-    NumPy or SciPy raise over such numbers, and memory that sizes ask for.
+    Losses that are not finite are put down to a part of the user's own that the term is made of,
+    and to numbers far from their defaults, if there are any, before the weights and step sizes that
+    usually are the reason; so are errors that torch, NumPy or SciPy raise over such numbers, and
+    memory that sizes ask for.
 
     Returns
     -------
@@ -51,12 +61,16 @@ def explained(estimator: Any, error: BaseException) -> Exception | None:
         told = MemoryError(f"{_named(sizes)} asks for more memory than there is ({text}).")
         return told if sizes else None
     far = dict(_far(estimator))
-    if not far:
-        return None
     named = _named(far)
     if isinstance(error, NonFiniteLossError):
-        advice = f"Look at {named} first, far from what is usual. {error.advice}"
-        return NonFiniteLossError(error.term, error.epoch, advice)
+        own = " and ".join(_own_parts(estimator, error.term))
+        looks = [f"Look at {own} first: values and their slopes have to be finite."] if own else []
+        if far:
+            looks.append(f"Look at {named} {'too' if own else 'first'}, far from what is usual.")
+        advice = " ".join([*looks, error.advice])
+        return NonFiniteLossError(error.term, error.epoch, advice) if looks else None
+    if not far:
+        return None
     raw = (RuntimeError, ArithmeticError, ValueError, TypeError, np.linalg.LinAlgError)
     if isinstance(error, raw) and ABOUT_NUMBERS.search(text) and not _names_one(text, estimator):
         return ValueError(
@@ -64,6 +78,19 @@ def explained(estimator: Any, error: BaseException) -> Exception | None:
             "expected a number nearer to its default."
         )
     return None
+
+
+def _own_parts(estimator: Any, term: str) -> list[str]:
+    """Parts of a term that are not of this package, as they were given."""
+    given = {name: getattr(estimator, name, None) for name in PARTS.get(term, ())}
+    return [f"{name}={brief(part)}" for name, part in given.items() if _is_own(part)]
+
+
+def _is_own(part: Any) -> bool:
+    if part is None or isinstance(part, str):
+        return False
+    own = type(part).__module__.partition(".")[0] != __name__.partition(".")[0]
+    return own or isinstance(part, CallableCost)
 
 
 def _names_one(text: str, estimator: Any) -> bool:

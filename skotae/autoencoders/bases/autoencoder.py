@@ -90,9 +90,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     @property
     def _draws_from_mixture(self) -> bool:
-        if self.latent == "auto":
-            return self.prior_.support in SUPPORTS
-        return self.latent == "mixture"
+        latent = self._current("latent")
+        return self.prior_.support in SUPPORTS if latent == "auto" else latent == "mixture"
 
     def _look_at_codes(self, rows: Rows) -> None:
         X, seed = rows.X, child_seed(self._seed, "codes")

@@ -151,7 +151,8 @@ tol : float, default=None
     has not fallen by more than `tol` for `n_iter_no_change` epochs.
 early_stopping : bool, default=False
     Hold rows out, stop when the loss on them no longer falls, and keep the weights of
-    the best epoch.
+    the best epoch. With `warm_start` each fit to as many rows holds the same ones out, until
+    `random_state` is set to another.
 validation_fraction : float, default=0.1
     Share of the rows that `early_stopping` holds out.
 n_iter_no_change : int, default=10

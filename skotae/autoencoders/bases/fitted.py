@@ -34,7 +34,12 @@ from skotae.training import History
 from skotae.utils._blocks import is_mapped
 from skotae.utils._random import borrowed_global_generator, child_seed
 from skotae.utils._registry import resolve_part
-from skotae.utils._sklearn import InvalidParameterError, check_columns
+from skotae.utils._sklearn import (
+    InvalidParameterError,
+    check_columns,
+    validate_parameter_constraints,
+    validates,
+)
 from skotae.utils._torch import ambient, as_rows, module_in
 from skotae.utils.base import shortened
 
@@ -242,10 +247,23 @@ class FittedEstimator(BaseEstimator):
     # --- scikit-learn ------------------------------------------------------------------
 
     def _validate_params(self) -> None:
+        self._validate(self.get_params(deep=False))
+
+    def _validate(self, params: dict[str, Any]) -> None:
+        """Raise scikit-learn's error for a value that a parameter cannot have."""
         try:
-            super()._validate_params()
+            validate_parameter_constraints(
+                self._parameter_constraints, params, caller_name=type(self).__name__
+            )
         except InvalidParameterError as error:
             raise InvalidParameterError(shortened(str(error))) from None
+
+    def _current(self, name: str) -> Any:
+        """A parameter that acts after the fit, as it is now; refused as in a fit."""
+        value = getattr(self, name)
+        if value is not getattr(self._params, name, None) and validates():
+            self._validate({name: value})
+        return value
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")

@@ -189,8 +189,9 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes, within the range of the training rows if `clip`, else of the dtype."""
+        clip = self._current("clip")
         rows = self._inference(dtype).decoded(codes, noise_seed)
-        if self.clip:
+        if clip:
             return np.clip(rows, self.data_min_, self.data_max_, out=rows)
         return within_range(rows)
 

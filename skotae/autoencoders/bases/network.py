@@ -120,7 +120,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     # --- fitting -----------------------------------------------------------------------
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def fit(self, X, y=None):
         """Fit the model.
 
@@ -143,6 +143,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             If X or a parameter is not usable; before any training.
         NonFiniteLossError
             If the loss stops being finite and smaller steps do not help.
+        RuntimeError
+            If another call, in another thread, is fitting the same estimator.
 
         Warns
         -----
@@ -162,19 +164,19 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again)
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fit_context
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of the data.
 
-        The first chunk fixes the number of features, and mean and scale of the columns, also
-        whether each has a scale of its own; it should be representative. The learning rate is
-        constant.
+        The first chunk, which should be representative, fixes number of features, mean and scale
+        of the columns, and whether each has a scale of its own. The learning rate is constant.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             A chunk of training data. The first is of two rows at the least; a later chunk of one
-            row is kept, and trained on together with the next.
+            row is kept, also while a `fit` goes on (``warm_start=True``) in between, and trained
+            on together with the next. A `fit` that starts anew forgets it.
         y : Ignored
             Present for API consistency.
 
@@ -206,7 +208,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 trainer = self._prepare(rows, fresh, incremental)
                 n_epochs = 1 if incremental else epochs(self, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
-                self._waiting = None
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -292,6 +293,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         def gives_numbers() -> bool:
             self._count(trainer)
             self._optimiser_state = trainer.optimiser_state() if incremental else None
+            if incremental:
+                self._waiting = None
             with trainer.evaluation():
                 self._after_fit(trainer.rows)
                 self._look_at_codes(trainer.rows)
@@ -315,7 +318,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             rows=rows,
             seed=seed,
             fresh=fresh,
-            **trainer_options(self._params, self._batch_rule, len(rows), seed, incremental),
+            **trainer_options(self._params, self._batch_rule, len(rows), self._seed, incremental),
             history=self.history_.copy(),
             advice=self._advice,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from numbers import Complex, Real
 from typing import Any
@@ -124,7 +124,9 @@ def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndar
     with contextlib.suppress(ValueError):  # Rows of several lengths: their columns have no names.
         rows = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
         if rows.ndim == 2:
-            labels = range(rows.shape[1]) if names is None else map(plain, names)
+            labels: Iterable[Any] = range(rows.shape[1])
+            if names is not None and len(names) == rows.shape[1]:
+                labels = map(plain, names)
             yield [f"column {brief(label)}" for label in labels], rows
 
 

@@ -20,6 +20,7 @@ from skotae.displays.base import (
     need,
     panels,
     show_images,
+    shown,
     some,
     titled,
 )
@@ -179,7 +180,7 @@ class ComponentDisplay:
         if self.table is not None:
             share = self.table / np.maximum(self.table.sum(axis=1, keepdims=True), 1)
             places[2].imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            names = [str(name) for name in self.classes]
+            names = [shown(name) for name in self.classes]
             places[2].set_xticks(np.arange(len(names)), names, rotation=90 if len(names) > 6 else 0)
             places[2].set(yticks=y, yticklabels=[])
             if k * len(names) <= 60:

@@ -13,6 +13,7 @@ from skotae.displays.base import (
     GREY,
     codes_of,
     headline,
+    labels_of,
     last_step,
     need,
     panels,
@@ -127,7 +128,7 @@ class CodesDisplay:
         estimator, X, X_train = last_step(estimator, X, X_train)
         instead = "SamplesDisplay, which needs no encoder"
         need("CodesDisplay", estimator, ("sample_posterior",), instead)
-        X, y = some(random_state, X, y)
+        X, y = some(random_state, X, labels_of(y, X))
         before = None
         if X_train is not None:
             before = codes_of(estimator, some(random_state, X_train), random_state)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
-from sklearn.utils import column_or_1d
 
 from skotae.displays.base import (
     DATA,
@@ -15,6 +14,7 @@ from skotae.displays.base import (
     decoded,
     headline,
     image_shape_of,
+    labels_of,
     last_step,
     mosaic,
     need,
@@ -127,11 +127,10 @@ class ComponentDisplay:
         estimator, X = last_step(estimator, X)
         one = "CodesDisplay" if hasattr(estimator, "transform") else "SamplesDisplay"
         need("ComponentDisplay", estimator, ("predict_proba", "interpolate_components"), one)
-        X, y = some(random_state, X, y)
+        X, y = some(random_state, X, labels_of(y, X))
         proba = estimator.predict_proba(X)
         table = classes = None
         if y is not None:
-            y = column_or_1d(y)
             classes, number = np.unique(y, return_inverse=True)
             size = max(len(classes), proba.shape[1])
             counts = confusion_matrix(proba.argmax(axis=1), number, labels=np.arange(size))

@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import resample
 from sklearn.utils.validation import check_is_fitted
 
+from skotae.metrics.base import check_column
 from skotae.utils._random import make_generator
 
 # Okabe and Ito (2008), Color universal design: told apart with any colour vision.
@@ -106,6 +107,11 @@ def some(seed: int, *arrays: Any, n: int = MAX_ROWS) -> Any:
     rest = iter(given)
     found = tuple(None if array is None else next(rest) for array in arrays)
     return found[0] if len(found) == 1 else found
+
+
+def labels_of(y: Any, X: Any) -> np.ndarray | None:
+    """A label or a number for each row; None stays None."""
+    return None if y is None else check_column(y, "y", len(X), "X")
 
 
 def codes_of(estimator: Any, X: Any, seed: int) -> np.ndarray:

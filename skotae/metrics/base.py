@@ -148,14 +148,20 @@ def nearest(rows: np.ndarray, of: np.ndarray, k: int = 1) -> np.ndarray:
 
 def check_labels(y: Any, name: str, n: int, of: str) -> np.ndarray:
     """Class labels, one for each of the `n` rows of `of`."""
+    y = check_column(y, name, n, of)
+    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
+        raise ValueError(f"{name} holds numbers that are not whole; expected class labels.")
+    return y
+
+
+def check_column(y: Any, name: str, n: int, of: str) -> np.ndarray:
+    """Labels or numbers of shape (n,), or of a single column, one for each row of `of`."""
     try:
         y = column_or_1d(as_rows(y, name))
     except ValueError as error:
         raise ValueError(f"{name} must be one label for each row of {of}: {error}") from error
     if len(y) != n:
         raise ValueError(f"{name} has {len(y)} labels and {of} has {n} rows; expected as many.")
-    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
-        raise ValueError(f"{name} holds numbers that are not whole; expected class labels.")
     try:
         np.unique(y)
     except TypeError as error:

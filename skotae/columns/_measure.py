@@ -10,6 +10,7 @@ import numpy as np
 from skotae.columns.base import CHUNK, Units
 from skotae.columns.sources.moments import moments
 from skotae.columns.sources.source import Source
+from skotae.utils._blocks import scattered
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
 # rare words and rare categories do not count: how little they vary tells nothing of their unit.
@@ -165,7 +166,7 @@ def _order(X: np.ndarray | Source) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     n_off : ndarray of shape (n_features,)
         Their number, among those looked at.
     """
-    some = X[:: max(1, len(X) // CHUNK)]
+    some = X[scattered(len(X), len(X) // CHUNK)]
     n, parts = len(some), []
     width = max(1, BLOCK // n)
     for start in range(0, X.shape[1], width):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from numbers import Complex, Real
 from typing import Any
 
@@ -27,7 +28,7 @@ OF_TIME = (np.datetime64, np.timedelta64)
 
 
 @contextlib.contextmanager
-def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
+def naming_columns(X: Any, name: str = "X", names: list[Any] | None = None) -> Iterator[None]:
     """Make errors over values of ``X``, that are raised within, name these and their columns.
 
     Nothing is looked at before there is an error, but for the dtypes: dates, which NumPy takes
@@ -39,6 +40,8 @@ def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
         What is validated.
     name : str, default="X"
         What messages call it.
+    names : list, default=None
+        Of the columns, where ``X`` has lost them.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
         what ``X`` is. An OverflowError, over an integer beyond the range of float64, becomes a
         ValueError.
     """
-    if any(map(_is_of_time, _dtypes(X))) and (times := _others(X)):
+    if any(map(_is_of_time, _dtypes(X))) and (times := _others(X, names)):
         raise ValueError(f"{name} has {_listed(times)}; expected numbers.")
     try:
         yield
@@ -56,15 +59,27 @@ def naming_columns(X: Any, name: str = "X") -> Iterator[None]:
         text = str(error).partition("\n")[0].strip()
         if not ABOUT_VALUES.search(text):
             raise
-        told = _told(X, name, text)
+        told = _told(X, name, text, names)
         raise (TypeError if isinstance(error, TypeError) else ValueError)(told) from None
 
 
-def _told(X: Any, name: str, text: str) -> str:
+def names_of(X: Any) -> list[Any] | None:
+    """Names of the columns of a data frame or a table of PyArrow, or None."""
+    if is_table(X):
+        return list(X.column_names)
+    return None if container_of(X) is None else list(X.columns)
+
+
+def is_table(X: Any) -> bool:
+    """Whether it is a table, or a batch of records, of PyArrow."""
+    return hasattr(X, "column_names") and hasattr(X, "schema")
+
+
+def _told(X: Any, name: str, text: str, names: list[Any] | None) -> str:
     """The message, of the values that are to blame, or of the whole."""
-    if others := _others(X):
+    if others := _others(X, names):
         return f"{name} has {_listed(others)}; expected numbers ({text.rstrip('.')})."
-    if holes := _not_finite(X):
+    if holes := _not_finite(X, names):
         text = text if text.startswith(f"Input {name} contains") else f"Input {name} contains NaN."
         advice = "; an imputer before the estimator in a pipeline fills holes" * ("NaN" in text)
         return f"{text} It has {_listed(holes)}; expected finite numbers{advice}."
@@ -81,16 +96,20 @@ def _listed(found: list[str]) -> str:
 
 
 def _dtypes(X: Any) -> list[Any]:
+    if is_table(X):
+        return [*X.schema.types]
     return [getattr(X, "dtype", None)] if container_of(X) is None else [*X.dtypes]
 
 
 def _is_of_time(dtype: Any) -> bool:
     """Whether values are dates, or times between them."""
+    if type(dtype).__module__ == "pyarrow.lib":
+        return bool(import_module("pyarrow.types").is_temporal(dtype))
     temporal = getattr(dtype, "is_temporal", None)
     return temporal() if temporal is not None else getattr(dtype, "kind", "") in ("m", "M")
 
 
-def _parts(X: Any) -> Iterator[tuple[list[str], np.ndarray]]:
+def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndarray]]:
     """Arrays of two dimensions that make up ``X``, each with what its columns are called."""
     container = container_of(X)
     if container is not None:
@@ -98,16 +117,23 @@ def _parts(X: Any) -> Iterator[tuple[list[str], np.ndarray]]:
             column = X.iloc[:, j] if container == "pandas" else X.to_series(j)
             yield [f"column {brief(plain(label))}"], np.asarray(column.to_numpy())[:, None]
         return
+    if is_table(X):
+        for j, label in enumerate(X.column_names):
+            yield [f"column {brief(label)}"], X.column(j).to_numpy(zero_copy_only=False)[:, None]
+        return
     with contextlib.suppress(ValueError):  # Rows of several lengths: their columns have no names.
         rows = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
         if rows.ndim == 2:
-            yield [f"column {j}" for j in range(rows.shape[1])], rows
+            labels: Iterable[Any] = range(rows.shape[1])
+            if names is not None and len(names) == rows.shape[1]:
+                labels = map(plain, names)
+            yield [f"column {brief(label)}" for label in labels], rows
 
 
-def _others(X: Any) -> list[str]:
+def _others(X: Any, names: list[Any] | None) -> list[str]:
     """The first value of each column that is no number, and the column."""
     found = []
-    for labels, rows in _parts(X):
+    for labels, rows in _parts(X, names):
         if rows.dtype.kind not in "biuf":
             for label, column in zip(labels, rows.T, strict=True):
                 value = next((value for value in column if _number(value) is None), None)
@@ -134,10 +160,10 @@ def _number(value: Any) -> float | None:
         return math.nan if value is None or is_pandas_na(value) else None
 
 
-def _not_finite(X: Any) -> list[str]:
+def _not_finite(X: Any, names: list[Any] | None) -> list[str]:
     """How many values of each column are NaN or infinite."""
     found = []
-    for labels, rows in _parts(X):
+    for labels, rows in _parts(X, names):
         counts = np.zeros((2, len(labels)), dtype=int)
         size = rows_at_once(max(1, len(labels)))
         for start in range(0, len(rows), size):

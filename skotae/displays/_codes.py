@@ -13,10 +13,12 @@ from skotae.displays.base import (
     GREY,
     codes_of,
     headline,
+    labels_of,
     last_step,
     need,
     panels,
     prior_draws,
+    shown,
     some,
     titled,
 )
@@ -126,7 +128,7 @@ class CodesDisplay:
         estimator, X, X_train = last_step(estimator, X, X_train)
         instead = "SamplesDisplay, which needs no encoder"
         need("CodesDisplay", estimator, ("sample_posterior",), instead)
-        X, y = some(random_state, X, y)
+        X, y = some(random_state, X, labels_of(y, X))
         before = None
         if X_train is not None:
             before = codes_of(estimator, some(random_state, X_train), random_state)
@@ -215,9 +217,8 @@ class CodesDisplay:
         elif len(classes := np.unique(np.asarray(self.labels))) <= MAX_CLASSES:
             for value, colour, marker in zip(classes, COLOURS, "osD^vP*X", strict=False):
                 mine = np.asarray(self.labels) == value
-                ax.scatter(
-                    *points[mine].T, s=9, color=colour, marker=marker, lw=0, alpha=0.8, label=value
-                )
+                style = {"s": 9, "color": colour, "marker": marker, "lw": 0, "alpha": 0.8}
+                ax.scatter(*points[mine].T, label=shown(value), **style)
         else:
             numbers = np.unique(np.asarray(self.labels), return_inverse=True)[1]
             if np.asarray(self.labels).dtype.kind in "iuf":
@@ -226,7 +227,7 @@ class CodesDisplay:
             for value in classes if len(classes) <= MAX_NAMES else ():
                 middle = np.median(points[np.asarray(self.labels) == value], axis=0)
                 box = {"fc": "w", "ec": "none", "alpha": 0.75, "pad": 1}
-                ax.text(*middle, f"{value}", fontsize=8, ha="center", va="center", bbox=box)
+                ax.text(*middle, shown(value), fontsize=8, ha="center", va="center", bbox=box)
         if coordinates == ("projection",):
             ax.set_aspect("equal")
             ax.set_axis_off()

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix
-from sklearn.utils import column_or_1d
 
 from skotae.displays.base import (
     DATA,
@@ -15,11 +14,13 @@ from skotae.displays.base import (
     decoded,
     headline,
     image_shape_of,
+    labels_of,
     last_step,
     mosaic,
     need,
     panels,
     show_images,
+    shown,
     some,
     titled,
 )
@@ -126,11 +127,10 @@ class ComponentDisplay:
         estimator, X = last_step(estimator, X)
         one = "CodesDisplay" if hasattr(estimator, "transform") else "SamplesDisplay"
         need("ComponentDisplay", estimator, ("predict_proba", "interpolate_components"), one)
-        X, y = some(random_state, X, y)
+        X, y = some(random_state, X, labels_of(y, X))
         proba = estimator.predict_proba(X)
         table = classes = None
         if y is not None:
-            y = column_or_1d(y)
             classes, number = np.unique(y, return_inverse=True)
             size = max(len(classes), proba.shape[1])
             counts = confusion_matrix(proba.argmax(axis=1), number, labels=np.arange(size))
@@ -179,7 +179,7 @@ class ComponentDisplay:
         if self.table is not None:
             share = self.table / np.maximum(self.table.sum(axis=1, keepdims=True), 1)
             places[2].imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            names = [str(name) for name in self.classes]
+            names = [shown(name) for name in self.classes]
             places[2].set_xticks(np.arange(len(names)), names, rotation=90 if len(names) > 6 else 0)
             places[2].set(yticks=y, yticklabels=[])
             if k * len(names) <= 60:

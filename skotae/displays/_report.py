@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import type_of_target
 
 from skotae.displays._codes import CodesDisplay
 from skotae.displays._components import ComponentDisplay
@@ -24,7 +23,7 @@ from skotae.displays._samples import SamplesDisplay
 from skotae.displays._score import ScoreDisplay
 from skotae.displays._training import TrainingDisplay
 from skotae.displays._verdicts import Verdict
-from skotae.displays.base import comparable, last_step, pyplot, some
+from skotae.displays.base import comparable, labels_of, last_step, pyplot, some
 from skotae.metrics import GenerationReport, generation_report
 from skotae.utils._versions import installed_versions
 
@@ -230,7 +229,7 @@ def report(
     if not estimator:
         raise ValueError("estimator={} is empty; expected one fitted estimator or more.")
     n_rows, n_features = np.shape(X)
-    X, y = some(random_state, X, y)
+    X, y = some(random_state, X, labels_of(y, X))
     models = {
         str(name): _of_model(each, X, y, X_train, image_shape, random_state)
         for name, each in estimator.items()
@@ -240,7 +239,7 @@ def report(
 
 
 def _of_model(
-    estimator: Any, X: Any, y: Any, X_train: Any, image_shape: Any, seed: int
+    estimator: Any, X: Any, y: np.ndarray | None, X_train: Any, image_shape: Any, seed: int
 ) -> ModelReport:
     code = repr(estimator)
     estimator, X, X_train = last_step(estimator, X, X_train)
@@ -249,7 +248,8 @@ def _of_model(
     encodes, generates = (hasattr(estimator, name) for name in ("sample_posterior", "sample"))
     shape, seeded = {"image_shape": image_shape}, {"random_state": seed}
     # Labels that are numbers are no classes.
-    classes = None if y is None or type_of_target(y).startswith("continuous") else y
+    is_number = y is not None and y.dtype.kind == "f" and bool((y != np.rint(y)).any())
+    classes = None if is_number else y
     shown: dict[str, Any] = {"Training": TrainingDisplay.from_estimator(estimator, train)}
     if generates:
         shown["Score"] = ScoreDisplay.from_estimator(estimator, X, X_train=fewer, **seeded)

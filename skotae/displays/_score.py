@@ -16,6 +16,7 @@ from skotae.displays.base import (
     last_step,
     need,
     panels,
+    shown,
     titled,
 )
 from skotae.metrics import baselines
@@ -276,7 +277,9 @@ class ScoreDisplay:
             )
         for name, score in (self.baseline_scores or {}).items():
             ax.plot(1 - score, len(y) - 0.35, MARKS[name], color="0.25", ms=6, label=name)
-        ax.set(yticks=y, yticklabels=list(self.losses), ylim=(len(y) - 0.1, -0.6))
+        ax.set(
+            yticks=y, yticklabels=[shown(name) for name in self.losses], ylim=(len(y) - 0.1, -0.6)
+        )
         ax.set_xlim(0, max(1.08, 1.15 * float(start.max())))
         ax.axvline(1.0, color="0.35", lw=1, ls=":")
         ax.set_xlabel("share of the variance that is lost")
@@ -298,7 +301,7 @@ class ScoreDisplay:
             ax.set_xscale("log")
         elif not numeric:
             ax.set_xticks(x, [str(value) for value in values])
-        ax.set(xlabel=param, ylabel="share of the variance lost")
+        ax.set(xlabel=shown(param), ylabel="share of the variance lost")
         ax.set_ylim(bottom=min(0.0, float(means.min())))
         ax.legend(fontsize=8)
         titled(ax, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import fill
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from sklearn.utils import resample
 from sklearn.utils.validation import check_is_fitted
 
+from skotae.metrics.base import check_column
 from skotae.utils._random import make_generator
 
 # Okabe and Ito (2008), Color universal design: told apart with any colour vision.
@@ -107,6 +109,11 @@ def some(seed: int, *arrays: Any, n: int = MAX_ROWS) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+def labels_of(y: Any, X: Any) -> np.ndarray | None:
+    """A label or a number for each row; None stays None."""
+    return None if y is None else check_column(y, "y", len(X), "X")
+
+
 def codes_of(estimator: Any, X: Any, seed: int) -> np.ndarray:
     """One draw from the posterior of each row."""
     draws = estimator.sample_posterior(X, 1, random_state=seed)
@@ -140,7 +147,17 @@ def columns_of(estimator: Any) -> np.ndarray:
 def column_name(columns: Any, k: int, width: int) -> str:
     """Name of column k, cut where it is longer than `width` letters."""
     name = f"x{k}" if columns is None else str(columns[k])
-    return name if len(name) <= width else name[: width - 1] + "…"
+    return shown(name if len(name) <= width else name[: width - 1] + "…")
+
+
+def shown(name: Any) -> str:
+    """A user's name as matplotlib draws it letter by letter.
+
+    Dollars are no formula, a legend hides no name that begins with an underscore, and it is one
+    line. What has been made so stays as it is.
+    """
+    line = re.sub(r"(?<!\\)\$", r"\\$", " ".join(str(name).split()))
+    return f" {line}" if line.startswith("_") else line
 
 
 def image_shape_of(estimator: Any, image_shape: Any) -> tuple[int, ...] | None:
@@ -207,7 +224,7 @@ def show_images(ax: Any, picture: np.ndarray, low: float, high: float) -> None:
 
 def titled(ax: Any, text: str) -> None:
     """A small title on the left."""
-    ax.set_title(text, fontsize=9, loc="left")
+    ax.set_title("\n".join(map(shown, text.split("\n"))), fontsize=9, loc="left")
     ax.tick_params(labelsize=8)
     ax.xaxis.label.set_size(8)
     ax.yaxis.label.set_size(8)
@@ -222,4 +239,4 @@ def headline(figure: Any, ax_given: bool, axes: np.ndarray, text: str) -> None:
         n = max(20, int(room / (0.063 * figure.dpi)))
         titled(first, "\n".join(part for part in (fill(text, n), old) if part))
     else:
-        figure.suptitle(fill(text, 92), fontsize=9, x=0.01, ha="left")
+        figure.suptitle(fill(shown(text), 92), fontsize=9, x=0.01, ha="left")

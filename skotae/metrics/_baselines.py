@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state
 
@@ -18,7 +17,7 @@ from skotae.metrics._codes import knn_accuracy, reconstruction_error
 from skotae.metrics._frechet import frechet_distance
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._score import n_samples_for, transport_r2_score
-from skotae.metrics.base import check_integer, check_pair, check_seed, standardise
+from skotae.metrics.base import check_integer, check_pair, check_seed, nearest
 
 N_MIXTURES, ROWS_OF_MIXTURE = 10, 10
 MAX_SAMPLES = 10_000
@@ -213,13 +212,12 @@ def _pca(x: Rows, n_components: int, n_mixtures: int, seed: int) -> _Model:
 
 
 def _training_rows(x: Rows) -> _Model:
-    def nearest(rows: Rows) -> Rows:
-        near, others, _ = standardise(x, rows)
-        return x[pairwise_distances_argmin(others, near)]
+    def in_place_of(rows: Rows) -> Rows:
+        return x[nearest(rows, x)[:, 0]]
 
     def draw(n: int, rng: np.random.RandomState) -> Rows:
         # Each row as often as the next, as near as can be.
         order = [rng.permutation(len(x)) for _ in range(-(-n // len(x)))]
         return x[np.concatenate(order)[:n]]
 
-    return _Model(nearest, draw)
+    return _Model(in_place_of, draw)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.neighbors import KNeighborsClassifier
+from scipy import stats
 
 from skotae.metrics._intervals import (
     Estimate,
@@ -26,7 +28,8 @@ from skotae.metrics.base import (
     check_rows,
     check_seed,
     check_weight,
-    standardise,
+    in_units,
+    nearest,
 )
 from skotae.priors import PRIORS, BasePrior
 from skotae.transport import squared_mmd
@@ -46,8 +49,7 @@ def _hits(Z: Any, y: Any, Z_test: Any, y_test: Any, *, n_neighbors: int = 5) -> 
         )
     k = check_neighbors(n_neighbors, len(z), "the number of rows of Z")
     classes, number = np.unique(y, return_inverse=True)
-    z, z_test, _ = standardise(z, z_test)
-    votes = KNeighborsClassifier(k).fit(z, number).predict(z_test)
+    votes = stats.mode(number[nearest(z_test, z, k)], axis=1).mode
     return [Rows((classes[votes] == y_test).astype(np.float64)[:, None])]
 
 
@@ -103,6 +105,7 @@ def _errors(
             f"X has {len(x)} rows and X_reconstructed has {len(y)}; expected as many, row by row."
         )
     check_option(cost, "cost", ("sqeuclidean", "euclidean", "cityblock"))
+    x, y, unit = in_units(x, y)
     difference = x - y
     if cost == "sqeuclidean":
         errors = np.square(difference).sum(axis=1)
@@ -111,14 +114,24 @@ def _errors(
     else:
         errors = np.abs(difference).sum(axis=1)
     weight = check_weight(sample_weight, x, "sample_weight")
-    if weight is None:
-        return [Rows(errors[:, None])]
-    return [Rows(np.column_stack([weight * errors, weight]), _ratio)]
+    # In units of the largest, of which sums stay within range.
+    weight = np.ones(len(x)) if weight is None else weight / weight.max()
+    power = 2 if cost == "sqeuclidean" else 1
+    exponent = power * (math.frexp(unit)[1] - 1)
+    rows = Rows(np.column_stack([weight * errors, weight]), partial(_ratio, exponent=exponent))
+    if not np.isfinite(rows.value()).all():
+        raise ValueError(
+            "The errors of X_reconstructed are beyond the range of float64 for "
+            f"cost={cost!r}; expected X and X_reconstructed divided by one number."
+        )
+    return [rows]
 
 
-def _ratio(means: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):  # a bootstrap sample may have no weight
-        return means[..., :1] / means[..., 1:]
+def _ratio(means: np.ndarray, exponent: int) -> np.ndarray:
+    """Weighted mean errors, in units of a power of two."""
+    # A bootstrap sample may have no weight, or an error beyond the range.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.ldexp(means[..., :1] / means[..., 1:], exponent)
 
 
 @interval_by_rows(_errors)
@@ -150,7 +163,7 @@ def reconstruction_error(
     Raises
     ------
     ValueError
-        If an input is invalid.
+        If an input is invalid, or the error is beyond the range of float64.
 
     References
     ----------

@@ -105,7 +105,8 @@ def sinkhorn_divergence(
     Y : array-like of shape (m, d)
         Sample to compare it with.
     epsilon : float, default=0.05
-        Regularisation, in units of the mean cost (`relative`) or of the cost.
+        Regularisation, in units of the mean cost (`relative`) or of the cost. It is at least
+        1e-12 of the mean cost, and at most 1e8 of it: what is beyond counts as the end.
     relative : bool, default=True
         Multiply `epsilon` by the mean cost between `X` and `Y`.
     p : float, default=2

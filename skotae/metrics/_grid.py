@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_argmin
 
 from skotae.metrics._intervals import Rows, interval_by_rows
-from skotae.metrics.base import check_pair, standardise
+from skotae.metrics.base import check_pair, nearest
 from skotae.utils.base import as_real
 
 
@@ -18,14 +17,12 @@ def _near(X: Any, means: Any, scale: float, *, n_scales: float = 4.0) -> list[Ro
         as_real(name, value, above=0) for name, value in (("scale", scale), ("n_scales", n_scales))
     )
     X, means = check_pair(X, means, ("X", "means"))
-    near, others, _ = standardise(means, X)
-    nearest = pairwise_distances_argmin(others, near)
-    # Of differences: a matrix product has lost what is small beside the distance of the modes.
-    gap = X - means[nearest]
+    mode = nearest(X, means)[:, 0]
+    gap = X - means[mode]
     high = np.linalg.norm(gap, axis=1) < n_scales * scale
     square = np.square(gap).mean(axis=1)
-    modes = np.unique(nearest[high])
-    values = np.column_stack([high, square * high, (nearest[:, None] == modes) & high[:, None]])
+    modes = np.unique(mode[high])
+    values = np.column_stack([high, square * high, (mode[:, None] == modes) & high[:, None]])
 
     def statistic(mean: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # no sample near a mode has no spread

@@ -9,7 +9,13 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_chunked
 
 from skotae.metrics._intervals import Estimate, Options, interval_by, jackknife_interval, split
-from skotae.metrics.base import check_features, check_neighbors, standardise
+from skotae.metrics.base import (
+    check_features,
+    check_neighbors,
+    has_blurred,
+    rounding,
+    standardise,
+)
 
 WORKING_MEMORY = 16  # MiB of a block of distances
 
@@ -31,9 +37,10 @@ class Clouds:
                 self.k = check_neighbors(k, len(sample) - 1, of)
         self.x, self.y, _ = standardise(x, y)
         self.x_square, self.y_square = (np.square(part).sum(1) for part in (self.x, self.y))
-        # Distances come from matrix products: rounding shall not take a row out of a ball whose
-        # border it is on, such as one of several equal rows.
-        self.slack = np.finfo(np.float64).eps * (8 + x.shape[1])
+        # Distances come from matrix products, where these resolve the balls: rounding shall not
+        # take a row out of a ball whose border it is on, such as one of several equal rows.
+        self.rounding = self.slack = rounding(x.shape[1])
+        self.metric: dict[str, Any] = {"metric": "euclidean", "squared": True}
         n_groups, groups = (0, []) if seed is None else split((len(x), len(y)), seed)
         used = [part for part, name in ((x, "X"), (y, "Y")) if name in names]
         if any(len(part) - -(-len(part) // max(1, n_groups)) <= self.k for part in used):
@@ -44,8 +51,17 @@ class Clouds:
             for part, group in zip((x, y), groups or (None, None), strict=True)
         )
 
-    def reach(self, of: str) -> np.ndarray:
-        """Squared radii (n_views, n) of the balls about "x" or "y"; none of rows left out."""
+    def reaches(self, which: str) -> list[np.ndarray]:
+        """Squared radii (n_views, n) of the balls about "x", "y" or both; none of rows left out."""
+        radii, blurred = zip(*map(self._reach, which), strict=True)
+        if any(blurred):
+            # Groups that are far from each other: differences, which are slower, are exact.
+            self.slack, self.metric = 0.0, {"metric": "sqeuclidean"}
+            radii, _ = zip(*map(self._reach, which), strict=True)
+        return list(radii)
+
+    def _reach(self, of: str) -> tuple[np.ndarray, bool]:
+        """Squared radii about the rows of one sample, and whether some are mostly rounding."""
         rows, square, kept = (getattr(self, name) for name in (of, f"{of}_square", f"{of}_kept"))
         n, k = len(rows), self.k
         # Of some more neighbours than k, k are not in a group, but for bad luck.
@@ -55,7 +71,7 @@ class Clouds:
                 rows,
                 reduce_func=lambda block, start, near=near: _nearest(block, start, near),
                 working_memory=WORKING_MEMORY,
-                squared=True,
+                **self.metric,
             )
             index, distance = (np.concatenate(part) for part in zip(*parts, strict=True))
             rank = kept[:, index].cumsum(axis=2, dtype=np.int32)  # (n_views, n, near)
@@ -63,14 +79,17 @@ class Clouds:
                 break
             near = min(2 * near, n - 1)
         place = (rank >= k).argmax(axis=2)
-        radii = distance[np.arange(n), place] + self.slack * square
-        return np.where(kept, radii, -np.inf)
+        radii = distance[np.arange(n), place]
+        furthest = index[np.arange(n), place[0]]
+        blurred = self.slack > 0 and has_blurred(rows, rows, furthest, radii[0])
+        radii = radii * (1 + self.rounding) + self.slack * square
+        return np.where(kept, radii, -np.inf), blurred
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Squared distances of some rows of y from all of x, a block at a time."""
         start = 0
         for block in pairwise_distances_chunked(
-            self.y, self.x, working_memory=WORKING_MEMORY, squared=True
+            self.y, self.x, working_memory=WORKING_MEMORY, **self.metric
         ):
             yield slice(start, start + len(block)), block
             start += len(block)
@@ -88,7 +107,7 @@ def _nearest(block: np.ndarray, start: int, near: int) -> tuple[np.ndarray, np.n
 
 def _precision_recall(clouds: Clouds) -> np.ndarray:
     """Both measures of each view, of shape (n_views, 2)."""
-    x_reach, y_reach = clouds.reach("x"), clouds.reach("y")
+    x_reach, y_reach = clouds.reaches("xy")
     inside = np.zeros_like(clouds.y_kept)
     recalled = np.zeros_like(clouds.x_kept)
     for rows, block in clouds.blocks():
@@ -102,7 +121,7 @@ def _precision_recall(clouds: Clouds) -> np.ndarray:
 
 def _density_coverage(clouds: Clouds) -> np.ndarray:
     """Both measures of each view, of shape (n_views, 2)."""
-    reach = clouds.reach("x")
+    (reach,) = clouds.reaches("x")
     counts = np.zeros(clouds.y_kept.shape)
     covered = np.zeros_like(clouds.x_kept)
     for rows, block in clouds.blocks():

@@ -22,7 +22,14 @@ from skotae.metrics._score import (
     n_samples_for,
     origin,
 )
-from skotae.metrics.base import check_option, check_pair, check_rows, reconstructions_of, samples_of
+from skotae.metrics.base import (
+    check_labels,
+    check_option,
+    check_pair,
+    check_rows,
+    reconstructions_of,
+    samples_of,
+)
 
 SEED = 0
 N_NEIGHBORS = 5
@@ -132,10 +139,13 @@ def _knn(estimator: Any, X: Any, y: Any) -> float:
         raise ValueError("y=None; expected a label or a number for each row, for 'knn'.")
     estimator, X = _scored(estimator, X, "transform")
     Z = np.asarray(estimator.transform(X))
+    if len(Z) < 2:
+        raise ValueError("X has 1 row, which 'knn' classifies by the others; expected 2 or more.")
     k = min(N_NEIGHBORS, len(Z) - 1)
     if type_of_target(y).startswith("continuous"):
         return r2_score(y, KNeighborsRegressor(k).fit(Z, y).predict(None))
-    return float(np.mean(KNeighborsClassifier(k).fit(Z, y).predict(None) == np.asarray(y)))
+    y = check_labels(y, "y", len(Z), "X")
+    return float(np.mean(KNeighborsClassifier(k).fit(Z, y).predict(None) == y))
 
 
 SCORERS: dict[str, Callable[[Any, Any, Any], float]] = {

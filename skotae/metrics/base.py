@@ -6,10 +6,11 @@ import inspect
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
@@ -19,8 +20,11 @@ from skotae.utils._sklearn import check_sample_weight, container_of
 from skotae.utils._torch import as_rows
 from skotae.utils.base import brief
 
+Sample = TypeVar("Sample", np.ndarray, Tensor)
 # Binary exponent up to which squares and their sums are far from the ends of the range.
 FAR = 256
+# Largest share of a squared distance that may be rounding, and columns up to which trees are fast.
+BLUR, FEW_COLUMNS = 1e-4, 15
 
 
 def check_pair(
@@ -102,16 +106,62 @@ def standardise(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
     return x / unit, y / unit, unit
 
 
+def rounding(n_columns: int) -> float:
+    """Of a squared distance from a matrix product, in units of the squares of the rows."""
+    return float(np.finfo(np.float64).eps) * (8 + n_columns)
+
+
+def has_blurred(rows: np.ndarray, near: np.ndarray, index: Any, square: np.ndarray) -> bool:
+    """Whether squared distances of a matrix product are rounding, of some rows that differ.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, d)
+    near : ndarray of shape (n, d)
+    index : ndarray of shape (m,)
+        Which row of `near` is compared with each.
+    square : ndarray of shape (m,)
+        What the matrix product gave.
+    """
+    size = np.square(rows).sum(axis=1)
+    doubtful = np.flatnonzero(square * BLUR < rounding(rows.shape[1]) * size)
+    return bool((rows[doubtful] != near[index[doubtful]]).any())
+
+
+def nearest(rows: np.ndarray, of: np.ndarray, k: int = 1) -> np.ndarray:
+    """Which `k` rows of another sample are nearest to each, from near to far: (m, k).
+
+    From a matrix product where many columns make trees slow, unless rows of groups that are far
+    from each other are closer than its rounding.
+    """
+    of, rows, _ = standardise(of, rows)
+    many = rows.shape[1] > FEW_COLUMNS
+    for algorithm in ("brute", "kd_tree") if many else ("kd_tree",):
+        search = NearestNeighbors(n_neighbors=k, algorithm=algorithm).fit(of)
+        distance, index = search.kneighbors(rows)
+        if algorithm == "kd_tree" or not has_blurred(
+            rows, of, index[:, -1], np.square(distance[:, -1])
+        ):
+            break
+    return index
+
+
 def check_labels(y: Any, name: str, n: int, of: str) -> np.ndarray:
     """Class labels, one for each of the `n` rows of `of`."""
+    y = check_column(y, name, n, of)
+    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
+        raise ValueError(f"{name} holds numbers that are not whole; expected class labels.")
+    return y
+
+
+def check_column(y: Any, name: str, n: int, of: str) -> np.ndarray:
+    """Labels or numbers of shape (n,), or of a single column, one for each row of `of`."""
     try:
         y = column_or_1d(as_rows(y, name))
     except ValueError as error:
         raise ValueError(f"{name} must be one label for each row of {of}: {error}") from error
     if len(y) != n:
         raise ValueError(f"{name} has {len(y)} labels and {of} has {n} rows; expected as many.")
-    if y.dtype.kind == "f" and not np.array_equal(y, np.rint(y)):
-        raise ValueError(f"{name} holds numbers that are not whole; expected class labels.")
     try:
         np.unique(y)
     except TypeError as error:
@@ -185,12 +235,12 @@ def check_seed(random_state: Any) -> int:
     return draw_seed(random_state)
 
 
-def in_units(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
+def in_units(x: Sample, y: Sample) -> tuple[Sample, Sample, float]:
     """Both in a unit in which squares of any number are in range, and the unit.
 
     It is a power of two, which rounds nothing, and 1 where numbers are not far from it.
     """
-    exponent = math.frexp(max(float(x.abs().max()), float(y.abs().max())))[1]
+    exponent = math.frexp(max(float(abs(x).max()), float(abs(y).max())))[1]
     if abs(exponent) <= FAR:
         return x, y, 1.0
     unit = 2.0 ** min(exponent, 1023)

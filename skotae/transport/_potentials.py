@@ -44,7 +44,9 @@ def sinkhorn_potentials(
     cost : Tensor of shape (n, m) or (B, n, m), optional
         Any finite cost instead of clouds.
     epsilon : float, default=0.05
-        Regularisation, in units of the mean cost (`relative`) or of the cost.
+        Regularisation, in units of the mean cost (`relative`) or of the cost. It is at least
+        1e-12 of the mean cost, of a matrix beyond the least of each row and column, and at most
+        1e8 of it: what is beyond counts as the end.
     relative : bool, default=True
         Multiply `epsilon` by the mean cost, which must then not be negative.
     tol : float, default=1e-3

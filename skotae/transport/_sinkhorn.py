@@ -122,7 +122,8 @@ def sinkhorn_divergence(
         Clouds, of one device, or batches of B clouds: problem `k` is between ``x[k]`` and ``y[k]``,
         and all is as if it were alone. The value has the dtype of `x`. Non-finite points give NaN.
     epsilon : float, default=0.05
-        Regularisation, in units of the mean cost (`relative`) or of the cost.
+        Regularisation, in units of the mean cost (`relative`) or of the cost. It is at least
+        1e-12 of the mean cost, and at most 1e8 of it: what is beyond counts as the end.
     relative : bool, default=True
         Multiply `epsilon` by the mean cost between `x` and `y`. No gradient flows through it, and
         all terms of a debiased value share it; each problem of a batch has its own.

@@ -51,6 +51,18 @@ class LazyRows:
         return some if self._function is None else self._function(some)
 
 
+def scattered(n: int, step: int) -> slice | np.ndarray:
+    """Numbers of some of n rows: one at random of each `step` that follow each other.
+
+    Every `step`-th would be all of one kind where rows take turns, as the hours of a day do. The
+    same for the same numbers.
+    """
+    if step <= 1:
+        return slice(None)
+    first = np.arange(0, n, step)
+    return first + np.random.default_rng(0).integers(np.minimum(step, n - first))
+
+
 class DrawnRows:
     """Rows that a function draws, some at a time: slices of them are asked for in turn.
 

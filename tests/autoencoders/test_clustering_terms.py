@@ -15,6 +15,7 @@ from skotae.autoencoders.mixture._clustering_terms import (
 )
 from skotae.autoencoders.mixture._encoder import ComponentNetworks
 from skotae.columns import Units
+from skotae.utils._blocks import scattered
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0, 4.0])
@@ -84,7 +85,7 @@ def test_change_is_nothing_within_no_radius():
 def test_distance_is_to_the_nearest_of_all_rows(n, k):
     X = np.random.default_rng(0).normal(size=(n, 4)) * 5 + 3
     found = distance_to_neighbours(X, Units(np.full(4, 3.0), 5.0))
-    queries = X[:: -(-n // 512)]
+    queries = X[scattered(n, -(-n // 512))]
     expected = NearestNeighbors(n_neighbors=k + 1).fit(X).kneighbors(queries)[0][:, -1]
     assert found == pytest.approx(np.median(expected) / 5, rel=1e-2)
 

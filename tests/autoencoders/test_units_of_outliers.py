@@ -56,6 +56,19 @@ def test_ordinary_data_have_no_limits(draw):
     np.testing.assert_allclose(columns.spread, X.std(axis=0))
 
 
+def test_rows_that_take_turns():
+    """Of every second row, or of each midnight, the others would all be far off."""
+    rng = np.random.default_rng(0)
+    for period in (2, 24):
+        X = rng.normal(size=(24 * 1100, 3))
+        X[np.arange(len(X)) % period != 0] *= 1000
+        columns = columns_of(X)
+        assert columns.limits is None and columns.counts.all()
+        np.testing.assert_allclose(columns.spread, X.std(axis=0))
+        shuffled = columns_of(rng.permutation(X))
+        np.testing.assert_allclose(columns.size, shuffled.size, rtol=0.01)
+
+
 def test_a_value_far_off_among_zeros():
     X = np.random.default_rng(0).poisson(0.2, size=(500, 3)).astype(float)
     spread = X.std(axis=0)

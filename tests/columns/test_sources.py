@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skotae.columns import Columns, Source, Units, measure, source_of
+from skotae.columns import Columns, Source, Units, measure, naming_columns, source_of
 from skotae.columns.sources import _readers, moments
 from skotae.columns.sources import source as _sources
 from skotae.training import Rows
@@ -304,11 +304,54 @@ def test_columns_are_those_of_the_schema(X, tmp_path, dtype):
     np.testing.assert_array_equal(source[:], X[:, [3, 1]])
 
 
+def test_the_first_rows_of_short_row_groups_and_files(X, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    for i, part in enumerate(np.split(X, [1, 1, 2])):
+        table = pa.table({f"x{j}": part[:, j] for j in range(P)})
+        parquet.write_table(table, tmp_path / f"{i}.parquet", row_group_size=300)
+    parquet.write_table(table, tmp_path / "single.parquet", row_group_size=1)
+    files = [tmp_path / f"{i}.parquet" for i in range(4)]
+    for some, expected in ((files, X), ([tmp_path / "single.parquet"], X[2:])):
+        source = source_of(dataset.dataset([str(file) for file in some]))
+        np.testing.assert_array_equal(np.asarray(source.first), expected[:2])
+        np.testing.assert_array_equal(source[:], expected)
+        assert source.first.column_names == [f"x{j}" for j in range(P)]
+
+
+def test_columns_of_a_dataset_are_named_in_errors(X):
+    pa = pytest.importorskip("pyarrow")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    height = X[:, 0].astype(object)
+    for value, message in ((np.nan, "1 NaN in column 'height'"), (None, "1 NaN in col")):
+        height[500] = value
+        table = pa.table({"width": X[:, 1], "height": pa.array(height, pa.float64())})
+        with pytest.raises(ValueError, match=message):
+            source_of(dataset.dataset(table))[:]
+    grade = pa.array(["7"] * (N - 1) + ["good"])
+    with pytest.raises(ValueError, match="X has 'good' in column 'grade'"):
+        source_of(dataset.dataset(pa.table({"width": X[:, 1], "grade": grade})))[:]
+
+
 def test_a_filtered_dataset_is_refused(X, tmp_path):
     dataset = _parquet(X, tmp_path)
     field = pytest.importorskip("pyarrow.dataset").field
     with pytest.raises(ValueError, match="filter"):
         source_of(dataset.filter(field("x0") > 3))
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+@pytest.mark.parametrize("made", ["table", "batch", "dataset"])
+def test_dates_of_pyarrow_are_no_numbers(X, made, unit):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"x": X[:, 0], "day": np.full(N, np.datetime64("2020-01-31", unit))})
+    with pytest.raises(ValueError, match="X has 2020-01-31.* in column 'day'; expected numbers"):
+        if made == "dataset":
+            source_of(pytest.importorskip("pyarrow.dataset").dataset(table))
+        else:
+            with naming_columns(table if made == "table" else table.to_batches()[0]):
+                pass
 
 
 def test_integers_are_float64(X):

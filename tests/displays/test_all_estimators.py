@@ -144,6 +144,32 @@ def test_data_frames(fit):
     assert names == {*frame.columns}
 
 
+NAMES_TO_DRAW = ["a $ (b $)", "$x^{$", "_id", r"\$\frac{$"]
+
+
+def test_names_are_drawn_letter_by_letter():
+    """None is a formula, nor is one left out of a legend."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X[::5], columns=NAMES_TO_DRAW)
+    labels = np.array(NAMES_TO_DRAW)[y[::5]]
+    params = {"max_iter": 1, "hidden_layer_sizes": (8,), "random_state": 0}
+    model = skotae.GMWAE(2, n_mixtures=3, **params).fit(frame)
+    for display in (
+        CodesDisplay.from_estimator(model, frame, labels),
+        ComponentDisplay.from_estimator(model, frame, labels),
+        ManifoldDisplay.from_estimator(model),
+        ReconstructionDisplay.from_estimator(model, frame),
+        SamplesDisplay.from_estimator(model, frame),
+    ):
+        display.figure_.set_layout_engine("none")
+        display.figure_.draw_without_rendering()
+        texts = [text.get_text() for text in display.figure_.findobj(plt.Text)]
+        of_classes = isinstance(display, CodesDisplay)
+        for name in sorted({*labels}) if of_classes else NAMES_TO_DRAW[:3]:
+            # What matplotlib makes of an escaped dollar is a dollar.
+            assert any(name == text.strip().replace(r"\$", "$") for text in texts)
+
+
 @pytest.mark.parametrize(
     "cls", [value for name, value in vars(displays).items() if name.endswith("Display")]
 )

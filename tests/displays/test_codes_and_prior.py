@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_iris
 
 import skotae
-from skotae.displays import CodesDisplay, PriorDisplay
+from skotae.displays import CodesDisplay, ComponentDisplay, PriorDisplay
 from skotae.displays._codes import CORNERS, hammer
 from skotae.displays.base import COLOURS
 from skotae.priors import DirichletPrior, GaussianMixturePrior, NormalPrior, SpherePrior
@@ -62,6 +62,20 @@ def test_each_class_has_its_codes_its_colour_and_its_name(fit):
     assert len(colours) == 3
     names = [text.get_text() for text in display.axes_[0, 0].get_legend().get_texts()]
     assert names == ["training rows", "0", "1", "2"]
+
+
+def test_labels_are_one_for_each_row(fit):
+    model, labels = fit("GMWAE"), np.arange(150) % 3
+    expected = CodesDisplay.from_estimator(model, X, labels).labels
+    for made in (CodesDisplay.from_estimator, ComponentDisplay.from_estimator, skotae.report):
+        for bad in (labels[:10], np.c_[labels, labels], [None, *labels[1:]]):
+            with pytest.raises(ValueError, match="y (has 10|must)"):
+                made(model, X, bad)
+    frame = pytest.importorskip("pandas").DataFrame({"kind": labels})
+    for column in (labels[:, None], frame):
+        np.testing.assert_array_equal(
+            CodesDisplay.from_estimator(model, X, column).labels, expected
+        )
 
 
 def test_many_labels_are_numbers(fit):

@@ -25,6 +25,21 @@ def test_accuracy_is_scikit_learns(k):
     assert knn_accuracy(Z, y, Z_test, y_test, n_neighbors=k) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("d", [3, 40])
+def test_neighbours_in_groups_that_are_far_apart(d):
+    Z, Z_test = (2.0**-15 * np.rint(512 * _normal(90, d, seed)) for seed in (0, 1))
+    group = np.arange(90) % 3
+    y, y_test = ((part[:, 0] > 0) + 2 * group for part in (Z, Z_test))
+    far = 2.0**36 * group[:, None]
+    # Group by group, where distances are exact.
+    expected = [
+        knn_accuracy(Z[group == g], y[group == g], Z_test[group == g], y_test[group == g])
+        for g in range(3)
+    ]
+    Z, Z_test = Z + far, Z_test + far
+    assert knn_accuracy(Z, y, Z_test, y_test) == pytest.approx(np.mean(expected))
+
+
 def test_five_neighbours_are_the_default():
     Z, y = np.zeros((6, 1)), [0, 0, 0, 0, 1, 1]
     Z[0] = 100.0  # of the five others three are of class 0

@@ -23,10 +23,33 @@ def test_distances_are_in_the_units_of_the_rows(scale):
         assert there == pytest.approx(here * scale, rel=1e-9)
 
 
+@pytest.mark.parametrize("cost", ["sqeuclidean", "euclidean", "cityblock"])
+def test_errors_of_reconstructions_are_in_the_units_of_the_rows(cost):
+    power = 2 if cost == "sqeuclidean" else 1
+    plain = metrics.reconstruction_error(X, Y, cost=cost)
+    for scale in (2.0 ** (1000 / power), 2.0 ** (-1000 / power)):
+        found = metrics.reconstruction_error(X * scale, Y * scale, cost=cost)
+        assert found == plain * scale**power
+    assert metrics.reconstruction_error(X * 1e300, X * 1e300, cost=cost) == 0.0
+
+
+def test_weights_of_any_size():
+    weight = np.arange(24.0)
+    expected = metrics.reconstruction_error(X, 0 * X, sample_weight=weight)
+    for scale in (2.0**1014, 2.0**-1060):
+        found = metrics.confidence_interval(
+            metrics.reconstruction_error, X, 0 * X, sample_weight=weight * scale, random_state=0
+        )
+        assert found.value == pytest.approx(expected) and np.isfinite(found).all()
+
+
 def test_costs_beyond_the_range_are_an_error():
+    far = (1 + abs(X)) * 2.0**1022
     for call in (
         lambda: metrics.sinkhorn_divergence(X * 1e155, Y * 1e155),
         lambda: metrics.frechet_distance(X * 1e155, Y * 1e155),
+        lambda: metrics.reconstruction_error(X * 1e155, Y * 1e154),
+        lambda: metrics.reconstruction_error(far, 0 * X, cost="cityblock"),
         lambda: metrics.exact_wasserstein(X, Y, p=1e4),
         lambda: metrics.sliced_wasserstein(X, Y, p=1e4),
     ):

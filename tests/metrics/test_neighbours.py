@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from skotae.metrics import _neighbours as neighbours
-from skotae.metrics import density_coverage, precision_recall
+from skotae.metrics import confidence_interval, density_coverage, precision_recall
 
 BOTH = [precision_recall, density_coverage]
 
@@ -100,6 +100,27 @@ def test_distances_are_exact_beside_an_outlier(metric):
     found = metric(X, Y, n_neighbors=3)
     # By definition the outlier's ball holds all.
     assert found == pytest.approx(expected[:2] if metric is precision_recall else expected[2:])
+
+
+@pytest.mark.parametrize("d", [2, 40])
+@pytest.mark.parametrize("apart", [1e4, 1e9, 1e12])
+def test_groups_that_are_far_apart(d, apart):
+    """A matrix product rounds what is within a group to nothing, or to noise."""
+    X, Y = _samples(d=d)
+    X, Y = (part + apart * (np.arange(len(part)) % 3)[:, None] for part in (X, Y))
+    X[:9], Y[:9] = X[9:18], X[9:18]  # some rows are equal
+    found = precision_recall(X, Y, n_neighbors=2) + density_coverage(X, Y, n_neighbors=2)
+    assert found == pytest.approx(_by_definition(X, Y, 2))
+
+
+def test_intervals_of_groups_that_are_far_apart():
+    X, Y = _samples(200, 150)
+    far = 2.0**40 * (np.arange(200) % 2)[:, None]
+    inner, outer = (
+        confidence_interval(density_coverage, X + s * far, Y + s * far[:150], random_state=0)
+        for s in (2.0**-30, 1.0)
+    )
+    assert np.ravel(outer) == pytest.approx(np.ravel(inner), rel=1e-3)
 
 
 @pytest.mark.parametrize("d", [2, 300])

@@ -64,6 +64,15 @@ def test_knn_leaves_each_row_out():
     assert get_scorer("knn")(codes, X, Y) == pytest.approx(by_hand)
 
 
+def test_labels_may_be_a_column():
+    """A column beside predictions in a row would be a table of all pairs."""
+    codes, scorer = PCA(2).fit(X), get_scorer("knn")
+    expected = scorer(codes, X, Y)
+    assert scorer(codes, X, Y[:, None]) == expected
+    frame = pytest.importorskip("pandas").DataFrame({"kind": Y.astype(str)})
+    assert scorer(codes, X, frame) == expected
+
+
 def test_knn_of_numbers_is_r2():
     rows, target = load_diabetes(return_X_y=True)
     target = target + 0.5
@@ -123,6 +132,10 @@ def test_what_cannot_be_scored_is_named():
         get_scorer("accuracy")
     with pytest.raises(ValueError, match="y=None; expected a label"):
         get_scorer("knn")(PCA(1).fit(X), X)
+    with pytest.raises(ValueError, match="y must be one label for each row of X"):
+        get_scorer("knn")(PCA(1).fit(X), X, np.c_[Y, Y])
+    with pytest.raises(ValueError, match="X has 1 row, which 'knn'"):
+        get_scorer("knn")(PCA(1).fit(X), X[:1], Y[:1])
     with pytest.raises(TypeError, match="scored by sample; it has none"):
         get_scorer("distance")(PCA(1).fit(X), X)
     with pytest.raises(TypeError, match="scored by transform; it has none"):

@@ -12,6 +12,7 @@ import numpy as np
 from skotae.autoencoders.bases.options import ROWS_TO_TELL, rows_in_a_batch
 from skotae.exceptions import ConvergenceWarning
 from skotae.training._optim import late_share
+from skotae.utils._blocks import scattered
 from skotae.utils._random import child_seed, make_generator
 from skotae.utils._torch import TORCH_DTYPES, ambient
 
@@ -158,7 +159,7 @@ def diagnose(
     stacklevel : int
         Whose line the warning is said to be from.
     """
-    rows = X[:: -(-len(X) // MAX_ROWS)]
+    rows = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
     if not (rows != rows[0]).any():
         # What is always the same has no codes to speak of.
         return

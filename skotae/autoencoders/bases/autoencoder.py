@@ -26,6 +26,7 @@ from skotae.autoencoders.bases.inference import (
 from skotae.columns import naming_columns
 from skotae.priors.base import path
 from skotae.training import Rows
+from skotae.utils._blocks import scattered
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import (
     Interval,
@@ -80,7 +81,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
                 half = self.data_scale_ ** (self.cost_.degree / 2)
                 unit = unit / half / half
             return unit
-        some = X[:: max(1, len(X) // 4096)].astype(np.float64, order="C")
+        some = X[scattered(len(X), len(X) // 4096)].astype(np.float64, order="C")
         some = self._units.standardised(some)
         return self.cost_.unit(some, some.mean(axis=0))
 

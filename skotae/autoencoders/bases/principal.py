@@ -11,6 +11,8 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
+from skotae.utils._blocks import scattered
+
 # Of the rows that the components are found from: their number, and how many numbers they hold.
 MAX_ROWS, MAX_NUMBERS = 8192, 2**22
 # A direction with a smaller share of the largest deviation is not told from rounding.
@@ -70,9 +72,9 @@ class FirstRows:
 
 
 def some_rows(X: np.ndarray) -> np.ndarray:
-    """Rows at equal distances, few enough to find components from."""
+    """Rows from all over X, few enough to find components from."""
     most = max(2, min(MAX_ROWS, MAX_NUMBERS // X.shape[1]))
-    return X[:: -(-len(X) // most)]
+    return X[scattered(len(X), -(-len(X) // most))]
 
 
 def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from skotae.columns import Units
+from skotae.utils._blocks import scattered
 from skotae.utils._threads import threads_for
 
 N_NEIGHBOURS = 10
@@ -109,7 +110,7 @@ def distance_to_neighbours(X: np.ndarray, units: Units, n_neighbours: int = N_NE
         rows = units.standardised(rows.astype(np.float64, order="C"))
         return torch.from_numpy(rows.astype(np.float32))
 
-    queries = standardised(X[:: -(-len(X) // N_QUERIES)])
+    queries = standardised(X[scattered(len(X), -(-len(X) // N_QUERIES))])
     nearest = queries.new_empty(len(queries), 0)
     for start in range(0, len(X), CHUNK):
         some = standardised(X[start : start + CHUNK])

@@ -22,6 +22,7 @@ from skotae.autoencoders.mixture._encoder import ComponentNetworks, MixtureEncod
 from skotae.networks import NETWORKS
 from skotae.priors import GaussianMixturePrior
 from skotae.training import Rows
+from skotae.utils._blocks import scattered
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import Interval
 from skotae.utils.base import as_real
@@ -210,7 +211,7 @@ class MixtureAutoencoder(BaseAutoencoder):
     def _look_at_codes(self, rows: Rows) -> None:
         super()._look_at_codes(rows)
         if self._draws_from_mixture:
-            some = rows.X[:: -(-len(rows) // MAX_CODES)]
+            some = rows.X[scattered(len(rows), -(-len(rows) // MAX_CODES))]
             inference = self._inference(np.float32)
             parts = inference.blocks(inference.model.weighted_moments, some)
             means = self.prior_.component_means(self.n_components_).numpy()

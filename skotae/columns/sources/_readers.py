@@ -160,7 +160,10 @@ class DatasetRows(_BlockRows):
 
     @property
     def first(self) -> Any:
-        return self._table([int(np.searchsorted(self._ends, 0, side="right"))]).slice(0, 2)
+        # Of two row groups or files, where the first has one row.
+        parts = np.unique(np.searchsorted(self._ends, np.arange(min(2, len(self))), side="right"))
+        tables = [self._table([int(number)]).slice(0, 2) for number in parts]
+        return import_module("pyarrow").concat_tables(tables).slice(0, 2)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         self._wanted = np.unique(np.searchsorted(self._ends, indices, side="right"))

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_array
 
-from skotae.columns._naming import naming_columns
+from skotae.columns._naming import is_table, names_of, naming_columns
 from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows
 from skotae.columns.sources.moments import Moments, blocks, moments
 from skotae.utils._blocks import is_mapped
-from skotae.utils._sklearn import container_of
 from skotae.utils._torch import as_rows
 
 # Bytes: of neighbouring rows that stay together in a shuffle, of the rows that are shuffled at a
@@ -52,6 +51,7 @@ class Source:
             raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
         some = reader.first if hasattr(reader, "first") else reader.take(np.arange(min(2, n)))
         self.first = as_rows(some)
+        self._names = names_of(self.first)
         rows = _as_array(self.first)
         self.shape = (n, rows.shape[1])
         self.dtype = rows.dtype
@@ -76,7 +76,7 @@ class Source:
         size = max(1, PIECE // self.row_bytes)
         for start in range(0, len(index), size):
             some = index[start : start + size]
-            rows = _as_array(self._reader.take(some))
+            rows = _as_array(self._reader.take(some), self._names)
             if rows.shape != (len(some), self.shape[1]):
                 raise ValueError(
                     f"take() of a {type(self._reader).__name__} gave an array of shape "
@@ -149,12 +149,12 @@ def source_of(X: Any) -> Source | None:
     return None
 
 
-def _as_array(rows: Any) -> np.ndarray:
+def _as_array(rows: Any, names: list[Any] | None = None) -> np.ndarray:
     rows = as_rows(rows)
-    if hasattr(rows, "__dataframe__") and container_of(rows) is None:
-        # A table of PyArrow, whose dtype scikit-learn does not ask for.
-        rows = np.asarray(rows)
-    with naming_columns(rows):
+    with naming_columns(rows, names=names):
+        if is_table(rows):
+            # scikit-learn does not ask for its dtype.
+            rows = np.asarray(rows)
         return check_array(rows, dtype=FLOATS, input_name="X", ensure_min_samples=0)
 
 

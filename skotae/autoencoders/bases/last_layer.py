@@ -15,6 +15,7 @@ from skotae.costs import SquaredEuclideanCost
 from skotae.costs.base import CostModule
 from skotae.networks import LinearPath
 from skotae.networks.base import is_fixed
+from skotae.utils._blocks import scattered
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
@@ -122,7 +123,7 @@ def solve_last_layer(
         z = encode(x)
         return torch.cat([units(z), x - decoder(z)], 1)
 
-    some = X[:: -(-len(X) // MAX_ROWS)]
+    some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
     change = change_of(Sums.of(inference.blocks(parts, some), last.in_features))
     if change is not None:
         with torch.no_grad():

@@ -36,6 +36,21 @@ def test_outliers_that_belong_together(far, n, weighted):
     assert value.item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [256, 512])
+def test_outliers_at_equal_distances(n):
+    """Where they stand among the others makes no difference."""
+    x, y = _clouds(n)
+    weights = torch.ones(n, dtype=torch.float64)
+    weights[1::4] = 1.5
+    outlying = torch.arange(n) % (n * n // 4096) == 0
+    for cloud in (x, y):
+        cloud[outlying, 0] += 1e8
+    value = exact_cost(x, y, a=weights, b=weights).item()
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    expected = exact_cost(x[order], y[order], a=weights[order], b=weights[order]).item()
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("far", FAR)
 def test_an_outlier_is_left_out_of_partial_transport(far):
     x, y = _clouds(40, seed=2)

@@ -13,6 +13,7 @@ from torch import Tensor
 from skotae.transport.base import normalised_weights
 from skotae.transport.ground import Ground
 from skotae.transport.linear.line import staircases
+from skotae.utils._blocks import scattered
 
 _REDUCE_FROM = 128  # points from which rough potentials pay for themselves
 _EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
@@ -203,6 +204,7 @@ def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> Plan:
 
 def _usual(cost: Tensor, least: float = 0.0) -> float:
     """Return a low quantile of the costs above the least, 0 where there are none."""
-    some = cost.flatten()[:: max(1, cost.numel() // _SAMPLE)]
+    # Of all columns alike: a step may be a multiple of their number.
+    some = cost.flatten()[scattered(cost.numel(), cost.numel() // _SAMPLE)]
     some = some[some > least]
     return some.kthvalue(1 + int(_USUAL * len(some))).values.item() if len(some) else 0.0

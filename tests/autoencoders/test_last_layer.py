@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from skotae import GMWAE
-from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, change_of
+from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, change_of, weights_of
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
 from skotae.networks import MLP, ConvNet
@@ -23,9 +23,10 @@ def rows_of(n=80, q=6, p=3, noise=1e-3, seed=0):
     return units, residuals, weight, bias
 
 
-def sums_of(units, residuals, *cuts):
+def sums_of(units, residuals, *cuts, weights=None):
     blocks = np.split(np.hstack([units, residuals]), cuts)
-    return Sums.of(blocks, units.shape[1])
+    weights = np.ones(len(units)) if weights is None else weights
+    return Sums.of(blocks, units.shape[1], weights)
 
 
 def small(**params):
@@ -33,7 +34,7 @@ def small(**params):
     return GMWAE(**{**defaults, "random_state": 0, **params})
 
 
-def weights_of(model):
+def parts_of(model):
     return [part.detach().numpy() for part in model.decoder_.parameters()]
 
 
@@ -94,6 +95,22 @@ def test_blocks_make_no_difference():
     np.testing.assert_allclose(several[0], one[0], rtol=1e-9, atol=1e-12)
 
 
+def test_a_weight_is_so_many_rows():
+    units, residuals, *_ = rows_of(noise=1.0)
+    weights = np.random.default_rng(1).integers(1, 4, len(units)).astype(float)
+    several = np.repeat(np.arange(len(units)), weights.astype(int))
+    found = sums_of(units, residuals, 7, weights=weights)
+    expected = sums_of(units[several], residuals[several])
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_no_row_counts_for_more_than_some():
+    squares = np.array([0.0, 1.0, 1.0, 2.0, 1e8])
+    np.testing.assert_allclose(squares * weights_of(squares), [0, 1, 1, 2, 4])
+    np.testing.assert_array_equal(weights_of(np.zeros(3)), 1.0)
+
+
 # --- fits ------------------------------------------------------------------------------
 
 
@@ -103,7 +120,7 @@ def test_rows_come_back_closer_and_nothing_else_changes():
     assert after < 0.9 * before
     np.testing.assert_array_equal(solved.transform(X), trained.transform(X))
     np.testing.assert_array_equal(solved.predict_proba(X), trained.predict_proba(X))
-    pairs = zip(weights_of(trained), weights_of(solved), strict=True)
+    pairs = zip(parts_of(trained), parts_of(solved), strict=True)
     assert sum(not np.array_equal(*pair) for pair in pairs) == 2
 
 
@@ -127,20 +144,20 @@ def frozen(n_in, n_out):
     ids=["convolutions", "bounds", "cityblock", "dropout", "batch_norm", "frozen", "other layers"],
 )
 def test_what_cannot_be_solved_stays_as_it_was_trained(params):
-    for trained, solved in zip(*map(weights_of, both(max_iter=2, **params)), strict=True):
+    for trained, solved in zip(*map(parts_of, both(max_iter=2, **params)), strict=True):
         np.testing.assert_array_equal(solved, trained)
 
 
 def test_partial_fit_leaves_it_alone():
     models = [small(refit_decoder=refit).partial_fit(X).partial_fit(X) for refit in (False, True)]
-    for trained, solved in zip(*map(weights_of, models), strict=True):
+    for trained, solved in zip(*map(parts_of, models), strict=True):
         np.testing.assert_array_equal(solved, trained)
 
 
 def test_rows_in_blocks_are_all_looked_at(monkeypatch):
     from skotae.autoencoders.bases import inference
 
-    expected = weights_of(small().fit(X))
+    expected = parts_of(small().fit(X))
     monkeypatch.setattr(inference, "rows_at_once", lambda *_: 17)
-    for block, whole in zip(weights_of(small().fit(X)), expected, strict=True):
+    for block, whole in zip(parts_of(small().fit(X)), expected, strict=True):
         np.testing.assert_allclose(block, whole, rtol=1e-4, atol=1e-5)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skotae.autoencoders.bases.inference import Inference
+from skotae.autoencoders.bases.inference import Inference, joined
 from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
-from skotae.costs.base import CostModule
+from skotae.costs.base import CostModule, row_square
 from skotae.networks import LinearPath
 from skotae.networks.base import is_fixed
 from skotae.utils._blocks import scattered
@@ -24,10 +24,12 @@ RIDGES = np.logspace(-8.0, 2.0, 21)
 # How much a degree of freedom counts. With 1 too little is asked of changes to units that were
 # trained on the same rows; 1.4 is what Kim and Gu found to do well, for any number of rows.
 INFLATION = 1.4
+# Of the median squared residual: what the square of a row counts for at most.
+MOST = 4.0
 
 
 class Sums(NamedTuple):
-    """Of n rows: scatter of units (q, q), of units and residuals (q, p), means, squares."""
+    """Of n weighted rows: scatter of units (q, q), with residuals (q, p), means, squares."""
 
     n: int
     units: np.ndarray
@@ -37,32 +39,34 @@ class Sums(NamedTuple):
     square: float
 
     @classmethod
-    def of(cls, blocks: Iterable[np.ndarray], q: int) -> Sums:
-        """Those of blocks of rows: values of q units, then residuals."""
-        n, square = 0, 0.0
-        total, products = torch.zeros(()), torch.zeros(())
+    def of(cls, blocks: Iterable[np.ndarray], q: int, weights: np.ndarray) -> Sums:
+        """Those of blocks of rows, values of q units, then residuals; weights (n,) of all rows."""
+        start, total, products, square = 0, torch.zeros(()), torch.zeros(()), 0.0
         for block in blocks:
             rows = torch.from_numpy(block).double()
-            n += len(rows)
-            total = total + rows.sum(0)
-            products = products + rows[:, :q].T @ rows
-            square += float(rows[:, q:].square().sum())
-        mean = total.numpy() / n
+            weight = torch.from_numpy(weights[start : start + len(rows)])
+            weighed = weight[:, None] * rows
+            start += len(rows)
+            total = total + weighed.sum(0)
+            products = products + rows[:, :q].T @ weighed
+            square += float((weighed[:, q:] * rows[:, q:]).sum())
+        mass = weights.sum()
+        mean = total.numpy() / mass
         with np.errstate(invalid="ignore"):
-            scatter = products.numpy() - n * np.outer(mean[:q], mean)
-        square -= n * float(mean[q:] @ mean[q:])
-        return cls(n, scatter[:, :q], scatter[:, q:], mean[:q], mean[q:], square)
+            scatter = products.numpy() - mass * np.outer(mean[:q], mean)
+        square -= mass * float(mean[q:] @ mean[q:])
+        return cls(start, scatter[:, :q], scatter[:, q:], mean[:q], mean[q:], square)
 
 
 def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
     r"""Change of weights (p, q) and biases (p,) that takes most of the residuals away.
 
-    .. math:: \min_{D, c} \sum_i |r_i - D h_i - c|^2 + \mu |D|^2
+    .. math:: \min_{D, c} \sum_i w_i |r_i - D h_i - c|^2 + \mu |D|^2
 
     with the :math:`\mu`, of some, whose generalised cross-validation is least,
 
     .. math::
-        V(\mu) = \frac{\sum_i |r_i - D h_i - c|^2}{(1 - 1.4\, \mathrm{tr} A(\mu) / n)^2},
+        V(\mu) = \frac{\sum_i w_i |r_i - D h_i - c|^2}{(1 - 1.4\, \mathrm{tr} A(\mu) / n)^2},
 
     A the hat matrix; None, if it is least for no change at all.
 
@@ -91,6 +95,16 @@ def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     weight = (vectors @ (along / (values + ridge)[:, None])).T
     return weight, sums.residual_mean - weight @ sums.unit_mean
+
+
+def weights_of(squares: np.ndarray) -> np.ndarray:
+    """Weights (n,) with which no squared residual counts for more than some times the median.
+
+    The few rows of a heavy tail would else be all that is looked at.
+    """
+    most = MOST * np.median(squares)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(squares > most, most / squares, 1.0)
 
 
 def solve_last_layer(
@@ -124,7 +138,9 @@ def solve_last_layer(
         return torch.cat([units(z), x - decoder(z)], 1)
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
-    change = change_of(Sums.of(inference.blocks(parts, some), last.in_features))
+    squares = joined(inference.blocks(lambda x: row_square(x, decoder(encode(x))), some), len(some))
+    weights = weights_of(squares.astype(np.float64))
+    change = change_of(Sums.of(inference.blocks(parts, some), last.in_features, weights))
     if change is not None:
         with torch.no_grad():
             last.weight.add_(torch.from_numpy(change[0]).to(last.weight))

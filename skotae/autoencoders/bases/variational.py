@@ -19,6 +19,7 @@ from skotae.priors.base import BasePrior, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
+from skotae.utils.base import overrides
 
 
 class VariationalModel(AutoencoderModel):
@@ -61,7 +62,7 @@ class VariationalModel(AutoencoderModel):
         """
         mean, log_scale = self.encoder.moments(x)
         z, _ = draw_gaussian(mean, log_scale, generator)
-        if isinstance(self.prior, NormalPrior):
+        if has_normal_density(self.prior):
             return z, gaussian_divergence(mean, log_scale, self.prior.scale)
         return z, self.divergence(mean, log_scale, z, log_density(self.prior, z))
 
@@ -168,6 +169,11 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
             f"prior={prior!r} has a support that the posterior does not keep to; "
             f"expected a prior on the whole space, such as {having}."
         )
+    if not isinstance(prior.head(d), nn.Identity):
+        raise ValueError(
+            f"prior={prior!r} has a head(), through which Gaussian posteriors of {needed_by} do "
+            "not go; expected a prior on the whole space without one."
+        )
     if not logs.requires_grad:
         raise ValueError(
             f"prior={prior!r} has a log_prob() without gradient; expected a prior whose "
@@ -175,12 +181,17 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
         )
 
 
+def has_normal_density(prior: Any) -> bool:
+    """Whether the density of a prior is that of `NormalPrior`, which its scale says all of."""
+    return isinstance(prior, NormalPrior) and not overrides(prior, NormalPrior, "log_prob")
+
+
 def reference_scale(prior: BasePrior, d: int) -> Any:
     """Scale of the normal distribution whose density bends as the prior's, on average.
 
     Its Fisher information is the prior's. 1 for a prior without slopes.
     """
-    if isinstance(prior, NormalPrior):
+    if has_normal_density(prior):
         return prior.scale
     if not hasattr(prior, "log_prob"):
         return 1.0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from skotae.utils._torch import read_only
+from skotae.utils.base import stale
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -24,7 +25,9 @@ class BaseCost(BaseEstimator):
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
     something other than the identity, also writes `build`; one whose decoder gives more than a
-    row, `n_outputs`.
+    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what the
+    attributes below say, and has to say otherwise where that no longer holds; `pairwise` is
+    again that of any cost, unless it writes one.
 
     Attributes
     ----------
@@ -44,6 +47,12 @@ class BaseCost(BaseEstimator):
     by_column = False
     degree: float | None = None
     likelihood = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if stale(cls, "pairwise", "__call__"):
+            # A matrix product, say, that knows nothing of the formula that is new.
+            cls.pairwise = BaseCost.pairwise  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ def overrides(part: Any, base: type, method: str) -> bool:
     return method in vars(part) or getattr(type(part), method) is not getattr(base, method)
 
 
-def is_stale(part: Any, shortcut: str, method: str) -> bool:
-    """Whether a method was overridden without another one that stands for it.
+def stale(part: Any, shortcut: str, method: str) -> bool:
+    """Whether a method of an object, or a class, was overridden without another that stands for it.
 
     The `shortcut`, inherited from farther up, then knows nothing of the `method`.
     """
@@ -56,7 +56,7 @@ def is_stale(part: Any, shortcut: str, method: str) -> bool:
     def depth(name: str) -> int:
         if name in vars(part):
             return -1
-        classes = enumerate(type(part).__mro__)
+        classes = enumerate((part if isinstance(part, type) else type(part)).__mro__)
         return next(place for place, each in classes if name in vars(each))
 
     return depth(shortcut) > depth(method)

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from skotae import VAE, WAEEstimator
-from skotae.priors import NormalPrior, PrincipalPrior
+from skotae import GMWAE, VAE, WAEEstimator
+from skotae.costs import SquaredEuclideanCost
+from skotae.priors import AtomsPrior, NormalPrior, PrincipalPrior
 from skotae.testing import make_data
-from skotae.utils.base import is_stale, overrides
+from skotae.utils._random import make_generator
+from skotae.utils.base import overrides, stale
 
 X = make_data(60, 3)
 pytestmark = pytest.mark.filterwarnings("ignore:Reconstructions of:UserWarning")
@@ -100,6 +102,54 @@ def test_a_principal_prior_of_ones_own_has_the_widths_and_what_it_overrides():
     np.testing.assert_allclose(draws.std(0), usual.prior_.scale, rtol=0.1)
 
 
+class Between(AtomsPrior):
+    """Draws that are no atoms."""
+
+    def sample(self, n, d, generator=None, *, dtype=torch.float32):
+        u = torch.rand(n, 1, generator=generator, dtype=dtype)
+        return u * torch.tensor(self.atoms[0]) + (1 - u) * torch.tensor(self.atoms[1])
+
+
+def test_draws_that_are_not_the_atoms_are_drawn(small):
+    atoms = [[0.0, 0.0], [4.0, 4.0]]
+    usual, own = (small("CoupledVAE", prior=kind(atoms)).fit(X) for kind in (AtomsPrior, Between))
+    for model, n_codes in ((usual, 2), (own, 16)):
+        codes, log_weights = model.model_.weighted_draws(torch.zeros(16, 3), make_generator(0))
+        assert len(codes.unique(dim=0)) == len(log_weights) == n_codes
+        assert log_weights.exp().sum().item() == pytest.approx(1.0)
+
+
+# --- costs -----------------------------------------------------------------------------
+
+WEIGHTS = torch.tensor([100.0, 1.0, 0.01])
+
+
+class Weighted(SquaredEuclideanCost):
+    def __call__(self, x, y):
+        return ((x - y).square() * WEIGHTS.to(x)).sum(-1)
+
+
+def test_the_coupling_pays_the_cost_that_a_subclass_asks_for(small):
+    """And not the one that its base has between all rows and codes."""
+    decoder = small("CoupledVAE", cost=Weighted()).fit(X).decoder_
+    x, z = torch.from_numpy(X[:5]).float(), torch.randn(4, 2, generator=make_generator(0))
+    with torch.no_grad():
+        raw = decoder.net(z)
+        pairs = (x[:, None] - decoder(z)).square() @ WEIGHTS
+        torch.testing.assert_close(decoder.cost.pairwise_from_raw(x, raw), pairs)
+
+
+def test_the_last_layer_is_solved_for_the_squared_error_alone():
+    options = {"hidden_layer_sizes": (24,), "max_iter": 3, "random_state": 0}
+    for cost, changes in ((SquaredEuclideanCost(), True), (Weighted(), False)):
+        without, refitted = (
+            GMWAE(2, n_mixtures=2, cost=cost, refit_decoder=refit, **options).fit(X)
+            for refit in (False, True)
+        )
+        pairs = zip(without.decoder_.parameters(), refitted.decoder_.parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs) is changes
+
+
 # --- what is known of a method -----------------------------------------------------------
 
 
@@ -122,14 +172,14 @@ class Both(Value):
 
 
 @pytest.mark.parametrize(
-    "cls, other, stale", [(Base, False, False), (Value, True, True), (Both, True, False)]
+    "cls, other, old", [(Base, False, False), (Value, True, True), (Both, True, False)]
 )
-def test_what_an_override_leaves_behind(cls, other, stale):
+def test_what_an_override_leaves_behind(cls, other, old):
     assert overrides(cls(), Base, "value") is other
-    assert is_stale(cls(), "shortcut", "value") is stale
+    assert stale(cls(), "shortcut", "value") is old
 
 
 def test_an_override_of_one_object():
     part = Base()
     part.value = lambda: 2
-    assert overrides(part, Base, "value") and is_stale(part, "shortcut", "value")
+    assert overrides(part, Base, "value") and stale(part, "shortcut", "value")

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from skotae.autoencoders.bases.inference import Inference
 from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
-from skotae.costs.base import CostModule
+from skotae.costs.base import BaseCost, CostModule
 from skotae.networks import LinearPath
 from skotae.networks.base import is_fixed
+from skotae.utils.base import overrides
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
@@ -92,6 +93,12 @@ def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
     return weight, sums.residual_mean - weight @ sums.unit_mean
 
 
+def is_squared(cost: BaseCost) -> bool:
+    """Whether a cost is the squared error of the rows, which a subclass may have made another."""
+    known = isinstance(cost, SquaredEuclideanCost)
+    return known and not overrides(cost, SquaredEuclideanCost, "__call__")
+
+
 def solve_last_layer(
     decoder: Decoder, encode: Callable[[Tensor], Tensor], inference: Inference, X: np.ndarray
 ) -> None:
@@ -111,7 +118,7 @@ def solve_last_layer(
     """
     net = decoder.net.net if isinstance(decoder.net, LinearPath) else decoder.net
     cost = decoder.cost
-    squared = type(cost) is CostModule and isinstance(cost.spec, SquaredEuclideanCost)
+    squared = type(cost) is CostModule and is_squared(cost.spec)
     if not (squared and isinstance(net, nn.Sequential) and len(net) and is_fixed(net)):
         return
     units, last = net[:-1], net[-1]

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
 from skotae.utils.base import stale
 
@@ -206,6 +207,33 @@ def cost_of_rows(cost: BaseCost, x: Tensor, y: Tensor) -> Tensor:
         If the cost is anything else than a number for each row, or writes into the rows.
     """
     return _one_for_each_row(cost, read_only(cost, "cost", x, y), x, y)
+
+
+def check_inherited(cost: BaseCost, n_features: int) -> None:
+    """Check what a cost with a formula of its own inherits of the one before it.
+
+    Raises
+    ------
+    ValueError
+        If `standardise` or `degree` do not hold for the formula.
+    """
+    generator = make_generator(0)
+    x, y = (torch.randn(8, n_features, generator=generator).double() for _ in range(2))
+    changes = {
+        "standardise": (cost.standardise, lambda rows: rows + 1.0, 1.0),
+        "degree": (cost.degree is not None, lambda rows: 2.0 * rows, 2.0 ** (cost.degree or 0.0)),
+    }
+    for name, (is_said, change, factor) in changes.items():
+        if not is_said or not stale(cost, name, "__call__"):
+            continue
+        with torch.no_grad():
+            before, after = cost_of_rows(cost, x, y), cost_of_rows(cost, change(x), change(y))
+        if not torch.allclose(after, factor * before, rtol=1e-3, atol=1e-6):
+            raise ValueError(
+                f"cost={cost!r} has a __call__() of its own, for which {name}="
+                f"{getattr(cost, name)}, which it inherits, does not hold; expected a class with a "
+                f"{name} of its own."
+            )
 
 
 def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:

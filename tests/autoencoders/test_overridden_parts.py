@@ -9,7 +9,7 @@ from torch import nn
 
 from skotae import GMWAE, VAE, WAEEstimator
 from skotae.costs import SquaredEuclideanCost
-from skotae.priors import AtomsPrior, NormalPrior, PrincipalPrior
+from skotae.priors import AtomsPrior, GaussianMixturePrior, NormalPrior, PrincipalPrior
 from skotae.testing import make_data
 from skotae.utils._random import make_generator
 from skotae.utils.base import overrides, stale
@@ -75,6 +75,33 @@ def test_the_closed_form_stays_where_the_density_does():
     np.testing.assert_array_less(spread, 1e-5)
 
 
+class Mirrored(GaussianMixturePrior):
+    """Other draws of the same distribution."""
+
+    def sample(self, n, d, *args, **kwargs):
+        half = super().sample(-(-n // 2), d, *args, **kwargs)
+        return torch.cat([half, -half])[:n]
+
+
+class Moved(GaussianMixturePrior):
+    def sample(self, *args, **kwargs):
+        return super().sample(*args, **kwargs) + 1.0
+
+
+class Narrow(NormalPrior):
+    def sample(self, *args, **kwargs):
+        return 0.5 * super().sample(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", ["VAE", "AdversarialVB"])
+def test_a_density_that_draws_are_not_of_is_refused(small, name):
+    for prior in (Moved(2), Narrow()):
+        with pytest.raises(ValueError, match=r"prior=.* sample\(\) of its own.*log_prob\(\)"):
+            small(name, prior=prior).fit(X)
+    for prior in (Mirrored(2), SameNormal(3.0), Laplace()):
+        assert np.isfinite(small(name, prior=prior).fit(X).transform(X)).all()
+
+
 class Rounded(NormalPrior):
     def head(self, d):
         return nn.Tanh()
@@ -137,6 +164,41 @@ def test_the_coupling_pays_the_cost_that_a_subclass_asks_for(small):
         raw = decoder.net(z)
         pairs = (x[:, None] - decoder(z)).square() @ WEIGHTS
         torch.testing.assert_close(decoder.cost.pairwise_from_raw(x, raw), pairs)
+
+
+class Relative(SquaredEuclideanCost):
+    def __call__(self, x, y):
+        return ((x - y) / (1 + x.abs())).square().sum(-1)
+
+
+class Cubed(SquaredEuclideanCost):
+    def __call__(self, x, y):
+        return (x - y).abs().pow(3).sum(-1)
+
+
+class CubedAsIs(Cubed):
+    degree = 3.0
+
+
+class RelativeAsIs(Relative):
+    standardise, degree = False, None
+
+
+@pytest.mark.parametrize("cost, words", [(Relative(), "standardise=True"), (Cubed(), "degree=2.0")])
+def test_what_a_formula_inherits_and_does_not_keep_is_refused(small, cost, words):
+    with pytest.raises(ValueError, match=rf"cost={cost!r}.*{words}".replace("()", r"\(\)")):
+        small("WAEEstimator", cost=cost).fit(X)
+
+
+@pytest.mark.parametrize("cost, factor", [(CubedAsIs(), 8**3), (Weighted(), 8**2)])
+def test_what_it_says_itself_is_taken(small, cost, factor):
+    model = small("WAEEstimator", cost=cost, scale="global")
+    one, other = (model.fit(rows).score_samples(rows) for rows in (X, 8 * X))
+    np.testing.assert_allclose(other, factor * one, rtol=1e-3)
+
+
+def test_rows_are_left_in_their_units_where_it_says_so(small):
+    assert small("WAEEstimator", cost=RelativeAsIs()).fit(X).data_scale_ == 1.0
 
 
 def test_the_last_layer_is_solved_for_the_squared_error_alone():

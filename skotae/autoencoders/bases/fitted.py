@@ -165,9 +165,9 @@ class FittedEstimator(BaseEstimator):
         if type(prior) is PrincipalPrior:
             return NormalPrior(self._prior_scale)
         # Of one's own: what it overrides stays.
-        prior = copy.copy(prior)
-        prior.scale = self._prior_scale
-        return prior
+        own: Any = copy.copy(prior)
+        own.scale = self._prior_scale
+        return own
 
     # --- inference ---------------------------------------------------------------------
 

@@ -19,7 +19,10 @@ from skotae.priors.base import BasePrior, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
-from skotae.utils.base import overrides
+from skotae.utils.base import overrides, stale
+
+# Of a prior, to find what its density is like.
+N_DRAWS = 4096
 
 
 class VariationalModel(AutoencoderModel):
@@ -179,6 +182,33 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
             f"prior={prior!r} has a log_prob() without gradient; expected a prior whose "
             f"density torch differentiates, such as {having}."
         )
+    if stale(prior, "log_prob", "sample"):
+        check_drawn(prior, d)
+
+
+def check_drawn(prior: BasePrior, d: int) -> None:
+    r"""Check that a prior whose `sample` alone is its own still draws from its density.
+
+    By Stein's identity, :math:`E[\mathrm{div} f(z) + f(z) \cdot \nabla \log p(z)] = 0`, for
+    constants, the identity and tanh.
+
+    Raises
+    ------
+    ValueError
+        If the means over draws are farther from 0 than chance has them.
+    """
+    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(log_density(prior, z).sum(), z)
+    z, bent = z.detach(), z.detach().tanh()
+    identity, tanh = 1.0 + z * slope, 1.0 - bent.square() + bent * slope
+    values = torch.cat([slope, identity, tanh], 1).double()
+    error = values.std(0) / N_DRAWS**0.5
+    if not bool((values.mean(0).abs() <= 6 * error + 1e-6).all()):
+        raise ValueError(
+            f"prior={prior!r} has a sample() of its own, whose draws are not of the density that "
+            "it inherits; expected a log_prob() of its own too."
+        )
 
 
 def has_normal_density(prior: Any) -> bool:
@@ -195,7 +225,7 @@ def reference_scale(prior: BasePrior, d: int) -> Any:
         return prior.scale
     if not hasattr(prior, "log_prob"):
         return 1.0
-    z = prior.sample(4096, d, make_generator(0)).requires_grad_()
+    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
     with torch.enable_grad():
         logs = log_density(prior, z)
         if not logs.requires_grad:

@@ -56,8 +56,8 @@ def stale(part: Any, shortcut: str, method: str) -> bool:
     def depth(name: str) -> int:
         if name in vars(part):
             return -1
-        classes = enumerate((part if isinstance(part, type) else type(part)).__mro__)
-        return next(place for place, each in classes if name in vars(each))
+        classes = (part if isinstance(part, type) else type(part)).__mro__
+        return next((i for i, each in enumerate(classes) if name in vars(each)), len(classes))
 
     return depth(shortcut) > depth(method)
 

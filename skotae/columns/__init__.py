@@ -3,7 +3,7 @@
 from skotae.columns._measure import Columns, differ, measure, warn_of_units
 from skotae.columns._naming import naming_columns
 from skotae.columns.base import CHUNK, Units, rows_at_once
-from skotae.columns.sources.source import Source, source_of
+from skotae.columns.sources.source import Source, preceded, source_of
 
 __all__ = [
     "CHUNK",
@@ -13,6 +13,7 @@ __all__ = [
     "differ",
     "measure",
     "naming_columns",
+    "preceded",
     "rows_at_once",
     "source_of",
     "warn_of_units",

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from skotae.costs.base import BaseCost, CostModule, check_within
+from skotae.utils.base import stale
 
 # Of 0 and 1, where a decoder starts at them.
 MARGIN = 0.02
@@ -44,19 +45,23 @@ class BernoulliCost(BaseCost):
         scale: float | np.ndarray = 1.0,
         mean: np.ndarray | float | None = None,
     ) -> CostModule:
-        return _BernoulliModule(self)
+        return _BernoulliModule(self) if not stale(self, "build", "__call__") else _Logits(self)
 
 
-class _BernoulliModule(CostModule):
-    """Works on logits, where the cross-entropy is exact for any output."""
-
-    can_draw = True
+class _Logits(CostModule):
+    """Ends in probabilities, of which the cost is what its `__call__` says."""
 
     def decode(self, raw: Tensor) -> Tensor:
         return raw.sigmoid()
 
     def raw_of(self, x: Tensor) -> Tensor:
         return x.clamp(MARGIN, 1 - MARGIN).logit()
+
+
+class _BernoulliModule(_Logits):
+    """Works on logits, where the cross-entropy is exact for any output."""
+
+    can_draw = True
 
     def draw(self, y: Tensor, generator: torch.Generator) -> Tensor:
         return torch.bernoulli(y, generator=generator)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from skotae.costs.base import BaseCost, CostModule, pairwise_square, row_square
-from skotae.utils.base import as_real, brief, is_real
+from skotae.utils.base import as_real, brief, is_real, stale
 
 
 class GaussianCost(BaseCost):
@@ -90,6 +90,12 @@ class GaussianCost(BaseCost):
         scale: float | np.ndarray = 1.0,
         mean: np.ndarray | float | None = None,
     ) -> CostModule:
+        if stale(self, "build", "__call__"):
+            raise ValueError(
+                f"cost={self!r} has a __call__() of its own, which does not know the noise that "
+                "GaussianCost.build() trains with; expected a build() of its own too, or a "
+                "subclass of BaseCost."
+            )
         as_real("min_scale", self.min_scale, above=0, of=type(self).__name__)
         start = 1.0 if self._learned else math.sqrt(self._variance) / float(scale)
         return self._module(self, n_features, start)

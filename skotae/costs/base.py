@@ -12,7 +12,9 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
+from skotae.utils.base import stale
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -24,7 +26,9 @@ class BaseCost(BaseEstimator):
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
     something other than the identity, also writes `build`; one whose decoder gives more than a
-    row, `n_outputs`.
+    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what the
+    attributes below say, and has to say otherwise where that no longer holds; `pairwise` is
+    again that of any cost, unless it writes one.
 
     Attributes
     ----------
@@ -44,6 +48,12 @@ class BaseCost(BaseEstimator):
     by_column = False
     degree: float | None = None
     likelihood = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if stale(cls, "pairwise", "__call__"):
+            # A matrix product, say, that knows nothing of the formula that is new.
+            cls.pairwise = BaseCost.pairwise  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -197,6 +207,33 @@ def cost_of_rows(cost: BaseCost, x: Tensor, y: Tensor) -> Tensor:
         If the cost is anything else than a number for each row, or writes into the rows.
     """
     return _one_for_each_row(cost, read_only(cost, "cost", x, y), x, y)
+
+
+def check_inherited(cost: BaseCost, n_features: int) -> None:
+    """Check what a cost with a formula of its own inherits of the one before it.
+
+    Raises
+    ------
+    ValueError
+        If `standardise` or `degree` do not hold for the formula.
+    """
+    generator = make_generator(0)
+    x, y = (torch.randn(8, n_features, generator=generator).double() for _ in range(2))
+    changes = {
+        "standardise": (cost.standardise, lambda rows: rows + 1.0, 1.0),
+        "degree": (cost.degree is not None, lambda rows: 2.0 * rows, 2.0 ** (cost.degree or 0.0)),
+    }
+    for name, (is_said, change, factor) in changes.items():
+        if not is_said or not stale(cost, name, "__call__"):
+            continue
+        with torch.no_grad():
+            before, after = cost_of_rows(cost, x, y), cost_of_rows(cost, change(x), change(y))
+        if not torch.allclose(after, factor * before, rtol=1e-3, atol=1e-6):
+            raise ValueError(
+                f"cost={cost!r} has a __call__() of its own, for which {name}="
+                f"{getattr(cost, name)}, which it inherits, does not hold; expected a class with a "
+                f"{name} of its own."
+            )
 
 
 def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from skotae.displays.base import (
     titled,
 )
 from skotae.priors import GaussianMixturePrior, NormalPrior
+from skotae.utils.base import overrides
 
 MASSES = (0.5, 0.9, 0.99)
 N_DRAWS = 4000
@@ -186,7 +187,7 @@ class CodesDisplay:
             "cube": "the cube",
             "simplex": "the simplex",
         }
-        if isinstance(self.prior, GaussianMixturePrior):
+        if draws_as(self.prior, GaussianMixturePrior):
             return "Codes, and circles of two standard deviations about the prior's components"
         rings = "rings that hold 50, 90 and 99 % of the prior"
         return f"Codes, and {shape.get(support, rings) if d > 1 else 'the prior (outline)'}"
@@ -237,6 +238,12 @@ class CodesDisplay:
         titled(ax, "")
 
 
+def draws_as(prior: Any, kind: type) -> bool:
+    """Whether the draws of a prior are those of a class, of which a subclass may make others."""
+    methods = [name for name in ("sample", "sample_with_component") if hasattr(kind, name)]
+    return isinstance(prior, kind) and not any(overrides(prior, kind, name) for name in methods)
+
+
 def outline(
     ax: Any, prior: Any, draws: np.ndarray, coordinates: tuple, support: str, d: int
 ) -> None:
@@ -252,11 +259,11 @@ def outline(
         low, high = (prior.low, prior.high) if support == "cube" else (0.0, 1.0)
         corner = high if support == "cube" else low
         ax.plot([low, high, corner, low, low], [low, low, high, high, low], **style)
-    elif isinstance(prior, GaussianMixturePrior):
+    elif draws_as(prior, GaussianMixturePrior):
         for mean in prior.component_means(d).numpy()[:, coordinates]:
             ax.plot(*(mean[:, None] + 2 * prior.scale * circle), **style)
             ax.plot(*mean, "+", **style)
-    elif isinstance(prior, NormalPrior):
+    elif draws_as(prior, NormalPrior):
         widths = np.broadcast_to(prior.scale, d)[list(coordinates)]
         for mass in MASSES:
             ax.plot(*(widths[:, None] * np.sqrt(chi2.ppf(mass, 2)) * circle), **style)

@@ -14,7 +14,7 @@ from skotae.divergences.base import BaseDivergence, refuse_weights
 from skotae.networks import MLP
 from skotae.priors.base import log_density
 from skotae.utils._random import make_generator
-from skotae.utils.base import as_real, brief
+from skotae.utils.base import as_real, brief, stale
 
 LOG2 = math.log(2.0)
 
@@ -131,6 +131,12 @@ class AdversarialDivergence(BaseDivergence):
         )
 
     def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
+        if stale(self, "build", "__call__"):
+            raise ValueError(
+                f"penalty={self!r} has a __call__() of its own, which the discriminator that "
+                "AdversarialDivergence.build() returns does not call; expected a build() of its "
+                "own too, or a subclass of BaseDivergence."
+            )
         return _Discriminator(n_components, self, prior if self.log_density else None)
 
 

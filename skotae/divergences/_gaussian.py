@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skotae.divergences.base import BaseDivergence
 from skotae.transport import fit_gaussian, gaussian_wasserstein
+from skotae.utils.base import stale
 
 
 class GaussianDivergence(BaseDivergence):
@@ -20,7 +21,8 @@ class GaussianDivergence(BaseDivergence):
         - 2 (\Sigma_2^{1/2} \Sigma_1 \Sigma_2^{1/2})^{1/2}\right) .
 
     During training the moments of the prior are its own, not those of a batch; the prior
-    has to know them (``prior.moments``).
+    has to know them (``prior.moments``). Those of a class whose ``sample`` a subclass overrides
+    without them are not used: they are then those of the draws.
 
     References
     ----------
@@ -48,6 +50,9 @@ class GaussianDivergence(BaseDivergence):
         return gaussian_wasserstein(*fit_gaussian(z, weights), *fit_gaussian(prior_draws))
 
     def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
+        if stale(self, "build", "__call__") or stale(prior, "moments", "sample"):
+            # Of draws: what is known is another formula, or the moments of another distribution.
+            return self
         return _GaussianAgainstPrior(*prior.moments(n_components))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from skotae.divergences.base import BaseDivergence
 from skotae.transport import squared_mmd
 from skotae.utils._random import make_generator
+from skotae.utils.base import stale
 
 # Of a prior without moments, to find its width.
 N_DRAWS = 4096
@@ -90,7 +91,7 @@ class MMD(BaseDivergence):
         """The same, with the width of a prior for its bandwidth."""
         if self.bandwidth != "auto":
             return self
-        if hasattr(prior, "moments"):
+        if hasattr(prior, "moments") and not stale(prior, "moments", "sample"):
             variance = prior.moments(n_components)[1].detach().diagonal()
         else:
             variance = prior.sample(N_DRAWS, n_components, make_generator(0)).detach().var(0)

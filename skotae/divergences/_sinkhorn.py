@@ -81,6 +81,8 @@ class SinkhornDivergence(BaseDivergence):
 
     prior_gradient = True
     usual_weight = 0.02
+    # Where `cost` is a parameter of an estimator: its name there.
+    cost_of_estimator: str | None = None
 
     def __init__(
         self,
@@ -123,8 +125,8 @@ class SinkhornDivergence(BaseDivergence):
         """The same, for a prior that has what the cost asks for."""
         if isinstance(self.cost, str) and prior.support != "sphere":
             raise ValueError(
-                f"{self!r} with prior={prior!r}, whose support is {prior.support!r}; expected "
-                "prior='sphere', or a cost of None."
+                f"{self._named_cost} with prior={prior!r}, whose support is {prior.support!r}; "
+                "expected prior='sphere', or None for the cost."
             )
         return self
 
@@ -168,10 +170,29 @@ class SinkhornDivergence(BaseDivergence):
             else:
                 cloud = z if left[0] == "x" else draws
                 costs = self._costs(cloud[rows[left]], cloud[rows[right]])
-            value = solve(costs / unit, epsilon=self.epsilon, relative=False, sharp=self.sharp)
+            try:
+                value = solve(costs / unit, epsilon=self.epsilon, relative=False, sharp=self.sharp)
+            except ValueError:
+                # Looked at only now: to read a number from a device takes time.
+                self._check_finite(costs, z, draws)
+                raise
             assert isinstance(value, Tensor)
             total = total + weight * value
         return unit * total
+
+    @property
+    def _named_cost(self) -> str:
+        if self.cost_of_estimator is not None:
+            return f"{self.cost_of_estimator}={brief(self.cost)}"
+        return f"cost={brief(self.cost)} of {type(self).__name__}"
+
+    def _check_finite(self, costs: Tensor, *clouds: Tensor) -> None:
+        """Raise a ValueError for costs of finite points that are not finite."""
+        if all(map(is_finite, clouds)) and not is_finite(costs):
+            raise ValueError(
+                f"{self._named_cost} gave NaN or infinite values for finite points; expected "
+                "finite costs."
+            ) from None
 
     def _costs(self, x: Tensor, y: Tensor) -> Tensor:
         if self.cost is None:
@@ -179,18 +200,21 @@ class SinkhornDivergence(BaseDivergence):
         if isinstance(self.cost, str):
             if self.cost != "geodesic":
                 raise ValueError(
-                    f"cost={self.cost!r} of SinkhornDivergence; expected None, 'geodesic', or a "
-                    "function of two tensors."
+                    f"{self._named_cost}; expected None, 'geodesic', or a function of two tensors."
                 )
             return geodesic_distances(x, y) ** self.p
         costs = self.cost(x, y)
         if not isinstance(costs, Tensor) or costs.shape != (len(x), len(y)):
             raise ValueError(
-                f"cost={brief(self.cost)} of SinkhornDivergence gave "
+                f"{self._named_cost} gave "
                 f"{brief(getattr(costs, 'shape', costs))} for clouds of {len(x)} and {len(y)} "
                 f"points; expected a tensor of shape ({len(x)}, {len(y)})."
             )
         return costs
+
+
+def is_finite(values: Tensor) -> bool:
+    return bool(values.isfinite().all())
 
 
 def root_of(value: Tensor, p: float) -> Tensor:

@@ -35,6 +35,7 @@ from skotae.priors import PRIORS, BasePrior
 from skotae.transport import squared_mmd
 from skotae.utils._random import make_generator
 from skotae.utils._registry import resolve_part
+from skotae.utils.base import stale
 
 
 def _hits(Z: Any, y: Any, Z_test: Any, y_test: Any, *, n_neighbors: int = 5) -> list[Rows]:
@@ -193,7 +194,7 @@ def _codes_and_draws(
         part.check_dimension(d)
         generator = make_generator(check_seed(random_state))
         draws = part.sample(m, d, generator, dtype=torch.float64).numpy()
-        if hasattr(part, "moments"):
+        if hasattr(part, "moments") and not stale(part, "moments", "sample"):
             scale = float(part.moments(d)[1].trace() / d) ** 0.5
     else:
         if n_samples is not None:

@@ -28,6 +28,9 @@ class BasePrior(BaseEstimator):
     - ``log_prob(z)``: logarithm of the density of codes of shape (..., d), of shape (...);
     - ``moments(d)``: mean of shape (d,) and covariance of shape (d, d), in float64.
 
+    A subclass of a prior whose `sample` draws from another distribution writes those that its base
+    has, too.
+
     Attributes
     ----------
     min_components : int

@@ -39,6 +39,29 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def overrides(part: Any, base: type, method: str) -> bool:
+    """Whether a method of an object is another than that of `base`, which its class inherits from.
+
+    What is known of the one, such as a closed form, need not hold for the other.
+    """
+    return method in vars(part) or getattr(type(part), method) is not getattr(base, method)
+
+
+def stale(part: Any, shortcut: str, method: str) -> bool:
+    """Whether a method of an object, or a class, was overridden without another that stands for it.
+
+    The `shortcut`, inherited from farther up, then knows nothing of the `method`.
+    """
+
+    def depth(name: str) -> int:
+        if name in vars(part):
+            return -1
+        classes = (part if isinstance(part, type) else type(part)).__mro__
+        return next((i for i, each in enumerate(classes) if name in vars(each)), len(classes))
+
+    return depth(shortcut) > depth(method)
+
+
 def plain(value: Any) -> Any:
     """A number as Python's own int, float or bool, and anything else as it is.
 

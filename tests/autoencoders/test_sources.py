@@ -118,6 +118,32 @@ def test_chunks_of_partial_fit(X, name):
     np.testing.assert_allclose(other.history_["loss"], model.history_["loss"], rtol=1e-3)
 
 
+def test_a_row_that_waits_leaves_a_source_where_it_is(X, several_windows, monkeypatch):
+    def whole(self, *args, **kwargs):
+        raise AssertionError("the source is made an array")
+
+    monkeypatch.setattr(_sources.Source, "__array__", whole)
+    rows = Taking(np.tile(X, (4, 1)))
+    models = [small("WAEEstimator").partial_fit(X[:100]) for _ in range(3)]
+    models[0].partial_fit(X[:1])
+    models[0].partial_fit(rows)
+    assert rows.most <= 40
+    models[1].partial_fit(Taking(np.concatenate([X[:1], rows.X])))
+    models[2].partial_fit(rows)
+    assert models[0]._waiting is None and models[0].n_iter_ == 2
+    losses = [model.history_["loss"][1] for model in models]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05) and losses[0] != losses[2]
+
+
+def test_what_is_wrong_with_a_source_is_told_with_a_row_that_waits(X, several_windows):
+    model = small("WAEEstimator").partial_fit(X[:100]).partial_fit(X[:1])
+    wrong = np.tile(X, (4, 1))
+    wrong[500, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(Taking(wrong))
+    np.testing.assert_array_equal(model._waiting, X[:1])
+
+
 def test_the_whole_is_never_asked_for(X, several_windows):
     rows = Taking(np.tile(X, (20, 1)))
     model = small("WAEEstimator").fit(rows)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skotae.columns import Columns, Source, Units, measure, naming_columns, source_of
+from skotae.columns import Columns, Source, Units, measure, naming_columns, preceded, source_of
 from skotae.columns.sources import _readers, moments
 from skotae.columns.sources import source as _sources
 from skotae.training import Rows
@@ -332,6 +332,21 @@ def test_columns_of_a_dataset_are_named_in_errors(X):
     grade = pa.array(["7"] * (N - 1) + ["good"])
     with pytest.raises(ValueError, match="X has 'good' in column 'grade'"):
         source_of(dataset.dataset(pa.table({"width": X[:, 1], "grade": grade})))[:]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_precede_a_source(X, small, dtype):
+    """One source, whose rows are those of the two, and whose blocks are the source's."""
+    before, after = np.full((2, X.shape[1]), 7.0, dtype), Source(Taking(X))
+    both = preceded(before, after)
+    whole = preceded(before, X)
+    assert isinstance(both, Source) and len(both) == len(X) + 2
+    assert both.dtype == whole.dtype == np.result_type(before, X)
+    np.testing.assert_array_equal(both[:], whole)
+    for index in ([1], [0, 1, 2, 5], [4, 9], [9, 0, 2, 2], []):
+        np.testing.assert_array_equal(both[np.array(index, int)], whole[np.array(index, int)])
+    np.testing.assert_array_equal(both.starts, [0, *(after.starts[1:] + 2)])
+    np.testing.assert_array_equal(both.max(), whole.max(axis=0))
 
 
 def test_a_filtered_dataset_is_refused(X, tmp_path):

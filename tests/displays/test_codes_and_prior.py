@@ -52,6 +52,22 @@ def test_components_are_circles_about_their_means():
         assert np.linalg.norm(circle - mean, axis=1) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("prior", [NormalPrior(), GaussianMixturePrior(3)])
+def test_draws_of_a_subclass_have_rings_of_their_own(prior):
+    """And not the outline of what it inherits from."""
+
+    def sample(self, n, d, generator=None, *, dtype=torch.float32):
+        return 20.0 + torch.randn(n, d, generator=generator, dtype=dtype)
+
+    own = type("Own", (type(prior),), {"sample": sample})()
+    codes = draws(prior, 30, 2)
+    display = CodesDisplay(codes, draws(own, 300, 2), prior=own).plot()
+    (rings,) = [c for c in display.axes_[0, 0].collections if hasattr(c, "levels")]
+    vertices = np.concatenate([path.vertices for path in rings.get_paths()])
+    assert vertices.min() > 10 and "rings" in display.figure_._suptitle.get_text()
+    assert not display.axes_[0, 0].lines
+
+
 def test_each_class_has_its_codes_its_colour_and_its_name(fit):
     display = CodesDisplay.from_estimator(fit("VAE"), X, y, X_train=X[::2])
     train, *classes = display.axes_[0, 0].collections

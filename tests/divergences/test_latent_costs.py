@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_iris
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skotae import SinkhornAE, SinkhornEncoder, load
+from skotae import SinkhornAE, SinkhornEncoder, WAEEstimator, load
 from skotae.divergences import SinkhornDivergence
 from skotae.priors import SpherePrior
 from skotae.transport import sinkhorn_divergence
@@ -63,6 +63,30 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="prior='sphere'"):
         X = load_iris().data
         SinkhornAE(3, latent_cost="geodesic", prior="normal", max_iter=1).fit(X)
+
+
+def not_a_number(z, y):
+    return squared(z, y) * float("nan")
+
+
+@pytest.mark.parametrize(
+    "cost, words", [(not_a_number, "NaN"), (wrong_shape, "shape"), ("geodesic", "sphere")]
+)
+def test_the_cost_is_named_as_the_user_has_it(cost, words):
+    X, own = load_iris().data, getattr(cost, "__name__", cost)
+    for cls in (SinkhornAE, SinkhornEncoder):
+        with pytest.raises(ValueError, match=rf"^latent_cost=.*{own}.*{words}"):
+            cls(3, latent_cost=cost, max_iter=1, prior="normal").fit(X)
+    with pytest.raises(ValueError, match=rf"^cost=.*{own}.* of SinkhornDivergence .*{words}"):
+        penalty = SinkhornDivergence(cost=cost)
+        WAEEstimator(3, penalty=penalty, max_iter=1, prior="normal").fit(X)
+
+
+def test_codes_that_are_not_finite_are_not_put_down_to_the_cost():
+    z = codes()
+    z[0] = np.nan
+    with pytest.raises(ValueError, match="^cost must be finite"):
+        SinkhornDivergence(cost=squared)(z, codes(seed=1))
 
 
 @pytest.mark.parametrize("cls", [SinkhornAE, SinkhornEncoder])

@@ -149,6 +149,17 @@ def test_a_prior_is_drawn_from_and_gives_the_bandwidth():
     assert value != prior_gap(Z, n_samples=299, random_state=0)
 
 
+def test_the_bandwidth_is_the_width_of_the_draws_of_a_subclass():
+    class Wide(NormalPrior):
+        def sample(self, *args, **kwargs):
+            return 4.0 * super().sample(*args, **kwargs)
+
+    Z = _normal(300)
+    assert prior_gap(Z, Wide(), random_state=0) == pytest.approx(
+        prior_gap(Z, NormalPrior(4.0), random_state=0), rel=0.05
+    )
+
+
 def test_the_gap_is_about_zero_for_the_prior_only():
     on_sphere = _normal(1000)
     on_sphere /= np.linalg.norm(on_sphere, axis=1, keepdims=True)

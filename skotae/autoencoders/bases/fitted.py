@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -159,9 +160,14 @@ class FittedEstimator(BaseEstimator):
     def _resolve_prior(self) -> BasePrior:
         prior = self._params.prior
         prior = resolve_part(prior, "prior", PRIORS, BasePrior, default=self._default_prior)
-        if isinstance(prior, PrincipalPrior) and self._prior_scale is not None:
+        if not isinstance(prior, PrincipalPrior) or self._prior_scale is None:
+            return prior
+        if type(prior) is PrincipalPrior:
             return NormalPrior(self._prior_scale)
-        return prior
+        # Of one's own: what it overrides stays.
+        own: Any = copy.copy(prior)
+        own.scale = self._prior_scale
+        return own
 
     # --- inference ---------------------------------------------------------------------
 

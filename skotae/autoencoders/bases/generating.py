@@ -22,7 +22,7 @@ from skotae.autoencoders.bases.inference import (
 from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
-from skotae.costs.base import BaseCost, CallableCost
+from skotae.costs.base import BaseCost, CallableCost, check_inherited
 from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
 from skotae.utils._blocks import DrawnRows, LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
@@ -60,6 +60,7 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _measure(self, X: np.ndarray) -> None:
         self.cost_ = self._resolve_cost()
+        check_inherited(self.cost_, X.shape[1])
         self._check_values(X)
         scale = self._wanted_scale()
         if scale == "columns" and not self.cost_.by_column:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from skotae.autoencoders.bases.inference import Inference, joined
 from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
-from skotae.costs.base import CostModule, row_square
+from skotae.costs.base import BaseCost, CostModule, row_square
 from skotae.networks import LinearPath
 from skotae.networks.base import is_fixed
 from skotae.utils._blocks import scattered
+from skotae.utils.base import overrides
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
@@ -107,6 +108,12 @@ def weights_of(squares: np.ndarray) -> np.ndarray:
         return np.where(squares > most, most / squares, 1.0)
 
 
+def is_squared(cost: BaseCost) -> bool:
+    """Whether a cost is the squared error of the rows, which a subclass may have made another."""
+    known = isinstance(cost, SquaredEuclideanCost)
+    return known and not overrides(cost, SquaredEuclideanCost, "__call__")
+
+
 def solve_last_layer(
     decoder: Decoder, encode: Callable[[Tensor], Tensor], inference: Inference, X: np.ndarray
 ) -> None:
@@ -126,7 +133,7 @@ def solve_last_layer(
     """
     net = decoder.net.net if isinstance(decoder.net, LinearPath) else decoder.net
     cost = decoder.cost
-    squared = type(cost) is CostModule and isinstance(cost.spec, SquaredEuclideanCost)
+    squared = type(cost) is CostModule and is_squared(cost.spec)
     if not (squared and isinstance(net, nn.Sequential) and len(net) and is_fixed(net)):
         return
     units, last = net[:-1], net[-1]

@@ -20,7 +20,7 @@ from skotae.autoencoders.bases.fitted import FittedEstimator
 from skotae.autoencoders.bases.inference import widest_dtype
 from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
 from skotae.autoencoders.bases.principal import FirstRows, some_rows
-from skotae.columns import Columns, differ, measure, warn_of_units
+from skotae.columns import Columns, differ, measure, preceded, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
 from skotae.training import History, Rows, Trainer
@@ -200,7 +200,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                     self._start(X, frame)
                 rows = X
                 if goes_on and self._waiting is not None:
-                    rows = np.concatenate([self._waiting, X])
+                    rows = preceded(self._waiting, X)
                 if len(rows) < 2:
                     self._check_values(rows)
                     self._waiting = np.array(rows)

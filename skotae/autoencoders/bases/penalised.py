@@ -40,7 +40,7 @@ SINKHORN_CONSTRAINTS: Mapping[str, Any] = {
 
 def sinkhorn_of(params: SimpleNamespace, root: bool = False) -> SinkhornDivergence:
     """The Sinkhorn divergence as an estimator's parameters describe it."""
-    return SinkhornDivergence(
+    divergence = SinkhornDivergence(
         epsilon=params.epsilon,
         relative=params.relative,
         p=params.p,
@@ -51,6 +51,8 @@ def sinkhorn_of(params: SimpleNamespace, root: bool = False) -> SinkhornDivergen
         cost=params.latent_cost,
         n_iter=params.sinkhorn_iter,
     )
+    divergence.cost_of_estimator = "latent_cost"
+    return divergence
 
 
 class LatentDivergenceModel(Model):

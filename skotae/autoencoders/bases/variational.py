@@ -19,6 +19,10 @@ from skotae.priors.base import BasePrior, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
+from skotae.utils.base import overrides, stale
+
+# Of a prior, to find what its density is like.
+N_DRAWS = 4096
 
 
 class VariationalModel(AutoencoderModel):
@@ -61,7 +65,7 @@ class VariationalModel(AutoencoderModel):
         """
         mean, log_scale = self.encoder.moments(x)
         z, _ = draw_gaussian(mean, log_scale, generator)
-        if isinstance(self.prior, NormalPrior):
+        if has_normal_density(self.prior):
             return z, gaussian_divergence(mean, log_scale, self.prior.scale)
         return z, self.divergence(mean, log_scale, z, log_density(self.prior, z))
 
@@ -168,11 +172,48 @@ def check_density(prior: BasePrior, d: int, needed_by: str) -> None:
             f"prior={prior!r} has a support that the posterior does not keep to; "
             f"expected a prior on the whole space, such as {having}."
         )
+    if not isinstance(prior.head(d), nn.Identity):
+        raise ValueError(
+            f"prior={prior!r} has a head(), through which Gaussian posteriors of {needed_by} do "
+            "not go; expected a prior on the whole space without one."
+        )
     if not logs.requires_grad:
         raise ValueError(
             f"prior={prior!r} has a log_prob() without gradient; expected a prior whose "
             f"density torch differentiates, such as {having}."
         )
+    if stale(prior, "log_prob", "sample"):
+        check_drawn(prior, d)
+
+
+def check_drawn(prior: BasePrior, d: int) -> None:
+    r"""Check that a prior whose `sample` alone is its own still draws from its density.
+
+    By Stein's identity, :math:`E[\mathrm{div} f(z) + f(z) \cdot \nabla \log p(z)] = 0`, for
+    constants, the identity and tanh.
+
+    Raises
+    ------
+    ValueError
+        If the means over draws are farther from 0 than chance has them.
+    """
+    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(log_density(prior, z).sum(), z)
+    z, bent = z.detach(), z.detach().tanh()
+    identity, tanh = 1.0 + z * slope, 1.0 - bent.square() + bent * slope
+    values = torch.cat([slope, identity, tanh], 1).double()
+    error = values.std(0) / N_DRAWS**0.5
+    if not bool((values.mean(0).abs() <= 6 * error + 1e-6).all()):
+        raise ValueError(
+            f"prior={prior!r} has a sample() of its own, whose draws are not of the density that "
+            "it inherits; expected a log_prob() of its own too."
+        )
+
+
+def has_normal_density(prior: Any) -> bool:
+    """Whether the density of a prior is that of `NormalPrior`, which its scale says all of."""
+    return isinstance(prior, NormalPrior) and not overrides(prior, NormalPrior, "log_prob")
 
 
 def reference_scale(prior: BasePrior, d: int) -> Any:
@@ -180,11 +221,11 @@ def reference_scale(prior: BasePrior, d: int) -> Any:
 
     Its Fisher information is the prior's. 1 for a prior without slopes.
     """
-    if isinstance(prior, NormalPrior):
+    if has_normal_density(prior):
         return prior.scale
     if not hasattr(prior, "log_prob"):
         return 1.0
-    z = prior.sample(4096, d, make_generator(0)).requires_grad_()
+    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
     with torch.enable_grad():
         logs = log_density(prior, z)
         if not logs.requires_grad:

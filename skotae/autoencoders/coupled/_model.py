@@ -31,6 +31,7 @@ from skotae.priors.base import log_density
 from skotae.training import Rows, Step
 from skotae.transport import c_transform
 from skotae.utils._random import make_generator
+from skotae.utils.base import stale
 
 SMALLEST_SCALE = 0.02
 # Moves of the table, with `plan_decay`, before they grow smaller.
@@ -96,15 +97,14 @@ class CoupledModel(AutoencoderModel):
         self.table = DualTable()
         self.principal = LinearStart()  # Its name in files of when there was no other.
         self.bank = PosteriorBank()
-        # Running mean of the residual variance under the plan: one, or of each feature.
-        residual = torch.ones(1)
         likelihood = self.decoder.cost
         self.gaussian: bool = likelihood.sets_scale
         self.learned = self.gaussian and likelihood.spec.variance == "learned"
         self.final_scale = SMALLEST_SCALE
+        # Running mean of the residual variance under the plan: one, or of each feature.
+        residual = torch.ones(likelihood.log_scale.numel() if self.gaussian else 1)
         if self.gaussian:
             likelihood.log_scale.requires_grad_(False)
-            residual = torch.ones(likelihood.log_scale.numel())
             if not self.learned:
                 self.final_scale = math.sqrt(likelihood.spec.variance) / plan.measured.data_scale_
         self.register_buffer("residual", residual, persistent=False)  # It is in the extra state.
@@ -141,7 +141,7 @@ class CoupledModel(AutoencoderModel):
     @property
     def discrete(self) -> bool:
         """Whether the prior is a set of weighted points."""
-        return self.prior.support == "atoms"
+        return self.prior.support == "atoms" and not stale(self.prior, "weighted_atoms", "sample")
 
     @property
     def starts_linear(self) -> bool:
@@ -306,9 +306,7 @@ class CoupledModel(AutoencoderModel):
         """-log q(z|x) at each row's code, up to a constant; teaches the encoder alone."""
         # v(z) - c(x, z) is, but for u(x), the share of x among the rows that reach z.
         loss = -log_shares(self.decoder, x, code, u, epsilon, self.damping(epsilon))
-        if hasattr(self.prior, "log_prob"):
-            loss = loss - log_density(self.prior, code)
-        return loss
+        return loss - log_density(self.prior, code) if hasattr(self.prior, "log_prob") else loss
 
     def _potentials(
         self, x: Tensor, z: Tensor, cost: Tensor, log_b: Tensor, epsilon: float, step: Step

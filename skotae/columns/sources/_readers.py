@@ -66,6 +66,30 @@ def _forgetting(X: Any) -> Callable[[], object]:
     return lambda: X.madvise(mmap.MADV_DONTNEED)
 
 
+class PrecededRows:
+    """Rows that are in memory, and then those of a source.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_features)
+    source : Source
+        With as many columns.
+    """
+
+    def __init__(self, rows: np.ndarray, source: Any):
+        self._before, self._source = rows, source
+        # The rows belong to the first block.
+        self.starts = np.append(0, source.starts[1:] + len(rows))
+
+    def __len__(self) -> int:
+        return len(self._before) + len(self._source)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        n = len(self._before)
+        k = int(np.searchsorted(indices, n))
+        return np.concatenate([self._before[indices[:k]], self._source[indices[k:] - n]])
+
+
 class _BlockRows(ABC):
     """Rows of blocks that can only be read as a whole. The last one is kept.
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 from skotae.columns._naming import is_table, names_of, naming_columns
-from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows
+from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows, PrecededRows
 from skotae.columns.sources.moments import Moments, blocks, moments
 from skotae.utils._blocks import is_mapped
 from skotae.utils._torch import as_rows
@@ -147,6 +147,11 @@ def source_of(X: Any) -> Source | None:
     if is_protocol and not (hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
         return Source(X)
     return None
+
+
+def preceded(rows: np.ndarray, X: Any) -> Any:
+    """Rows, and then those of an array or a source, which stays where it is."""
+    return Source(PrecededRows(rows, X)) if isinstance(X, Source) else np.concatenate([rows, X])
 
 
 def _as_array(rows: Any, names: list[Any] | None = None) -> np.ndarray:

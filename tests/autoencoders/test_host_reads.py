@@ -2,7 +2,8 @@
 
 Sinkhorn iterations, assignments and sorts are done in NumPy where tensors are on the CPU, and on
 the device elsewhere: they have no part in this. Nor has the distance of Gaussians, for whose
-eigenvalues torch itself waits. The losses are read once an epoch.
+eigenvalues torch itself waits, and draws of one pseudo-input, which are counted on the CPU alone.
+The losses are read once an epoch.
 """
 
 from collections import Counter
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skotae
+from skotae.autoencoders import _symmetric
+from skotae.autoencoders.bases import pseudo_inputs
 from skotae.costs import GaussianCost
 from skotae.testing import make_data
 from skotae.training import Trainer
@@ -84,6 +87,16 @@ class Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def as_on_a_device(index, net):
+    return index, 1
+
+
+def test_draws_of_one_pseudo_input_are_not_counted_on_a_device():
+    index = torch.zeros(3, dtype=torch.long, device="meta")
+    rows, repeats = pseudo_inputs.each_once(index, torch.nn.Identity())
+    assert rows is index and repeats == 1
+
+
 @pytest.fixture
 def reads_of(small, monkeypatch):
     """What the steps of a fit read, and how many steps there were."""
@@ -98,6 +111,8 @@ def reads_of(small, monkeypatch):
                 return step(*args)
 
         monkeypatch.setattr(Trainer, "_step", watched)
+        for part in (pseudo_inputs, _symmetric):
+            monkeypatch.setattr(part, "each_once", as_on_a_device)
         for method in METHODS:
             monkeypatch.setattr(Tensor, method, reads.counted(method))
         small(name, **{"max_iter": 4, "batch_size": 30, **params}).fit(X)

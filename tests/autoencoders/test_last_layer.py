@@ -126,7 +126,7 @@ def test_rows_come_back_closer_and_nothing_else_changes():
 
 def frozen(n_in, n_out):
     net = nn.Sequential(nn.Linear(n_in, 8), nn.ReLU(), nn.Linear(8, n_out))
-    net[-1].requires_grad_(False)
+    net[-1].bias.requires_grad_(False)
     return net
 
 

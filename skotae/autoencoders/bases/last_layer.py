@@ -137,7 +137,9 @@ def solve_last_layer(
     if not (squared and isinstance(net, nn.Sequential) and len(net) and is_fixed(net)):
         return
     units, last = net[:-1], net[-1]
-    if type(last) is not nn.Linear or last.bias is None or not last.weight.requires_grad:
+    if type(last) is not nn.Linear or last.bias is None:
+        return
+    if not all(parameter.requires_grad for parameter in last.parameters()):
         return
 
     def parts(x: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 from skotae.transport.base import normalised_weights
 from skotae.transport.ground import Ground
 from skotae.transport.linear.line import staircases
-from skotae.utils._blocks import scattered
 
 _REDUCE_FROM = 128  # points from which rough potentials pay for themselves
 _EPSILON = 0.015  # their regularisation, in units of the mean reduced cost
@@ -204,7 +203,9 @@ def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> Plan:
 
 def _usual(cost: Tensor, least: float = 0.0) -> float:
     """Return a low quantile of the costs above the least, 0 where there are none."""
-    # Of all columns alike: a step may be a multiple of their number.
-    some = cost.flatten()[scattered(cost.numel(), cost.numel() // _SAMPLE)]
+    step = max(1, cost.numel() // _SAMPLE)
+    while math.gcd(step, cost.shape[1]) > 1:
+        step += 1  # from all columns alike
+    some = cost.flatten()[::step]
     some = some[some > least]
     return some.kthvalue(1 + int(_USUAL * len(some))).values.item() if len(some) else 0.0

@@ -203,11 +203,11 @@ class GMWAE(MixtureAutoencoder):
         for a copy of X.
     refit_decoder : bool, default=True
         Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192,
-        on the units before the decoder's last layer, which is changed by it: the exact
-        minimum of the first term in this layer, for the mean codes, in which no row counts for
-        more than four times the median. How far it may change is chosen by generalised
-        cross-validation [6]_. Only where the decoder ends in a dense layer
-        and the cost is ``"sqeuclidean"``, without bounds. Codes and components stay as they are.
+        on the units before the decoder's last layer, which is changed by it: the minimum of the
+        first term in this layer, for the mean codes, with a price on the change, that generalised
+        cross-validation [6]_ chooses, and no row that counts for more than four times the median.
+        Only where the decoder ends in a dense layer and the cost is ``"sqeuclidean"``, without
+        bounds. Codes and components stay as they are.
     {cost}
     {scale}
     {networks}

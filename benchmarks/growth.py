@@ -2,6 +2,8 @@
 
     python benchmarks/growth.py [--only SERIES ...] [--quick]
 
+Each series is written when it is done; ``--only`` leaves the others in the file as they are.
+
 One thread; normal data; networks with one hidden layer of 64 units from principal components.
 Each point is the least of three: ``rows`` the whole fit of one epoch, from array to fitted model
 (200 columns); ``columns``, ``dimension`` of the code and ``batch`` one epoch of 8,192 rows, with
@@ -19,6 +21,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
+import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import print_table, write_json
+from _common import RESULTS, print_table, save_json
 
 from skotae import GMWAE, SinkhornAE, SymmetricWAE, VampPriorVAE, WAEEstimator
 
@@ -96,6 +99,8 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of one epoch
     if options.quick:
         options.only = ["WAEEstimator, rows"]
+    path = RESULTS / "growth.json"
+    kept: dict[str, Any] = json.loads(path.read_text())["series"] if path.exists() else {}
     found: dict[str, Any] = {}
     fit(WAEEstimator, rows(1000, 20))  # what is done once in a process
     for name in options.only:
@@ -109,6 +114,9 @@ def main() -> None:
             "exponent": round(slope, 3),
         }
         print(f"{name}: {slope:.2f}", flush=True)
+        if not options.quick:
+            series = {key: (kept | found)[key] for key in SERIES if key in kept | found}
+            save_json("growth", {"series": series})
     print_table(
         ["series", "sizes", "seconds", "exponent"],
         [
@@ -116,8 +124,6 @@ def main() -> None:
             for name, row in found.items()
         ],
     )
-    if not options.quick:
-        write_json("growth", {"series": found})
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def main() -> None:
     results: dict[str, Any] = json.loads(path.read_text())["steps"] if path.exists() else {}
     rows = []
     for network in options.networks:
-        n_batches, n_epochs = (4, 3) if options.quick or network == "conv" else (16, 5)
+        n_batches, n_epochs = (4, 3) if options.quick else (16, 3 if network == "conv" else 5)
         X = np.random.default_rng(0).random((n_batches * BATCH, N_FEATURES), dtype=np.float32)
         bare(network, X, 2)  # what is done once in a process
         for name in options.only:

@@ -20,7 +20,7 @@ CHUNK = 4096
 
 
 class PythaeModel:
-    """VAE, WAE_MMD, AAE or VAMP of pythae, with its own trainer and its defaults.
+    """VAE, WAE_MMD, INFOVAE_MMD, AAE or VAMP of pythae, with its own trainer and its defaults.
 
     The learning rate falls along a cosine, as in the rows beside it. Decoders end in a sigmoid if
     all values of X are in [0, 1]. VAMP has as many pseudo-inputs as
@@ -28,7 +28,7 @@ class PythaeModel:
 
     Parameters
     ----------
-    name : {"VAE", "WAE_MMD", "AAE", "VAMP"}
+    name : {"VAE", "WAE_MMD", "INFOVAE_MMD", "AAE", "VAMP"}
     n_components, hidden_layer_sizes, batch_size, max_iter, learning_rate_init, activation, encoder
         As those of the package's estimators. Hidden layers of the decoder are in reverse.
     random_state : int, default=0
@@ -124,6 +124,7 @@ class PythaeModel:
         cls, config, options = {
             "VAE": (models.VAE, models.VAEConfig, {}),
             "WAE_MMD": (models.WAE_MMD, models.WAE_MMD_Config, {}),
+            "INFOVAE_MMD": (models.INFOVAE_MMD, models.INFOVAE_MMD_Config, {}),
             "AAE": (models.Adversarial_AE, models.Adversarial_AE_Config, {}),
             "VAMP": (models.VAMP, models.VAMPConfig, {"number_components": min(n // 2, 500)}),
         }[self.name]

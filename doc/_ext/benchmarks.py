@@ -6,9 +6,10 @@ each peer over all rows, and time ratios by number of points and epsilon. The di
 those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
 that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
 ``benchmarks/tables.py --summary`` prints, and ``.. held-out-benchmark::`` the first of these
-tables, of the sets that were held out. ``.. grid-search-benchmark::``, ``.. overhead-benchmark::``
-and ``.. growth-benchmark::`` are the tables of the scripts of these names, and
-``.. euclidean-benchmark::`` that of Euclidean distances beside geomloss.
+tables, of the sets that were held out. ``.. grid-search-benchmark::``,
+``.. overhead-benchmark::``, ``.. growth-benchmark::`` and ``.. counterparts-benchmark::`` are the
+tables of the scripts of these names, and ``.. euclidean-benchmark::`` that of Euclidean distances
+beside geomloss.
 """
 
 import json
@@ -232,6 +233,26 @@ def growth(results):
     return list_table("Growth of a fit", ["What grows", "Sizes", "CPU seconds", "Exponent"], rows)
 
 
+def counterparts(results):
+    """Text of the tables of fits beside another library's, and of passes beside a network's."""
+    rows = [
+        [
+            name,
+            row["counterpart"],
+            *(f"{row['seconds'][each]['median']:.2f}" for each in ("skotae", "pythae")),
+            f"{row['ratio']:.2f}",
+        ]
+        for name, row in results["fits"].items()
+    ]
+    header = ["Estimator", "in pythae", "A fit, s", "theirs, s", "ratio"]
+    lines = list_table("A fit beside its counterpart", header, rows)
+    rows = [
+        [f"`{name}`", f"{row['ratio']:.2f}", results["least_pass"]]
+        for name, row in results["passes"].items()
+    ]
+    return lines + list_table("Rows per second over the network's", ["", "ratio", "aim"], rows)
+
+
 class BenchmarkDirective(SphinxDirective):
     """The tables of a benchmark; a subclass names it and has a function that makes them."""
 
@@ -281,6 +302,10 @@ class GrowthBenchmark(BenchmarkDirective):
     benchmark, render = "growth", staticmethod(growth)
 
 
+class CounterpartsBenchmark(BenchmarkDirective):
+    benchmark, render = "counterparts", staticmethod(counterparts)
+
+
 class PapersBenchmark(BenchmarkDirective):
     required_arguments = 1
 
@@ -300,6 +325,7 @@ def setup(app):
     app.add_directive("grid-search-benchmark", GridSearchBenchmark)
     app.add_directive("overhead-benchmark", OverheadBenchmark)
     app.add_directive("growth-benchmark", GrowthBenchmark)
+    app.add_directive("counterparts-benchmark", CounterpartsBenchmark)
     app.add_directive("defaults-benchmark", DefaultsBenchmark)
     app.add_directive("tables-benchmark", TablesBenchmark)
     app.add_directive("held-out-benchmark", HeldOutBenchmark)

@@ -238,7 +238,7 @@ def check_inherited(cost: BaseCost, n_features: int) -> None:
 
 def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:
     same = x.shape == y.shape
-    expected = x.shape[:-1] if same else torch.broadcast_shapes(x.shape, y.shape)[:-1]
+    expected = x.shape[:-1] if same else np.broadcast_shapes(x.shape, y.shape)[:-1]
     if not isinstance(value, Tensor) or value.shape != expected:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(

@@ -59,7 +59,7 @@ def roll_back(state: TrainingState) -> None:
     state.step_factor *= 0.5
 
 
-def give_up(term: str, epoch: int, advice: Mapping[str, str]) -> NoReturn:
+def give_up(term: str, epoch: int, advice: Mapping[str, str], cause: Exception | None) -> NoReturn:
     """Raise the error that names a term and what to change."""
     other = f"Lower learning_rate_init or the weight of {term!r}."
-    raise NonFiniteLossError(term, epoch, {**ADVICE, **advice}.get(term, other))
+    raise NonFiniteLossError(term, epoch, {**ADVICE, **advice}.get(term, other)) from cause

@@ -21,7 +21,7 @@ from skotae.training._optim import (
     set_learning_rate,
 )
 from skotae.training._ranks import current_ranks
-from skotae.training._rehearsal import first_terms, rehearse
+from skotae.training._rehearsal import rehearse, terms_by_batch
 from skotae.training._state import Moment, TrainingState, copied
 from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed, make_generator
@@ -116,8 +116,6 @@ class Trainer:
             GlobalStream(child_seed(seed, "networks"), rows.device),
             history,
             n_iter_no_change,
-            # Those of another kind do not compare.
-            min((x for x in history.get(self.watched, ()) if math.isfinite(x)), default=math.inf),
         )
         # Whether networks may draw from torch's global generator in training, as dropout does,
         # and in evaluation mode.
@@ -218,6 +216,10 @@ class Trainer:
             everything = everything[mask]
         watches = self.held_out is not None or self.tol is not None
         stop = state.patience <= 0 and watches
+        if self.held_out is not None and not self.fresh and state.epoch == 0:
+            loss = self._validated({})["validation_loss"]
+            if math.isfinite(loss):
+                state.begin_at(loss)
         while state.epoch < n_epochs and not stop:
             started = time.perf_counter()
             with on_epoch(state.epoch) as epoch_done:
@@ -267,11 +269,23 @@ class Trainer:
     def give_up(self, term: str) -> NoReturn:
         """Raise the error that names a term and what to change.
 
-        The term is another one, where the last good weights show which is at fault.
+        The term is another one, where the last good weights show which is at fault. What fails
+        in that look, as a cost of one's own may, is the cause of the error.
         """
         self.model.load_state(self.state.good.weights)
-        seen = term_at_fault(first_terms(self), self.model)
-        give_up(seen or term, self.state.epoch, self.advice)
+        failure = None
+        try:
+            found = (term_at_fault(terms, self.model) for terms in terms_by_batch(self))
+            term = next(filter(None, found), term)
+        except Exception as error:
+            failure = error
+        give_up(term, self.state.epoch, self.advice, failure)
+
+    @property
+    def least_loss(self) -> float:
+        """Of all epochs that have one of the kind that is watched, earlier fits' too."""
+        found = self.state.history.get(self.watched, ())
+        return min((loss for loss in found if math.isfinite(loss)), default=math.inf)
 
     def _watch(self, loss: float) -> bool:
         """Patience with a loss that no longer falls; whether it is the least so far."""

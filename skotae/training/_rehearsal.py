@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from skotae.training._batches import batch_indices
 from skotae.training.base import Step, total
 from skotae.utils._random import GlobalStream, child_seed
 
@@ -73,12 +74,13 @@ def rehearse(trainer: Any) -> None:
         )
 
 
-def first_terms(trainer: Any) -> Mapping[str, Tensor]:
-    """The terms of the first mini-batch of rows in training mode, for the weights of now."""
+def terms_by_batch(trainer: Any) -> Iterator[Mapping[str, Tensor]]:
+    """The terms of all rows in training mode, a mini-batch at a time, for the weights of now."""
     trainer.model.train()
-    index = _first(trainer)
-    with _stream(trainer).borrowed():
-        return trainer.model.terms(trainer.rows[index], _step(trainer, index, True))
+    for index in batch_indices(torch.arange(len(trainer.rows)), trainer.batch_size):
+        with _stream(trainer).borrowed():
+            terms = trainer.model.terms(trainer.rows[index], _step(trainer, index, True))
+        yield terms
 
 
 def _first(trainer: Any) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -59,8 +59,6 @@ class TrainingState:
         Epochs of earlier fits; this run's are added to it.
     patience : int
         Epochs without improvement that are left.
-    best_before : float, default=inf
-        Least loss of earlier fits.
 
     Attributes
     ----------
@@ -78,7 +76,6 @@ class TrainingState:
         networks: GlobalStream,
         history: History,
         patience: int,
-        best_before: float = math.inf,
     ):
         self.model = model
         self.optimisers = optimisers
@@ -86,7 +83,6 @@ class TrainingState:
         self.networks = networks
         self.history = history
         self.n_before = max(map(len, history.values()), default=0)
-        self.best_before = best_before
         self.epoch = 0
         self.best_loss = math.inf
         self.best_weights: dict[str, Any] | None = None
@@ -94,11 +90,6 @@ class TrainingState:
         self.step_factor = 1.0
         self.n_rollbacks = 0
         self.keep()
-
-    @property
-    def least_loss(self) -> float:
-        """Of this run's epochs and of those before it."""
-        return min(self.best_before, self.best_loss)
 
     def losses(self, n_epochs: int) -> list[float]:
         """Loss of each epoch of this run, if it went on to the last one; else none."""
@@ -108,6 +99,13 @@ class TrainingState:
     def keep(self) -> None:
         """The moment to go back to is now, and none is before it."""
         self.good = self.before = self._now(self.weights())
+
+    def begin_at(self, loss: float) -> None:
+        """The weights to begin with have a loss on held-out rows: epochs are to better it."""
+        self.best_loss, self.best_weights = loss, self.good.weights
+        self.good = self.before = replace(
+            self.good, best_loss=self.best_loss, best_weights=self.best_weights
+        )
 
     def _now(self, weights: dict[str, Any]) -> Moment:
         return Moment(
@@ -169,7 +167,6 @@ class TrainingState:
             "before": {**vars(self.before)},
             "step_factor": self.step_factor,
             "n_before": self.n_before,
-            "best_before": self.best_before,
             "history": {name: [*values] for name, values in self.history.items()},
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "networks": self.networks.states,
@@ -179,7 +176,7 @@ class TrainingState:
         """Go on from where `state_dict` was called, on a run of the same shapes."""
         self.good, self.before = Moment(**state["good"]), Moment(**state["before"])
         self.step_factor = state["step_factor"]
-        self.n_before, self.best_before = state["n_before"], state["best_before"]
+        self.n_before = state["n_before"]
         self.history.clear()
         self.history.update({name: [*values] for name, values in state["history"].items()})
         for name, kept in state["generators"].items():

@@ -241,3 +241,16 @@ def test_the_same_rows_are_held_out_again(seed, small):
     assert validation_loss(copy.deepcopy(model), X[:-4]) != first
     if seed is not None:
         assert validation_loss(model.set_params(random_state=5), X) != first
+
+
+def test_a_warm_fit_keeps_what_it_cannot_better(small):
+    """Of weights that the first epochs make worse those of before stay, and it stops."""
+    options = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 2}
+    model = small("WAEEstimator", max_iter=30, warm_start=True, **options).fit(X)
+    before, n_iter, least = results_of(model, X), model.n_iter_, model.best_loss_
+    model.set_params(learning_rate_init=5.0, max_iter=9).fit(X)
+    assert min(model.history_["validation_loss"][n_iter:]) > least
+    assert model.n_iter_ == n_iter + 2
+    assert model.best_loss_ == least
+    after = results_of(model, X)
+    assert all(np.array_equal(after[name], values) for name, values in before.items())

@@ -15,6 +15,7 @@ HELD_OUT = torch.tensor([2, 3, 11, 17, 20])
 RUNS = {
     "plain": ({}, ()),
     "early stopping": ({"held_out": HELD_OUT, "n_iter_no_change": 2}, ()),
+    "early stopping, warm": ({"held_out": HELD_OUT, "n_iter_no_change": 2, "fresh": False}, ()),
     "tol": ({"tol": 0.2, "n_iter_no_change": 2}, ()),
     "rollback before": ({}, (5,)),
     "rollback after": ({}, (20,)),
@@ -32,7 +33,7 @@ def result(trainer):
     return {
         **whole(state),
         "counts": counts,
-        "least": state.least_loss,
+        "least": trainer.least_loss,
         "factor": state.step_factor,
         "noise": noise,
         "networks": state.networks.states,

@@ -103,11 +103,16 @@ def test_moments_are_not_what_goes_on_changing():
     assert_equal(vars(state.good), kept)
 
 
-def test_the_least_loss_counts_earlier_fits():
-    state = make_state(best_before=0.3)
-    assert state.least_loss == 0.3
-    state.best_loss = 0.2
-    assert state.least_loss == 0.2
+def test_weights_to_begin_with_are_the_best_until_an_epoch_is_better():
+    state = make_state()
+    start = state.weights()
+    state.begin_at(0.5)
+    step(state)
+    state.commit({"loss": 1.0})
+    state.go_back(state.before)
+    for moment in (state, state.good, state.before):
+        assert moment.best_loss == 0.5
+        assert_equal(moment.best_weights, start)
 
 
 @pytest.mark.parametrize("first", [None, torch.arange(3.0)], ids=["none", "tensor"])

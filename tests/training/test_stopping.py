@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from skotae.training import History
+
 from .toys import HELD_OUT, Point, make, quadratic, run
 
 
@@ -35,6 +37,16 @@ def test_tol_stops_where_the_loss_stays():
     objective = _scripted([5.0, 4.0, 3.0, 2.95, 2.94, 2.93, 1.0, 0.0], point)
     trainer = make(objective, {"point": point}, batch_size=20, tol=0.1, n_iter_no_change=3)
     assert run(trainer, 8) == 6
+
+
+@pytest.mark.parametrize(("earlier", "least"), [([0.5, 2.0], 0.5), ([4.0], 1.0), ([], 1.0)])
+def test_the_least_loss_counts_earlier_fits(earlier, least):
+    point = Point()
+    history = History({"loss": earlier, "validation_loss": [0.1] * len(earlier)})
+    objective = _scripted([3.0, 1.0, 2.0], point)
+    trainer = make(objective, {"point": point}, batch_size=20, history=history)
+    run(trainer, 3)
+    assert trainer.least_loss == least
 
 
 def test_without_tol_every_epoch_is_run():

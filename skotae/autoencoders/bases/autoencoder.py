@@ -151,7 +151,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _rows_of(self, Z: np.ndarray, blame: str, expected: str) -> np.ndarray:
         """Rows of codes, or an error over codes of which the decoder makes no numbers."""
-        rows = within_range(self._inference(Z.dtype).decoded(Z))
+        rows = self._inference(Z.dtype).decoded(Z, within=within_range)
         if np.isnan(rows.max()):
             raise ValueError(
                 f"{blame}, of which the decoder makes no numbers; expected {expected}."
@@ -357,4 +357,4 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         return inference.blocks(lambda x: inference.model.row_costs(x, move), X)
 
     def _reconstructions(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        return map(within_range, self._inference(X.dtype).reconstructed(X))
+        return self._inference(X.dtype).reconstructed(X)

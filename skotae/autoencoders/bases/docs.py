@@ -152,7 +152,8 @@ tol : float, default=None
 early_stopping : bool, default=False
     Hold rows out, stop when the loss on them no longer falls, and keep the weights of
     the best epoch. With `warm_start` each fit to as many rows holds the same ones out, until
-    `random_state` is set to another.
+    `random_state` is set to another, and the weights that it begins with stay where no epoch is
+    better on them.
 validation_fraction : float, default=0.1
     Share of the rows that `early_stopping` holds out.
 n_iter_no_change : int, default=10

@@ -190,11 +190,15 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes, within the range of the training rows if `clip`, else of the dtype."""
-        clip = self._current("clip")
-        rows = self._inference(dtype).decoded(codes, noise_seed)
-        if clip:
-            return np.clip(rows, self.data_min_, self.data_max_, out=rows)
-        return within_range(rows)
+        within = within_range
+        if self._current("clip"):
+            with np.errstate(over="ignore"):
+                low, high = (end.astype(dtype) for end in (self.data_min_, self.data_max_))
+
+            def within(rows: np.ndarray) -> np.ndarray:
+                return np.clip(rows, low, high, out=rows)
+
+        return self._inference(dtype).decoded(codes, noise_seed, within)
 
     def _codes_in_turn(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> DrawnRows:
         """The `_drawn_codes`, some thousand at a time."""

@@ -188,16 +188,25 @@ class Inference:
             size=max(1, rows_at_once(max(X.shape[1], n * self.model.n_components), CHUNK // n)),
         )
 
-    def decoded(self, Z: np.ndarray, noise_seed: int | None = None) -> np.ndarray:
-        """Rows of codes: means of the likelihood; draws from it, if there is a seed."""
+    def decoded(
+        self,
+        Z: np.ndarray,
+        noise_seed: int | None = None,
+        within: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """Rows of codes: means of the likelihood; draws from it, if there is a seed.
+
+        `within` brings a block, in place, within some range, while it is in the cache.
+        """
         generator = None if noise_seed is None else self.generator(noise_seed)
         parts = self.blocks(lambda z: self.model.decode(z, generator), Z, rows=False)
-        return joined((self.units.restored(part, self.dtype) for part in parts), len(Z))
+        restored = (self.units.restored(part, self.dtype) for part in parts)
+        return joined(restored if within is None else map(within, restored), len(Z))
 
     def reconstructed(self, X: np.ndarray) -> Iterator[np.ndarray]:
-        """Rows that are encoded and decoded, in blocks."""
+        """Rows that are encoded and decoded, within the range of their dtype, in blocks."""
         for part in self.blocks(lambda x: self.model.decode(self.model.encode(x)), X):
-            yield self.units.restored(part, self.dtype)
+            yield within_range(self.units.restored(part, self.dtype))
 
 
 def widest_dtype(model: Any, rows: Tensor) -> torch.dtype:

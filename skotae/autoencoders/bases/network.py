@@ -281,7 +281,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """Fitted attributes that tell how far the training is."""
         self.n_iter_ = trainer.state.n_before + trainer.state.epoch
         self.history_ = trainer.state.history
-        self.best_loss_ = trainer.state.least_loss
+        self.best_loss_ = trainer.least_loss
 
     def _settle(self, trainer: Trainer, incremental: bool, strict: bool = True) -> bool:
         """The last good weights, and all that goes with them; whether there are any.

@@ -312,13 +312,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self.data_min_ = np.minimum(X.min(axis=0), self.data_min_)
             self.data_max_ = np.maximum(X.max(axis=0), self.data_max_)
         rows = Rows(X, self._units, self.device_)
-        seed = child_seed(self._seed, "training", self.n_iter_)
+        first, seed = (child_seed(self._seed, "training", n) for n in (0, self.n_iter_))
         trainer = Trainer(
             self.model_,
             rows=rows,
             seed=seed,
             fresh=fresh,
-            **trainer_options(self._params, self._batch_rule, len(rows), self._seed, incremental),
+            **trainer_options(self._params, self._batch_rule, len(rows), first, incremental),
             history=self.history_.copy(),
             advice=self._advice,
         )

@@ -328,14 +328,14 @@ class ScoresArrays(skotae.WAEEstimator):
 
 
 class HidesATerm(skotae.WAEEstimator):
-    def _after_fit(self, rows):
+    def _after_fit(self, rows, incremental):
         del self.history_["penalty"]
 
 
 class CountsFits(skotae.WAEEstimator):
     n_fits = 0
 
-    def _after_fit(self, rows):
+    def _after_fit(self, rows, incremental):
         type(self).n_fits += 1
         self.data_mean_ = self.data_mean_ + 0.01 * self.n_fits
 

@@ -128,7 +128,14 @@ ROOMS = {
         "_gmwae",
         "_gmvae",
     ],
-    "autoencoders.coupled": ["_bank", "_cooling", "_potentials", "_model", "_estimator"],
+    "autoencoders.coupled": [
+        "_bank",
+        "_cooling",
+        "_potentials",
+        "_posterior",
+        "_model",
+        "_estimator",
+    ],
 }
 # Files directly under skotae/, beside ``exceptions``, that nothing else imports.
 TOP = {"__init__", "_show_versions"}

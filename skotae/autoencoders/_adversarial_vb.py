@@ -241,8 +241,8 @@ class AdversarialVB(VariationalAutoencoder):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _after_fit(self, rows: Rows) -> None:
-        super()._after_fit(rows)
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
         self.model_.encoder.keep_mean(self._seed)
 
     def elbo(self, X, n_samples=1, *, random_state=None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from numbers import Real
 from typing import Any
 
@@ -44,10 +43,7 @@ class VampPriorWAEModel(WassersteinModel):
         return self.encoder.sample_prior(len(like), generator).to(like.dtype)
 
     def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        encoder = self.encoder
-        if encoder.pseudo_inputs.device != generator.device:
-            encoder = copy.deepcopy(encoder).to(generator.device)
-        return encoder.sample_prior(n, generator).to(dtype)
+        return self.encoder.prior_codes(n, generator, dtype)
 
     def code_components(self) -> tuple[Tensor, Tensor]:
         return self.encoder.components()

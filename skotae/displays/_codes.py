@@ -26,7 +26,6 @@ from skotae.priors import GaussianMixturePrior, NormalPrior
 from skotae.utils.base import overrides
 
 MASSES = (0.5, 0.9, 0.99)
-N_DRAWS = 4000
 MAX_COORDINATES = 4
 # Classes with a colour each, and those with a name in the middle of their codes.
 MAX_CLASSES, MAX_NAMES = 8, 20
@@ -137,7 +136,7 @@ class CodesDisplay:
         learned = hasattr(estimator, "pseudo_inputs_")
         return cls(
             codes_of(estimator, X, random_state),
-            prior_draws(estimator, N_DRAWS, random_state),
+            prior_draws(estimator, random_state),
             prior=None if learned else estimator.prior_,
             labels=y,
             train_codes=before,

@@ -24,7 +24,6 @@ from skotae.displays.base import (
 )
 from skotae.priors.base import path
 
-N_DRAWS = 4000
 MAX_LINES = len(COLOURS) - 1
 ENDS = 0.05, 0.95
 
@@ -133,7 +132,7 @@ class ManifoldDisplay:
         need("ManifoldDisplay", estimator, ("sample",), "CodesDisplay, which needs no decoder")
         shape = image_shape_of(estimator, image_shape)
         d = estimator.n_components_
-        draws = prior_draws(estimator, N_DRAWS, random_state)
+        draws = prior_draws(estimator, random_state)
         most = 2 if shape else 4
         moving = [*range(min(d, most))] if coordinates is None else [*coordinates]
         if not 1 <= len(set(moving)) == len(moving) <= most or not set(moving) <= {*range(d)}:

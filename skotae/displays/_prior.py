@@ -132,7 +132,7 @@ class PriorDisplay:
         need("PriorDisplay", estimator, ("sample_posterior",), instead)
         codes = codes_of(estimator, some(random_state, X), random_state)
         n = len(codes)
-        draws = prior_draws(estimator, N_REPEATS * n, random_state)
+        draws = prior_draws(estimator, random_state, N_REPEATS * n)
         return cls.from_codes(codes, draws.reshape(N_REPEATS, n, -1), ax=ax)
 
     @classmethod

@@ -98,7 +98,7 @@ class TrainingDisplay:
         nats = {}
         if constant and estimator.cost_.likelihood:
             least = 0.01 * estimator.n_features_in_ / estimator.cost_scale_
-            nats = {term: least * weight for term, weight in weights_of(estimator).items()}
+            nats = {term: least * weight for term, weight in term_weights(estimator).items()}
         reasons = [text for kind, text in NOT_TOLD.items() if isinstance(estimator, kind)]
         if reasons:
             verdict = Verdict("not told", None, reasons[0])
@@ -189,7 +189,7 @@ class TrainingDisplay:
             ax.set_yscale("log")
 
 
-def weights_of(estimator: Any) -> dict[str, float]:
+def term_weights(estimator: Any) -> dict[str, float]:
     """Weights of the terms that are costs of reconstructions."""
     if isinstance(estimator, SymmetricWAE):
         beta = estimator._params.beta
@@ -199,7 +199,7 @@ def weights_of(estimator: Any) -> dict[str, float]:
 
 def constant_levels(estimator: Any, X: Any = None) -> dict[str, float]:
     """What the mean of the rows costs, of the terms that are costs of reconstructions."""
-    terms = {k: w for k, w in weights_of(estimator).items() if k in estimator.history_}
+    terms = {k: w for k, w in term_weights(estimator).items() if k in estimator.history_}
     if not terms or not hasattr(estimator, "cost_scale_"):
         return {}
     cost_scale = getattr(estimator._params, "cost_scale", None)

@@ -20,6 +20,8 @@ DATA, MODEL, GOOD, GREY = COLOURS[0], COLOURS[5], COLOURS[2], "0.6"
 # In inches, at 100 dots each: what a page of the documentation is wide.
 WIDTH = 6.24
 MAX_ROWS = 2000
+# Codes that stand for a prior.
+N_DRAWS = 4000
 
 
 def pyplot(caller: str) -> Any:
@@ -120,7 +122,7 @@ def codes_of(estimator: Any, X: Any, seed: int) -> np.ndarray:
     return np.asarray(draws, dtype=np.float64)[:, 0]
 
 
-def prior_draws(estimator: Any, n: int, seed: int) -> np.ndarray:
+def prior_draws(estimator: Any, seed: int, n: int = N_DRAWS) -> np.ndarray:
     """Draws from the prior, or from what the model learns in its place."""
     draws = estimator.model_.draw_codes(n, make_generator(seed), torch.float64)
     return draws.detach().cpu().numpy()

@@ -9,12 +9,10 @@ from sklearn.base import clone
 from torch import Tensor
 
 from skotae.divergences.base import BaseDivergence
+from skotae.priors.base import fixed_draws
 from skotae.transport import squared_mmd
-from skotae.utils._random import make_generator
 from skotae.utils.base import stale
 
-# Of a prior without moments, to find its width.
-N_DRAWS = 4096
 LEAST_WIDTH = 1e-15
 
 
@@ -94,7 +92,7 @@ class MMD(BaseDivergence):
         if hasattr(prior, "moments") and not stale(prior, "moments", "sample"):
             variance = prior.moments(n_components)[1].detach().diagonal()
         else:
-            variance = prior.sample(N_DRAWS, n_components, make_generator(0)).detach().var(0)
+            variance = fixed_draws(prior, n_components).detach().var(0)
         width = float(variance.double().mean().sqrt())
         # Of points, and of what has no variance, 1: the square has to be a number in float32.
         usable = LEAST_WIDTH < width < 1 / LEAST_WIDTH

@@ -188,7 +188,7 @@ class SinkhornDivergence(BaseDivergence):
 
     def _check_finite(self, costs: Tensor, *clouds: Tensor) -> None:
         """Raise a ValueError for costs of finite points that are not finite."""
-        if all(map(is_finite, clouds)) and not is_finite(costs):
+        if all(map(all_finite, clouds)) and not all_finite(costs):
             raise ValueError(
                 f"{self._named_cost} gave NaN or infinite values for finite points; expected "
                 "finite costs."
@@ -213,7 +213,7 @@ class SinkhornDivergence(BaseDivergence):
         return costs
 
 
-def is_finite(values: Tensor) -> bool:
+def all_finite(values: Tensor) -> bool:
     return bool(values.isfinite().all())
 
 

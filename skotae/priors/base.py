@@ -15,6 +15,9 @@ from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
 from skotae.utils.base import as_real, brief
 
+# Draws that tell what a prior is like, where it does not say.
+N_DRAWS = 4096
+
 
 class BasePrior(BaseEstimator):
     """A distribution of codes.
@@ -146,6 +149,11 @@ def check_draws(prior: Any, d: int) -> None:
                 f"prior={prior!r} has moments of shapes {shapes[0]} and {shapes[1]}; expected a "
                 f"mean of shape ({d},) and a covariance of shape ({d}, {d})."
             )
+
+
+def fixed_draws(prior: Any, d: int) -> Tensor:
+    """`N_DRAWS` codes (n, d) of a prior, the same at each call."""
+    return prior.sample(N_DRAWS, d, make_generator(0))
 
 
 def log_density(prior: Any, z: Tensor) -> Tensor:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from skotae.training._batches import batch_indices
-from skotae.training.base import Step, total
+from skotae.training._batches import Rows, batch_indices
+from skotae.training._state import TrainingState
+from skotae.training.base import Step, Trainable, total
 from skotae.utils._random import GlobalStream, child_seed
 
 # Two passes of the same numbers through the same weights may differ by rounding.
 ROUNDING = 1e-4
 
 
-def rehearse(trainer: Any) -> None:
+class Rehearsed(Protocol):
+    """What a rehearsal asks of a `Trainer`, whose file imports this one."""
+
+    model: Trainable
+    rows: Rows
+    seed: int
+    batch_size: int
+    state: TrainingState
+    draws: tuple[bool, bool]
+
+    def generator(self, stream: str, device: Any = None) -> torch.Generator: ...
+
+    def not_finite(self) -> str | None: ...
+
+
+def rehearse(trainer: Rehearsed) -> None:
     """Take a step and look at it, then undo it: what cannot be trained fails before training.
 
     Parameters
@@ -74,7 +90,7 @@ def rehearse(trainer: Any) -> None:
         )
 
 
-def terms_by_batch(trainer: Any) -> Iterator[Mapping[str, Tensor]]:
+def terms_by_batch(trainer: Rehearsed) -> Iterator[Mapping[str, Tensor]]:
     """The terms of all rows in training mode, a mini-batch at a time, for the weights of now."""
     trainer.model.train()
     for index in batch_indices(torch.arange(len(trainer.rows)), trainer.batch_size):
@@ -83,18 +99,18 @@ def terms_by_batch(trainer: Any) -> Iterator[Mapping[str, Tensor]]:
         yield terms
 
 
-def _first(trainer: Any) -> Tensor:
+def _first(trainer: Rehearsed) -> Tensor:
     return torch.arange(min(len(trainer.rows), trainer.batch_size))
 
 
-def _step(trainer: Any, index: Tensor, training: bool) -> Step:
+def _step(trainer: Rehearsed, index: Tensor, training: bool) -> Step:
     # In evaluation mode as at the end, where what begins later has begun.
     progress = 1.0 - training
     generator = trainer.generator("validation")
     return Step(generator, index, len(trainer.rows), progress, training=training)
 
 
-def _check_reached(model: Any, reached: set[int]) -> None:
+def _check_reached(model: Trainable, reached: set[int]) -> None:
     for name, part in model.named_children():
         # A cost with a scale of its own learns that, also where its decoder learns nothing.
         part = getattr(part, "net", part)
@@ -121,7 +137,7 @@ def _check_undone(start: dict[str, Tensor], end: dict[str, Tensor]) -> None:
             )
 
 
-def _stream(trainer: Any) -> GlobalStream:
+def _stream(trainer: Rehearsed) -> GlobalStream:
     return GlobalStream(child_seed(trainer.seed, "validation"), trainer.rows.device)
 
 

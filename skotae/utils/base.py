@@ -42,7 +42,8 @@ def is_whole(value: Any) -> bool:
 def overrides(part: Any, base: type, method: str) -> bool:
     """Whether a method of an object is another than that of `base`, which its class inherits from.
 
-    What is known of the one, such as a closed form, need not hold for the other.
+    What is known of the one, such as a closed form, need not hold for the other. It is asked where
+    that is known outside of the class; of what the class itself says, `stale` is.
     """
     return method in vars(part) or getattr(type(part), method) is not getattr(base, method)
 
@@ -50,7 +51,8 @@ def overrides(part: Any, base: type, method: str) -> bool:
 def stale(part: Any, shortcut: str, method: str) -> bool:
     """Whether a method of an object, or a class, was overridden without another that stands for it.
 
-    The `shortcut`, inherited from farther up, then knows nothing of the `method`.
+    The `shortcut`, inherited from farther up, then knows nothing of the `method`. A class that
+    overrides both is not stale, while `overrides` is still true of it.
     """
 
     def depth(name: str) -> int:

@@ -13,17 +13,10 @@ from skotae.networks import MLP
 from skotae.testing import make_data
 from skotae.testing.base import results_of
 
+from ..torch_settings import default_dtype
+
 NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "fit")]
 X = make_data(24)
-
-
-@contextlib.contextmanager
-def default_dtype(dtype):
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
 
 
 @contextlib.contextmanager

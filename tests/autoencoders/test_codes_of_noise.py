@@ -1,8 +1,5 @@
 """Codes of standard normal numbers are distributed as those that samples are decoded from."""
 
-import inspect
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -19,6 +16,8 @@ from skotae.priors import (
     UniformPrior,
 )
 
+from .quick_fits import quick_fit
+
 NAMES = [name for name in skotae.__all__ if hasattr(getattr(skotae, name), "sample")]
 RNG = np.random.default_rng(0)
 X = np.concatenate([RNG.normal(size=(40, 4)), RNG.normal(5, 0.5, size=(80, 4))]) * [1, 10, 100, 1]
@@ -26,13 +25,7 @@ N = 3000
 
 
 def fitted(name, **params):
-    cls = getattr(skotae, name)
-    names = inspect.signature(cls).parameters
-    fewer = {k: v for k, v in {"n_mixtures": 3, "n_bank": 32}.items() if k in names}
-    params = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, **fewer, **params}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return cls(3, **params).fit(X)
+    return quick_fit(name, X, 3, **{"max_iter": 3, **params})
 
 
 def check_distribution(model):

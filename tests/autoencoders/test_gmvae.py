@@ -1,5 +1,7 @@
 """What GMVAE claims: eq. 2 of the paper, and that it loses components where GMWAE does not."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,20 +15,13 @@ from skotae.costs import GaussianCost
 from skotae.networks import MLP
 from skotae.testing import make_data
 
+from .mixtures import small as small_mixture
+
 X = make_data(48)
 # The paper's regime: the likelihood is worth far more than log K.
 NARROW = GaussianCost(variance=1e-3)
 
-
-def small(**params):
-    defaults = {
-        "n_components": 2,
-        "n_mixtures": 3,
-        "hidden_layer_sizes": (16,),
-        "max_iter": 2,
-        "random_state": 0,
-    }
-    return GMVAE(**{**defaults, **params})
+small = partial(small_mixture, GMVAE)
 
 
 def test_terms():

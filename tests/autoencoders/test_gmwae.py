@@ -1,5 +1,7 @@
 """What GMWAE claims beyond what all with a mixture posterior do."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -17,21 +19,14 @@ from skotae.networks import MLP
 from skotae.testing import autoencoder_checks, make_data
 from skotae.transport import squared_mmd
 
+from .mixtures import small as small_mixture
+
 X = make_data(48)
 DISCREPANCIES = ["marginal", "joint"]
 # The paper's two terms alone, with one network that starts from principal components.
 PLAIN = {"information": 0.0, "smoothness": 0.0, "warm_up": 0.0, "moments": "shared", "lam": 0.05}
 
-
-def small(**params):
-    defaults = {
-        "n_components": 2,
-        "n_mixtures": 3,
-        "hidden_layer_sizes": (16,),
-        "max_iter": 2,
-        "random_state": 0,
-    }
-    return GMWAE(**{**defaults, **params})
+small = partial(small_mixture, GMWAE)
 
 
 @pytest.mark.parametrize("discrepancy", DISCREPANCIES)

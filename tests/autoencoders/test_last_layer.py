@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from skotae import GMWAE
-from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, change_of, weights_of
+from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, capped_weights, change_of
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
 from skotae.networks import MLP, ConvNet
@@ -107,8 +107,8 @@ def test_a_weight_is_so_many_rows():
 
 def test_no_row_counts_for_more_than_some():
     squares = np.array([0.0, 1.0, 1.0, 2.0, 1e8])
-    np.testing.assert_allclose(squares * weights_of(squares), [0, 1, 1, 2, 4])
-    np.testing.assert_array_equal(weights_of(np.zeros(3)), 1.0)
+    np.testing.assert_allclose(squares * capped_weights(squares), [0, 1, 1, 2, 4])
+    np.testing.assert_array_equal(capped_weights(np.zeros(3)), 1.0)
 
 
 # --- fits ------------------------------------------------------------------------------

@@ -10,19 +10,10 @@ from skotae import GMVAE, GMWAE
 from skotae.autoencoders.mixture.posterior import gaussians_of_components
 from skotae.testing import make_data
 
+from .mixtures import small
+
 X = make_data(48)
 CLASSES = [GMVAE, GMWAE]
-
-
-def small(cls, **params):
-    defaults = {
-        "n_components": 2,
-        "n_mixtures": 3,
-        "hidden_layer_sizes": (16,),
-        "max_iter": 2,
-        "random_state": 0,
-    }
-    return cls(**{**defaults, **params})
 
 
 @pytest.fixture(scope="module", params=CLASSES)

@@ -1,6 +1,5 @@
 """ONNX files give what the estimators give."""
 
-import inspect
 import sys
 import warnings
 
@@ -14,6 +13,8 @@ import skotae
 from skotae.autoencoders.bases._export import Graph, InUnits
 from skotae.autoencoders.bases._noise import codes_of_noise
 from skotae.networks import MLP, ConvNet
+
+from .quick_fits import quick_fit
 
 try:
     import onnxruntime
@@ -32,13 +33,7 @@ PIXELS = RNG.uniform(size=(40, 64))
 
 
 def fitted(name, rows=X, **params):
-    cls = getattr(skotae, name)
-    names = inspect.signature(cls).parameters
-    fewer = {k: v for k, v in {"n_mixtures": 3, "n_bank": 32}.items() if k in names}
-    params = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, **fewer, **params}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return cls(2, **params).fit(rows)
+    return quick_fit(name, rows, 2, **{"max_iter": 2, **params})
 
 
 DTYPES = (np.float32, np.float64)

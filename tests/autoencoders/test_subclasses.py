@@ -1,4 +1,4 @@
-"""A subclass whose constructor sets some parameters and does not take them."""
+"""Subclasses with a constructor of their own, which sets some parameters, or with a hook."""
 
 import copy
 import pickle
@@ -48,3 +48,19 @@ def test_what_is_set_is_followed():
     model.hidden_layer_sizes = (5,)
     with pytest.raises(ValueError, match="hidden_layer_sizes=.* cannot change"):
         model.fit(X)
+
+
+class Told(skotae.VAE):
+    """Keeps what it is told after each fit."""
+
+    told = ()
+
+    def _after_fit(self, rows, incremental):
+        super()._after_fit(rows, incremental)
+        self.told = (*self.told, (len(rows), incremental))
+
+
+def test_what_is_made_after_a_fit_knows_whether_rows_are_a_chunk():
+    model = Told(2, hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(X)
+    model.partial_fit(X[:20]).partial_fit(X[:1]).partial_fit(X[1:3])
+    assert model.told == ((24, False), (20, True), (3, True))

@@ -15,25 +15,11 @@ from skotae.networks import MLP
 from skotae.priors import AtomsPrior, DistributionPrior, NormalPrior
 from skotae.testing import make_data
 
+from ..own_parts import Factory, network, times
+
 X = make_data(24, 3)
 ATOMS = np.random.default_rng(0).normal(size=(2000, 2))
 OTHERS = ATOMS + (np.arange(2000) == 1000)[:, None]
-
-
-def network(n_in, n_out, width=4):
-    return nn.Sequential(nn.Linear(n_in, width), nn.Tanh(), nn.Linear(width, n_out))
-
-
-class Factory:
-    def __init__(self, width):
-        self.width = width
-
-    def __call__(self, n_in, n_out):
-        return network(n_in, n_out, self.width)
-
-
-def times(k):
-    return lambda x, y: k * (x - y).abs().sum(-1)
 
 
 def squares(k):

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 from torch.distributions import Normal
 
 import skotae
@@ -21,6 +20,8 @@ from skotae.exceptions import CheckpointError
 from skotae.networks import MLP
 from skotae.priors import DistributionPrior, NormalPrior
 from skotae.testing import make_data
+
+from ..own_parts import Factory, network, times
 
 X = make_data(60)
 N_EPOCHS = 6
@@ -244,22 +245,6 @@ def test_bad_every(tmp_path, every):
 def test_partial_fit_writes_none(tmp_path):
     make("mmd").set_callbacks(Checkpoint(tmp_path)).partial_fit(X)
     assert not [*Path(tmp_path).iterdir()]
-
-
-def network(n_in, n_out, width):
-    return nn.Sequential(nn.Linear(n_in, width), nn.Tanh(), nn.Linear(width, n_out))
-
-
-class Factory:
-    def __init__(self, width):
-        self.width = width
-
-    def __call__(self, n_in, n_out):
-        return network(n_in, n_out, self.width)
-
-
-def times(k):
-    return lambda x, y: k * (x - y).abs().sum(-1)
 
 
 def drawn(distribution):

@@ -1,12 +1,13 @@
 """Tensors of every kind go in, and nothing else changes: inputs, modes, defaults, threads."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 import torch
 
 from skotae.transport import sinkhorn_divergence, sinkhorn_plan, sinkhorn_potentials
+
+from ..torch_settings import default_dtype
 
 MODES = [(debias, sharp) for debias in ("none", "paired", "independent") for sharp in (False, True)]
 
@@ -184,16 +185,6 @@ def test_solving_again_after_inference_mode():
     value, grad_x, _ = outcome(x, y)
     torch.testing.assert_close(value.detach(), first.clone())
     assert grad_x.isfinite().all()
-
-
-@contextmanager
-def default_dtype(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize(("debias", "sharp"), MODES)

@@ -8,6 +8,8 @@ import torch
 
 from skotae.utils._torch import ambient
 
+from ..torch_settings import default_dtype
+
 
 def settings():
     return {
@@ -26,16 +28,6 @@ PLAIN = {
     "dtype": torch.float32,
     "device": "cpu",
 }
-
-
-@contextlib.contextmanager
-def default_dtype(dtype):
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 SETTINGS = {

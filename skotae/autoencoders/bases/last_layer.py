@@ -98,7 +98,7 @@ def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
     return weight, sums.residual_mean - weight @ sums.unit_mean
 
 
-def weights_of(squares: np.ndarray) -> np.ndarray:
+def capped_weights(squares: np.ndarray) -> np.ndarray:
     """Weights (n,) with which no squared residual counts for more than some times the median.
 
     The few rows of a heavy tail would else be all that is looked at.
@@ -148,7 +148,7 @@ def solve_last_layer(
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
     squares = joined(inference.blocks(lambda x: row_square(x, decoder(encode(x))), some), len(some))
-    weights = weights_of(squares.astype(np.float64))
+    weights = capped_weights(squares.astype(np.float64))
     change = change_of(Sums.of(inference.blocks(parts, some), last.in_features, weights))
     if change is not None:
         with torch.no_grad():

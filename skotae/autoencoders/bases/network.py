@@ -112,8 +112,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         """Some rows in the units of the networks, in float64."""
         return self._units.standardised(some_rows(X).astype(np.float64, order="C"))
 
-    def _after_fit(self, rows: Rows) -> None:
-        """Fitted attributes that need the final weights."""
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        """Fitted attributes that need the final weights; rows may be a chunk of `partial_fit`."""
 
     def _look_at_codes(self, rows: Rows) -> None:
         """Fitted attributes that need the model as `_after_fit` leaves it."""
@@ -251,7 +251,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
         def attributes() -> dict[str, Any]:
             with trainer.evaluation():
-                return self._reconstruction_attributes(trainer.rows)
+                return self._reconstruction_attributes(trainer.rows, incremental)
 
         @contextlib.contextmanager
         def on_epoch(epoch: int) -> Iterator[Callable[[], bool]]:
@@ -296,7 +296,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             if incremental:
                 self._waiting = None
             with trainer.evaluation():
-                self._after_fit(trainer.rows)
+                self._after_fit(trainer.rows, incremental)
                 self._look_at_codes(trainer.rows)
                 with contextlib.nullcontext() if strict else contextlib.suppress(Exception):
                     return self._gives_numbers(trainer.rows.X)
@@ -312,13 +312,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self.data_min_ = np.minimum(X.min(axis=0), self.data_min_)
             self.data_max_ = np.maximum(X.max(axis=0), self.data_max_)
         rows = Rows(X, self._units, self.device_)
-        seed = child_seed(self._seed, "training", self.n_iter_)
+        first, seed = (child_seed(self._seed, "training", n) for n in (0, self.n_iter_))
         trainer = Trainer(
             self.model_,
             rows=rows,
             seed=seed,
             fresh=fresh,
-            **trainer_options(self._params, self._batch_rule, len(rows), self._seed, incremental),
+            **trainer_options(self._params, self._batch_rule, len(rows), first, incremental),
             history=self.history_.copy(),
             advice=self._advice,
         )
@@ -389,12 +389,12 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         """What of `_measure` depends on parameters that have changed."""
 
-    def _reconstruction_attributes(self, rows: Rows) -> dict[str, Any]:
+    def _reconstruction_attributes(self, rows: Rows, incremental: bool) -> dict[str, Any]:
         """The fitted attributes as if training ended here, for callbacks."""
         shadow = copy.copy(self)
         shadow.model_ = copy.deepcopy(self.model_)
         shadow.history_ = self.history_.copy()
         with ambient():
-            shadow._after_fit(rows)
+            shadow._after_fit(rows, incremental)
             shadow._look_at_codes(rows)
         return {name: value for name, value in vars(shadow).items() if name.endswith("_")}

@@ -70,7 +70,7 @@ def trainer_options(
     seed: int,
     incremental: bool,
 ) -> dict[str, Any]:
-    """Options of the trainer for n rows, from the parameters and the seed of an estimator."""
+    """Options of the trainer for n rows, from parameters and the seed of the first training."""
     # An estimator of one's own need not have the second.
     decay = getattr(params, "weight_decay", 0.0)
     if decay == "auto":
@@ -94,8 +94,8 @@ def trainer_options(
 def held_out_rows(fraction: float, n: int, seed: int) -> torch.Tensor:
     """Numbers of the rows, of n, that early stopping watches.
 
-    They are the same in a fit and in those that go on from it: what has been trained on tells
-    nothing of rows that have not.
+    With the seed of the first training they are the same in a fit and in those that go on from it:
+    what has been trained on tells nothing of rows that have not.
     """
     n_held_out = int(np.ceil(fraction * n))
     if n_held_out < 2 or n - n_held_out < 2:
@@ -103,6 +103,5 @@ def held_out_rows(fraction: float, n: int, seed: int) -> torch.Tensor:
             f"early_stopping=True with validation_fraction={fraction} splits {n} rows into "
             f"{n - n_held_out} and {n_held_out}; expected two rows at the least in each part."
         )
-    first = child_seed(seed, "training", 0)
-    order = torch.randperm(n, generator=make_generator(child_seed(first, "held out")))
+    order = torch.randperm(n, generator=make_generator(child_seed(seed, "held out")))
     return order[:n_held_out]

@@ -210,7 +210,7 @@ class PenalisedAutoencoder(BaseAutoencoder):
     divergence_ = ModelPart("divergence")
     model_: PenalisedModel
 
-    def _after_fit(self, rows: Rows) -> None:
-        super()._after_fit(rows)
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
         # An epoch that was interrupted leaves rows there.
         self.model_.recent = RecentRows()

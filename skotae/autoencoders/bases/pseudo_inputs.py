@@ -152,6 +152,12 @@ class PosteriorMixture(Encoder):
         rows, repeats = each_once(index, self.net)
         return self.sample(self.pseudo_inputs[rows], generator, repeats)
 
+    def prior_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
+        """The same on the device of the generator, where the weights need not be."""
+        elsewhere = self.pseudo_inputs.device != generator.device
+        encoder = copy.deepcopy(self).to(generator.device) if elsewhere else self
+        return encoder.sample_prior(n, generator).to(dtype)
+
     def components(self) -> tuple[Tensor, Tensor]:
         """Means and scales of the posteriors at the pseudo-inputs, of shape (K, d)."""
         mean, log_scale = self.moments(self.pseudo_inputs)
@@ -286,10 +292,7 @@ class PosteriorMixtureModel(VariationalModel):
         return z, log_posterior - log_prior
 
     def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-        encoder = self.encoder
-        if encoder.pseudo_inputs.device != generator.device:
-            encoder = copy.deepcopy(encoder).to(generator.device)
-        return encoder.sample_prior(n, generator).to(dtype)
+        return self.encoder.prior_codes(n, generator, dtype)
 
     def code_components(self) -> tuple[Tensor, Tensor]:
         return self.encoder.components()

@@ -15,14 +15,11 @@ from skotae.autoencoders.bases.model import AutoencoderModel, Blueprint
 from skotae.autoencoders.bases.modules import Encoder, draw_gaussian
 from skotae.costs.base import BaseCost
 from skotae.priors import NormalPrior, priors_with
-from skotae.priors.base import BasePrior, log_density
+from skotae.priors.base import BasePrior, fixed_draws, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
 from skotae.utils.base import overrides, stale
-
-# Of a prior, to find what its density is like.
-N_DRAWS = 4096
 
 
 class VariationalModel(AutoencoderModel):
@@ -197,13 +194,13 @@ def check_drawn(prior: BasePrior, d: int) -> None:
     ValueError
         If the means over draws are farther from 0 than chance has them.
     """
-    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
+    z = fixed_draws(prior, d).requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(log_density(prior, z).sum(), z)
     z, bent = z.detach(), z.detach().tanh()
     identity, tanh = 1.0 + z * slope, 1.0 - bent.square() + bent * slope
     values = torch.cat([slope, identity, tanh], 1).double()
-    error = values.std(0) / N_DRAWS**0.5
+    error = values.std(0) / len(values) ** 0.5
     if not bool((values.mean(0).abs() <= 6 * error + 1e-6).all()):
         raise ValueError(
             f"prior={prior!r} has a sample() of its own, whose draws are not of the density that "
@@ -225,7 +222,7 @@ def reference_scale(prior: BasePrior, d: int) -> Any:
         return prior.scale
     if not hasattr(prior, "log_prob"):
         return 1.0
-    z = prior.sample(N_DRAWS, d, make_generator(0)).requires_grad_()
+    z = fixed_draws(prior, d).requires_grad_()
     with torch.enable_grad():
         logs = log_density(prior, z)
         if not logs.requires_grad:

@@ -290,8 +290,8 @@ class CoupledVAE(BaseAutoencoder):
                 rng = np.random.RandomState(child_seed(self._seed, "start") % 2**32)
                 self.model_.principal.find_isometry(some, self.n_components_, bounded, rng)
 
-    def _after_fit(self, rows: Rows) -> None:
-        super()._after_fit(rows)
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
         self.model_.fill_bank(rows, self._seed)
         if self.model_.gaussian:
             cost = self.decoder_.cost

@@ -74,6 +74,13 @@ class Way:
             g = -self.damping * (f[:, None] + log_kernel - log_n).logsumexp(0)
             mass = (g + log_b + log_kernel).logsumexp(1)
             f = -mass if self.rate is None else f + self.rate * (1.0 - (f + mass).exp())
+        return self._levelled(f, start)
+
+    def solved_anew(self, start: Tensor, log_kernel: Tensor, log_b: Tensor) -> Tensor:
+        """Return the same end, found from none; of `start` it keeps the level alone."""
+        return self._levelled(annealed(log_kernel, log_b, self.damping), start)
+
+    def _levelled(self, f: Tensor, start: Tensor) -> Tensor:
         if self.damping != 1.0:
             return f
         return f - (f.mean() - start.mean() if self.most is None else (f - start).median())
@@ -167,36 +174,26 @@ class DualTable(nn.Module):
         self._n_moves += 1
         moved = way.point(start, end, self._n_moves)
         if way.catches_up:
-            moved = self._caught_up(moved, start, end, log_kernel, log_b, way.damping, first)
+            beyond = beyond_sampling(moved, log_kernel, log_b)
+            if self._solves_anew(beyond, first):
+                end = way.solved_anew(start, log_kernel, log_b)
+            moved = torch.where(beyond, end, moved)
         # A loss that is not finite is rolled back; so must these be.
         moved = torch.where(moved.isfinite(), moved, start)
         self.values[rows] = moved * unit
         return moved
 
-    def _caught_up(
-        self,
-        moved: Tensor,
-        start: Tensor,
-        end: Tensor,
-        log_kernel: Tensor,
-        log_b: Tensor,
-        damping: float,
-        first: bool,
-    ) -> Tensor:
-        """Return the point of the way, or its end where the point is beyond sampling.
+    def _solves_anew(self, beyond: Tensor, first: bool) -> bool:
+        """Keep whether a mini-batch is beyond sampling; whether it is to be solved anew.
 
         Potentials that are behind a decoder send all draws to the same few rows, which it follows,
         so that they are farther behind.
         """
-        beyond = beyond_sampling(moved, log_kernel, log_b)
         if first and self._behind is not None:
             self._anneals, self._behind = bool(self._behind), None
         self._behind = beyond if self._behind is None else beyond | self._behind.to(beyond)
         # Another device than the CPU would be waited for: there all are solved.
-        if self._anneals and (beyond.device.type != "cpu" or bool(beyond)):
-            end = annealed(log_kernel, log_b, damping)
-            end = end - (end.mean() - start.mean() if damping == 1.0 else 0.0)
-        return torch.where(beyond, end, moved)
+        return self._anneals and (beyond.device.type != "cpu" or bool(beyond))
 
 
 def annealed(log_kernel: Tensor, log_b: Tensor, damping: float = 1.0) -> Tensor:

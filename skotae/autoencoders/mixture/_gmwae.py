@@ -369,10 +369,10 @@ class GMWAE(MixtureAutoencoder):
             labels = graph_clusters(rows, self.n_mixtures_, child_seed(self._seed, "start") % 2**32)
             self.model_.clusters = torch.from_numpy(labels.astype(np.int64))
 
-    def _after_fit(self, rows: Rows) -> None:
-        super()._after_fit(rows)
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
         self.model_.clusters = None
-        # Not after `partial_fit`, whose rows are some of all.
-        if self._params.refit_decoder and "_run" in vars(self):
+        # Rows of `partial_fit` are some of all.
+        if self._params.refit_decoder and not incremental:
             model, inference = self.model_, self._inference(np.float32)
             solve_last_layer(model.decoder, model.encode, inference, rows.X)

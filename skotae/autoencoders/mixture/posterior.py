@@ -199,8 +199,8 @@ class MixtureAutoencoder(BaseAutoencoder):
             )
         self.n_mixtures_ = k
 
-    def _after_fit(self, rows: Rows) -> None:
-        super()._after_fit(rows)
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
         labels, total = [], np.zeros(self.n_mixtures_)
         for proba in self._proba(rows.X):
             labels.append(proba.argmax(axis=1))

@@ -158,8 +158,6 @@ def _rough_potentials(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> Plan:
     """Return the plan and potentials of any weights; writes into `cost`."""
-    import ot
-
     row = normalised_weights(a, cost.shape[0], cost)
     column = normalised_weights(b, cost.shape[1], cost)
     has_x, has_y = row > 0, column > 0
@@ -169,36 +167,47 @@ def _simplex(cost: Tensor, a: Tensor | None, b: Tensor | None) -> Plan:
     low_g = cost.sub_(low_f[:, None]).amin(0)
     cost.sub_(low_g)
     solved = cost[has_x][:, has_y]
-    # It is a share of the largest cost, beside which all others may be nothing. Costs are cut off
-    # where there are such: a plan that does without those that are cut is optimal all the same.
-    most, cap = solved.max().item(), _RANGE * _usual(solved, crumbs)
-    source, target = row[has_x], column[has_y]
-    while True:
-        cut = solved.clamp(max=cap) if 0.0 < cap < most else solved
-        unit = cut.mean().item() or 1.0
-        plan, log = ot.emd(
-            source.numpy(),
-            target.numpy(),
-            (cut / unit).numpy(),
-            numItermax=10_000_000,
-            log=True,
-        )
-        i, j = torch.from_numpy(plan).nonzero(as_tuple=True)
-        mass = torch.from_numpy(plan)[i, j]
-        if cut is solved:
-            break
-        whole, beyond = torch.minimum(source[i], target[j]), solved[i, j] > cap
-        if not bool((beyond & (mass > _CRUMB * whole)).any()):
-            i, j, mass = i[~beyond], j[~beyond], mass[~beyond]
-            break
-        cap *= _RANGE
+    inner = _in_range(solved, row[has_x], column[has_y], _RANGE * _usual(solved, crumbs))
+    assert inner.f is not None and inner.g is not None
     places_x, places_y = has_x.nonzero()[:, 0], has_y.nonzero()[:, 0]
     f, g = torch.zeros_like(row), torch.zeros_like(column)
-    f[has_x], g[has_y] = (torch.from_numpy(log[name]) * unit for name in "uv")
+    f[has_x], g[has_y] = inner.f, inner.g
     # What a point without weight would cost is left open by the solver: the least there is.
     f[~has_x] = (cost[~has_x][:, has_y] - g[has_y]).amin(1)
     g[~has_y] = (cost[:, ~has_y] - f[:, None]).amin(0)
-    return Plan(places_x[i], places_y[j], mass, f + low_f, g + low_g)
+    return Plan(places_x[inner.i], places_y[inner.j], inner.mass, f + low_f, g + low_g)
+
+
+def _in_range(cost: Tensor, a: Tensor, b: Tensor, cap: float) -> Plan:
+    """Return the plan and potentials of positive weights.
+
+    The solver's tolerance is a share of the largest cost, beside which all others may be nothing.
+    Where there are such costs they are cut off at a cap, which rises while the plan needs any of
+    them: one that does without those that are cut is optimal all the same.
+    """
+    most = cost.max().item()
+    while 0.0 < cap < most:
+        plan = _emd(cost.clamp(max=cap), a, b)
+        whole, beyond = torch.minimum(a[plan.i], b[plan.j]), cost[plan.i, plan.j] > cap
+        if not bool((beyond & (plan.mass > _CRUMB * whole)).any()):
+            kept = ~beyond
+            return Plan(plan.i[kept], plan.j[kept], plan.mass[kept], plan.f, plan.g)
+        cap *= _RANGE
+    return _emd(cost, a, b)
+
+
+def _emd(cost: Tensor, a: Tensor, b: Tensor) -> Plan:
+    """Return what the network simplex finds for costs in units of their mean."""
+    import ot
+
+    unit = cost.mean().item() or 1.0
+    found, log = ot.emd(
+        a.numpy(), b.numpy(), (cost / unit).numpy(), numItermax=10_000_000, log=True
+    )
+    plan = torch.from_numpy(found)
+    i, j = plan.nonzero(as_tuple=True)
+    f, g = (torch.from_numpy(log[name]) * unit for name in "uv")
+    return Plan(i, j, plan[i, j], f, g)
 
 
 def _usual(cost: Tensor, least: float = 0.0) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skotae.columns.base import rows_at_once
+from skotae.utils._containers import rows_in
 from skotae.utils._sklearn import container_of, is_pandas_na
 from skotae.utils.base import brief, plain
 
@@ -22,6 +23,8 @@ MOST = 3
 ABOUT_VALUES = re.compile(
     "could not convert|must be a string or|cannot convert|Complex data|contains NaN"
     "|contains infinity|be promoted|too large to convert|array element with a sequence|Cannot cast"
+    # And h5py, of strings and of records.
+    "|not defined for data type|for conversion path"
 )
 
 OF_TIME = (np.datetime64, np.timedelta64)
@@ -48,14 +51,14 @@ def naming_columns(X: Any, name: str = "X", names: list[Any] | None = None) -> I
     TypeError, ValueError
         In the place of an error of that kind: ``X has 'good' in column 'grade'; expected
         numbers``, or how many values of which columns are NaN or infinite; where it is no value,
-        what ``X`` is. An OverflowError, over an integer beyond the range of float64, becomes a
-        ValueError.
+        what ``X`` is, and what of it to hand over. An OverflowError, over an integer beyond the
+        range of float64, becomes a ValueError.
     """
     if any(map(_is_of_time, _dtypes(X))) and (times := _others(X, names)):
         raise ValueError(f"{name} has {_listed(times)}; expected numbers.")
     try:
         yield
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, OSError) as error:
         text = str(error).partition("\n")[0].strip()
         if not ABOUT_VALUES.search(text):
             raise
@@ -85,7 +88,7 @@ def _told(X: Any, name: str, text: str, names: list[Any] | None) -> str:
         return f"{text} It has {_listed(holes)}; expected finite numbers{advice}."
     return (
         f"{name}, of type {type(X).__name__}, is no table of numbers ({text.rstrip('.')}); "
-        "expected an array of two dimensions or a data frame."
+        f"expected an array of two dimensions or a data frame{rows_in(X, name)}."
     )
 
 

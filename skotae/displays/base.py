@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import resample
 from sklearn.utils.validation import check_is_fitted
 
-from skotae.metrics.base import check_column
+from skotae.metrics.base import check_column, check_table
 from skotae.utils._random import make_generator
 
 # Okabe and Ito (2008), Color universal design: told apart with any colour vision.
@@ -68,18 +68,22 @@ def panels(
     return figure, np.array(axes)
 
 
-def last_step(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
+def last_step(estimator: Any, **arrays: Any) -> tuple[Any, ...]:
     """A fitted estimator, or the last step of a pipeline; and rows as it is given them.
 
-    None among the rows stays None.
+    Rows go by the names of the arguments that they came as; None stays None, but for ``X``.
     """
     check_is_fitted(estimator)
+    for name, X in arrays.items():
+        if X is not None or name == "X":
+            check_table(X, name)
+    rows = tuple(arrays.values())
     if not hasattr(estimator, "steps"):
-        return estimator, *arrays
+        return estimator, *rows
     before = estimator[:-1]
     if len(before):
-        arrays = tuple(None if X is None else before.transform(X) for X in arrays)
-    return estimator[-1], *arrays
+        rows = tuple(None if X is None else before.transform(X) for X in rows)
+    return estimator[-1], *rows
 
 
 def need(display: str, estimator: Any, methods: tuple[str, ...], instead: str) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
 from skotae.columns import naming_columns
+from skotae.utils._containers import check_container, rows_in
 from skotae.utils._random import draw_seed
 from skotae.utils._sklearn import check_sample_weight, container_of
 from skotae.utils._torch import as_rows
@@ -71,6 +72,22 @@ def check_rows(X: Any, name: str, *, dtype: Any = "float64", **options: Any) -> 
             f"{X.shape}.{hint}"
         )
     return X
+
+
+def check_table(X: Any, name: str) -> None:
+    """Raise an error unless X is a table, of whatever: for what does not look at its values itself.
+
+    Something with a length and a method ``take`` may be rows of a file.
+    """
+    check_container(X, name)
+    is_class = isinstance(X, type)
+    takes = hasattr(X, "take") and hasattr(X, "__len__") and not is_class
+    n = 0 if is_class else np.ndim(X)
+    if n != 2 and (n > 0 or not takes):
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_features), got {n} dimensions of a "
+            f"{type(X).__name__}; expected an array or a data frame{rows_in(X, name)}."
+        )
 
 
 def check_features(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skotae.utils._containers import check_container
 from skotae.utils._threads import threads_for
 from skotae.utils.base import brief, shortened
 
@@ -69,10 +70,12 @@ def as_rows(X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If values of a masked array are masked: what is under the mask is nothing to learn from.
+        If values of a masked array are masked: what is under the mask is nothing to learn from; or
+        if a file is closed.
     TypeError
-        If a tensor is sparse.
+        If a tensor is sparse, or if it is a dataset of torch whose items are more than rows.
     """
+    check_container(X, name)
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
             raise ValueError(
@@ -127,7 +130,7 @@ def read_only(
 
 def _has_namespace(X: Any) -> bool:
     """Whether X is an array of the array API, of another library than NumPy."""
-    known = isinstance(X, (np.ndarray, np.generic))
+    known = isinstance(X, (np.ndarray, np.generic, type))
     return not known and hasattr(X, "__array_namespace__") and hasattr(X, "__dlpack__")
 
 

@@ -13,6 +13,7 @@ from skotae.columns._naming import is_table, names_of, naming_columns
 from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows, PrecededRows
 from skotae.columns.sources.moments import Moments, blocks, moments
 from skotae.utils._blocks import is_mapped
+from skotae.utils._containers import check_container
 from skotae.utils._torch import as_rows
 
 # Bytes: of neighbouring rows that stay together in a shuffle, of the rows that are shuffled at a
@@ -136,6 +137,7 @@ def source_of(X: Any) -> Source | None:
     """
     if isinstance(X, Source):
         return X
+    check_container(X, "X")
     if isinstance(X, np.ndarray):
         large = X.ndim == 2 and X.dtype.kind in "biuf" and X.nbytes > WINDOW
         return Source(MappedRows(X)) if large and is_mapped(X) else None

@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
-from skotae.utils.base import stale
+from skotae.utils.base import brief, plain, stale
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -255,8 +255,38 @@ def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:
     return value.to(dtype)
 
 
+class OutsideError(ValueError):
+    """A value that a cost is not defined for, in a column that may have a name.
+
+    Parameters
+    ----------
+    expected : str
+        What was expected, by whom.
+    value : float
+        What was found.
+    row, column : int
+        Where.
+    """
+
+    def __init__(self, expected: str, value: float, row: int, column: int):
+        super().__init__(expected, value, row, column)
+        self.expected, self.value, self.row, self.column = expected, value, row, column
+
+    def __str__(self) -> str:
+        return self.told()
+
+    def told(self, names: Any = None, rows: Any = None) -> str:
+        """The message, with names of the columns and numbers of the rows where there are any."""
+        column = self.column if names is None else brief(plain(names[self.column]))
+        row = self.row if rows is None else rows[self.row]
+        return (
+            f"{self.expected}; got {self.value} in column {column} of X (row {row}). Scale X, or "
+            "choose another cost."
+        )
+
+
 def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
-    """Raise a ValueError, in the name of the cost, at a value outside of [low, high]."""
+    """Raise an OutsideError, in the name of the cost, at a value outside of [low, high]."""
     if X.min() >= low and X.max() <= high:
         return
     # Column by column: nothing as large as X is made for the sake of a message.
@@ -265,10 +295,8 @@ def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
         column = int(np.flatnonzero(outside)[0])
         values = X[:, column]
         row = int(np.flatnonzero((values < low) | (values > high))[0])
-        raise ValueError(
-            f"{who} expects values in [{low:g}, {high:g}]; got {X[row, column]} in column "
-            f"{column} of X (row {row}). Scale X, or choose another cost."
-        )
+        expected = f"{who} expects values in [{low:g}, {high:g}]"
+        raise OutsideError(expected, X[row, column], row, column)
 
 
 def row_square(x: Tensor, y: Tensor) -> Tensor:

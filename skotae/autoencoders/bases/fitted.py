@@ -194,6 +194,11 @@ class FittedEstimator(BaseEstimator):
         return np.ascontiguousarray(X) if gathered and not is_mapped(X) else X
 
     @property
+    def _column_names(self) -> Any:
+        """Names of the columns of the training rows, or None where they have none."""
+        return getattr(self, "feature_names_in_", self._labels)
+
+    @property
     def _units(self) -> Units:
         """What rows are standardised by, and come back by."""
         is_constant = self.data_min_ == self.data_max_

@@ -97,7 +97,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         units = measure(columns, scale == "columns" or (scale == "auto" and apart))
         self.data_mean_, self.data_scale_, self.data_limits_ = units.mean, units.scale, units.limits
         if scale == "global" and apart:
-            warn_of_units(columns, getattr(self, "feature_names_in_", None))
+            warn_of_units(columns, self._column_names)
 
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
@@ -198,11 +198,12 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 X = self._validated(X, reset=fresh, gathered=True, ensure_min_samples=least)
                 if fresh:
                     self._start(X, frame)
+                else:
+                    self._check_values(X)
                 rows = X
                 if goes_on and self._waiting is not None:
                     rows = preceded(self._waiting, X)
                 if len(rows) < 2:
-                    self._check_values(rows)
                     self._waiting = np.array(rows)
                     return self
                 trainer = self._prepare(rows, fresh, incremental)
@@ -344,6 +345,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._seed = fit_seed(self.random_state)
         # Of what is measured here, as of the start of the networks below.
         self._first = FirstRows(partial(self._first_rows, X), child_seed(self._seed, "start"))
+        self._container, self._labels = container_of(frame), column_labels(frame)
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
@@ -352,7 +354,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         if isinstance(prior, PrincipalPrior):
             self._prior_scale = self._first.widths
         self._dtype = X.dtype
-        self._container, self._labels = container_of(frame), column_labels(frame)
         self._optimiser_state = self._waiting = None
         self.n_iter_ = 0
         self.history_ = History()
@@ -375,7 +376,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 "fit; expected the earlier value, or a new fit (warm_start=False)."
             )
         self._params = copied_parameters(parameters)
-        self._check_values(X)
         if "device" in changed:
             self.device_ = resolve_device(self.device)
         if "random_state" in changed:

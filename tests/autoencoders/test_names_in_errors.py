@@ -10,7 +10,11 @@ import skotae
 from skotae.costs import SquaredEuclideanCost
 
 N = 40
-NAMES = {"strings": ["a", "b", "c"], "years": [2001, 2002, 2003], "pairs": [*zip("aab", "xyx")]}
+NAMES = {
+    "strings": ["a", "b", "c"],
+    "years": [2001, 2002, 2003],
+    "pairs": [("a", "x"), ("a", "y"), ("b", "x")],
+}
 TOLD = {"strings": "'c'", "years": "2003", "pairs": "('b', 'x')"}
 COSTS = {"cost='bernoulli'": "bernoulli", "bounds=(0, 1)": SquaredEuclideanCost(bounds=(0, 1))}
 

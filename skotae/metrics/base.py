@@ -14,10 +14,10 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
-from skotae.columns import naming_columns
+from skotae.columns import names_of, naming_columns
 from skotae.utils._containers import check_container, rows_in
 from skotae.utils._random import draw_seed
-from skotae.utils._sklearn import check_sample_weight, container_of
+from skotae.utils._sklearn import check_sample_weight
 from skotae.utils._torch import as_rows
 from skotae.utils.base import brief
 
@@ -282,10 +282,8 @@ def in_range(value: Tensor | float, p: float) -> float:
 
 def _column_names(X: Any) -> list[str] | None:
     """Names of the columns of a data frame, or None where they are not names."""
-    if container_of(X) is None:
-        return None
-    names = list(X.columns)
-    return names if all(isinstance(name, str) for name in names) else None
+    names = names_of(X)
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def reconstructions_of(estimator: Any, rows: Any) -> Any:

@@ -7,6 +7,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -65,7 +66,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
     """What scikit-learn can take for X: the numbers of a tensor in an array of its dtype.
 
     Without gradient, from any device. Arrays of other libraries of the array API, which exchange
-    memory by DLPack, are tensors first.
+    memory by DLPack, are tensors first; a batch of records of PyArrow is a table, whose names of
+    columns scikit-learn knows.
 
     Raises
     ------
@@ -76,6 +78,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
         If a tensor is sparse, or if it is a dataset of torch whose items are more than rows.
     """
     check_container(X, name)
+    if type(X).__module__ == "pyarrow.lib" and type(X).__name__ == "RecordBatch":
+        return import_module("pyarrow").Table.from_batches([X])
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
             raise ValueError(

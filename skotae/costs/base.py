@@ -26,9 +26,10 @@ class BaseCost(BaseEstimator):
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
     something other than the identity, also writes `build`; one whose decoder gives more than a
-    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what the
-    attributes below say, and has to say otherwise where that no longer holds; `pairwise` is
-    again that of any cost, unless it writes one.
+    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what
+    `standardise`, `by_column` and `degree` say, and has to say otherwise where that no longer
+    holds. It is no `likelihood` unless it says so itself, and `pairwise`, and where it is no
+    likelihood `unit` and `in_data_units`, are again those of any cost, unless it writes them.
 
     Attributes
     ----------
@@ -54,6 +55,12 @@ class BaseCost(BaseEstimator):
         if stale(cls, "pairwise", "__call__"):
             # A matrix product, say, that knows nothing of the formula that is new.
             cls.pairwise = BaseCost.pairwise  # type: ignore[method-assign]
+        if cls.likelihood and stale(cls, "likelihood", "__call__"):
+            # That numbers of another formula are of a density is for those to say who wrote it.
+            cls.likelihood = False
+            for name in ("unit", "in_data_units"):
+                if stale(cls, name, "__call__"):
+                    setattr(cls, name, getattr(BaseCost, name))
 
     @abstractmethod
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:

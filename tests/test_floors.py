@@ -101,6 +101,7 @@ ROOMS = {
         "inference",
         "options",
         "_diagnosis",
+        "_each_row",
         "_extremes",
         "principal",
         "codes",

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from skotae.autoencoders.bases._diagnosis import diagnose
+from skotae.autoencoders.bases._each_row import look_at_networks
 from skotae.autoencoders.bases._extremes import explained
 from skotae.autoencoders.bases._snapshot import all_params, changed_parameters, copied_parameters
 from skotae.autoencoders.bases.fitted import FittedEstimator
-from skotae.autoencoders.bases.inference import widest_dtype
 from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
 from skotae.autoencoders.bases.principal import FirstRows, some_rows
 from skotae.columns import Columns, differ, measure, preceded, warn_of_units
@@ -149,17 +149,17 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         Warns
         -----
         UserWarning
-            If reconstructions of the training rows are worse than the mean of these rows, codes
-            do not follow the prior, samples lie far outside the range of the rows, components
-            of a mixture have no rows, or codes have more coordinates than rows.
+            If a network takes rows together in evaluation mode, reconstructions of the training
+            rows are worse than their mean, codes do not follow the prior or have more coordinates
+            than rows, samples lie far outside their range, or components of a mixture have none.
         ConvergenceWarning
             If `max_iter` is a number, and the loss still falls after so many epochs.
 
         Notes
         -----
-        After an error in a second fit the estimator is what it was before; after one in a first
-        fit, or in one that goes on from another, what it was after the last epoch that went
-        well, if there is one. Ctrl-C ends the training there with a warning.
+        After an error in a second fit the estimator is what it was before; after one in a first, or
+        in one that goes on, what it was after the last epoch that went well, if there is one.
+        Ctrl-C ends the training there with a warning.
         """
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again)
@@ -331,7 +331,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         trainer.draws = self._draws
         if fresh:
             with trainer.evaluation():
-                self._widest = widest_dtype(self.model_, rows[torch.arange(2)])
+                self._widest = look_at_networks(self, rows, stacklevel=5)
         return trainer
 
     def _start(self, X: np.ndarray, frame: Any) -> None:

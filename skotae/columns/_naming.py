@@ -25,6 +25,10 @@ ABOUT_VALUES = re.compile(
     "|contains infinity|be promoted|too large to convert|array element with a sequence|Cannot cast"
     # And h5py, of strings and of records.
     "|not defined for data type|for conversion path"
+    # Polars, of columns of arrays and of structs.
+    "|non-broadcastable output operand"
+    # NumPy, of frames without columns.
+    "|at least one array or dtype"
 )
 
 OF_TIME = (np.datetime64, np.timedelta64)
@@ -60,6 +64,9 @@ def naming_columns(X: Any, name: str = "X", names: list[Any] | None = None) -> I
         yield
     except (TypeError, ValueError, OverflowError, OSError) as error:
         text = str(error).partition("\n")[0].strip()
+        if text.startswith("Sparse data") and container_of(X) is not None:
+            dense = f"{name}.sparse.to_dense()"
+            raise TypeError(f"{name} has sparse columns; expected dense ones: {dense}.") from None
         if not ABOUT_VALUES.search(text):
             raise
         told = _told(X, name, text, names)
@@ -118,7 +125,11 @@ def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndar
     if container is not None:
         for j, label in enumerate(X.columns):
             column = X.iloc[:, j] if container == "pandas" else X.to_series(j)
-            yield [f"column {brief(plain(label))}"], np.asarray(column.to_numpy())[:, None]
+            values = np.asarray(column.to_numpy())
+            if values.ndim > 1 or values.dtype.names:
+                # Each is an array, or a record.
+                values = _things(list(column))
+            yield [f"column {brief(plain(label))}"], values[:, None]
         return
     if is_table(X):
         for j, label in enumerate(X.column_names):
@@ -131,6 +142,14 @@ def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndar
             if names is not None and len(names) == rows.shape[1]:
                 labels = map(plain, names)
             yield [f"column {brief(label)}" for label in labels], rows
+
+
+def _things(values: list[Any]) -> np.ndarray:
+    """An array of whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
 
 
 def _others(X: Any, names: list[Any] | None) -> list[str]:

@@ -123,14 +123,19 @@ def container_of(X: Any) -> str | None:
 def check_columns(X: Any, labels: Sequence[Any] | None = None, name: str = "X") -> None:
     """Raise a ValueError over the columns of a data frame, or a table of PyArrow.
 
-    If two have one name, or if they are the `labels`, of which scikit-learn does not know, in
-    another order.
+    If there is none, which scikit-learn tells in NumPy's words; if two have one name, or if they
+    are the `labels`, of which scikit-learn does not know, in another order.
     """
     container = container_of(X)
-    is_table = container is None and hasattr(X, "schema") and hasattr(X, "column_names")
+    is_table = container is None and hasattr(X, "column_names") and hasattr(X, "schema")
     if container is None and not is_table:
         return
     there = X.column_names if is_table else X.columns
+    if len(there) == 0 and len(X) > 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape=({len(X)}, 0)): {name} has no columns; "
+            "expected one or more."
+        )
     as_array = f"numpy.asarray({name})" if is_table else f"{name}.to_numpy()"
     if container == "pandas":
         twice = list(there[there.duplicated()])

@@ -75,7 +75,8 @@ def as_rows(X: Any, name: str = "X") -> Any:
         If values of a masked array are masked: what is under the mask is nothing to learn from; or
         if a file is closed.
     TypeError
-        If a tensor is sparse, or if it is a dataset of torch whose items are more than rows.
+        If a tensor is sparse, nested, quantized or without numbers, or if it is a dataset of torch
+        whose items are more than rows.
     """
     check_container(X, name)
     if type(X).__module__ == "pyarrow.lib" and type(X).__name__ == "RecordBatch":
@@ -90,11 +91,23 @@ def as_rows(X: Any, name: str = "X") -> Any:
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
-        if X.layout != torch.strided:
-            raise TypeError(f"{name} is a sparse tensor; expected a dense one: {name}.to_dense().")
-        X = X.detach().cpu()
+        _check_readable(X, name)
+        X = X.detach().cpu().resolve_conj().resolve_neg()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     return X
+
+
+def _check_readable(X: torch.Tensor, name: str) -> None:
+    """Raise a TypeError for a tensor whose numbers are not in an array of its shape."""
+    kinds = (
+        ("nested", X.is_nested, f"one of two dimensions: {name}.to_padded_tensor(...)"),
+        ("sparse", X.layout != torch.strided, f"a dense one: {name}.to_dense()"),
+        ("quantized", X.is_quantized, f"one of numbers: {name}.dequantize()"),
+        ("meta", X.is_meta, "one on a device that holds numbers"),
+    )
+    for kind, found, instead in kinds:
+        if found:
+            raise TypeError(f"{name} is a {kind} tensor; expected {instead}.")
 
 
 # What torch says of operations in place that it cannot do: of a result that is larger than what

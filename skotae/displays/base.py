@@ -76,7 +76,7 @@ def last_step(estimator: Any, **arrays: Any) -> tuple[Any, ...]:
     check_is_fitted(estimator)
     for name, X in arrays.items():
         if X is not None or name == "X":
-            check_table(X, name)
+            check_table(X, name, may_be_file=True)
     rows = tuple(arrays.values())
     if not hasattr(estimator, "steps"):
         return estimator, *rows
@@ -105,7 +105,8 @@ def need(display: str, estimator: Any, methods: tuple[str, ...], instead: str) -
 def some(seed: int, *arrays: Any, n: int = MAX_ROWS) -> Any:
     """At most n rows of arrays or data frames, the same of each; None stays None."""
     given = [array for array in arrays if array is not None]
-    if len(given[0]) > n:
+    shape = getattr(given[0], "shape", None)
+    if (shape[0] if shape else len(given[0])) > n:
         taken = resample(*given, replace=False, n_samples=n, random_state=seed)
         given = [taken] if len(given) == 1 else list(taken)
     rest = iter(given)

@@ -21,6 +21,7 @@ from skotae.metrics._intervals import Estimate, confidence_interval
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._score import n_samples_for, transport_r2_score
 from skotae.metrics.base import (
+    check_column,
     check_integer,
     check_seed,
     check_table,
@@ -229,6 +230,9 @@ def generation_report(
     rows, labels = (X, y) if X_test is None else (X_test, y_test)
     check_table(X, "X")
     check_table(rows, "X" if X_test is None else "X_test")
+    for name, given, of in (("y", y, X), ("y_test", y_test, X_test)):
+        if given is not None:
+            check_column(given, name, len(of), name.replace("y", "X"))
     n_rows = len(rows)
     if n_samples is None:
         n_samples = min(n_rows, MAX_SAMPLES)

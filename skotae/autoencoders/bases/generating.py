@@ -24,14 +24,11 @@ from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
 from skotae.costs.base import BaseCost, CallableCost, OutsideError, check_inherited
 from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
+from skotae.metrics.base import weights_of_rows
 from skotae.utils._blocks import DrawnRows, LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
-from skotae.utils._sklearn import (
-    check_sample_weight,
-    in_container,
-    output_container,
-)
+from skotae.utils._sklearn import in_container, output_container
 from skotae.utils._torch import TORCH_DTYPES, ambient
 
 # Samples among which a generator without an encoder looks for those nearest to rows.
@@ -146,7 +143,7 @@ class GeneratingEstimator(NetworkEstimator):
         """
         X = self._check(X)
         if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = weights_of_rows(sample_weight, X, "sample_weight")
         samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
         if sample_weight is not None:
             kept = rows_with_weight(sample_weight)

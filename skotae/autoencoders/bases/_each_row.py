@@ -17,8 +17,11 @@ from skotae.utils.base import brief
 
 # Rows that are seen at once, and of which the last are seen by themselves.
 MANY, FEW = 64, 2
-# What each network is behind, and of what.
-METHODS = {"encoder": ("transform", "X"), "decoder": ("inverse_transform", "Z")}
+# Of a network: the model's method, the estimator's, and what that takes.
+METHODS = {
+    "encoder": ("encode", "transform", "X"),
+    "decoder": ("decode", "inverse_transform", "Z"),
+}
 # Of outputs in units of the largest: what is more is no rounding, in each dtype.
 ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-6}
 
@@ -55,14 +58,17 @@ def look_at_networks(estimator: Any, rows: Any, *, stacklevel: int = 2) -> torch
             wide = module_in(estimator.model_, torch.float64).cpu()
             gap = _gap(wide, name, batch.cpu().double(), estimator._seed)
         if gap > 0:
-            method, rows_of = METHODS[name]
+            _, method, rows_of = METHODS[name]
+            # An estimator of one's own need not have the parameter.
+            given = getattr(estimator, name, None)
+            who = f"The {name}" if given is None else f"{name}={brief(given)}"
             shown = f": {method}({rows_of})[:5] is not {method}({rows_of}[:5])"
             warnings.warn(
-                f"{name}={brief(getattr(estimator, name))} gives a row other outputs among other "
-                f"rows, in evaluation mode too, by up to {gap:.2g} of the largest"
-                f"{shown if hasattr(estimator, method) else ''}. Expected a function of each row "
-                "alone where self.training is False; statistics over the rows of a call, as "
-                "BatchNorm1d(..., track_running_stats=False) takes them, are none.",
+                f"{who} gives a row other outputs among other rows, in evaluation mode too, by up "
+                f"to {gap:.2g} of the largest{shown if hasattr(estimator, method) else ''}. "
+                "Expected a function of each row alone where self.training is False; statistics "
+                "over the rows of a call, as BatchNorm1d(..., track_running_stats=False) takes "
+                "them, are none.",
                 UserWarning,
                 stacklevel=stacklevel + 1,
             )
@@ -71,9 +77,9 @@ def look_at_networks(estimator: Any, rows: Any, *, stacklevel: int = 2) -> torch
 
 def _unknown(model: Any) -> Iterator[str]:
     """Names of the networks of which it is not known that they take rows one by one."""
-    for name in METHODS:
-        part = getattr(model, name, None)
-        if part is not None and not all(map(_is_known, part.modules())):
+    for name, (method, *_) in METHODS.items():
+        part, asked = getattr(model, name, None), hasattr(model, method)
+        if isinstance(part, nn.Module) and asked and not all(map(_is_known, part.modules())):
             yield name
 
 
@@ -89,7 +95,7 @@ def _gap(model: Any, name: str, batch: Tensor, seed: int) -> float:
     if name == "decoder":
         generator = make_generator(child_seed(seed, "codes"), batch.device)
         batch = model.draw_codes(len(batch), generator, batch.dtype)
-    function: Callable[[Tensor], Tensor] = model.encode if name == "encoder" else model.decode
+    function: Callable[[Tensor], Tensor] = getattr(model, METHODS[name][0])
     together, apart = function(batch), function(batch[-FEW:])
     size = together.abs().max()
     if not bool(together.isfinite().all() & apart.isfinite().all()) or size == 0:

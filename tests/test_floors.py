@@ -35,7 +35,7 @@ FLOORS = {
 # Files that others in their folder may import, from the bottom up: a file imports those
 # before it. ``base`` is everywhere; the rest are parts of something too long for one file.
 SHARED = {
-    "utils": ["base", "_threads"],
+    "utils": ["base", "_threads", "_containers"],
     "transport": ["ground", "base", "kernel_means"],
     "columns": ["base", "_naming"],
     "metrics": [
@@ -101,6 +101,7 @@ ROOMS = {
         "inference",
         "options",
         "_diagnosis",
+        "_each_row",
         "_extremes",
         "principal",
         "codes",

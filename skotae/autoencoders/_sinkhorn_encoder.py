@@ -22,9 +22,10 @@ from skotae.autoencoders.bases.penalised import (
 from skotae.costs.base import pairwise_square
 from skotae.divergences.base import BaseDivergence
 from skotae.metrics._score import MAX_ROWS, debiased_gap, explained, n_samples_for, rows_with_weight
+from skotae.metrics.base import weights_of_rows
 from skotae.training import Step, ramp
 from skotae.utils._random import make_generator
-from skotae.utils._sklearn import Interval, check_sample_weight
+from skotae.utils._sklearn import Interval
 from skotae.utils._torch import ambient
 
 # Share of the training in which the contraction falls to its final weight.
@@ -245,7 +246,7 @@ class SinkhornEncoder(EncodingEstimator):
         score : float
         """
         X = self._check(X)
-        weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        weight = weights_of_rows(sample_weight, X, "sample_weight")
         kept = rows_with_weight(weight)
         rng = np.random.RandomState(self._seed)
         chosen = kept[rng.permutation(len(kept))[:MAX_ROWS]]

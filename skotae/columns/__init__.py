@@ -1,7 +1,7 @@
 """What stands between the columns of X and what networks see."""
 
 from skotae.columns._measure import Columns, differ, measure, warn_of_units
-from skotae.columns._naming import naming_columns
+from skotae.columns._naming import names_of, naming_columns
 from skotae.columns.base import CHUNK, Units, rows_at_once
 from skotae.columns.sources.source import Source, preceded, source_of
 
@@ -12,6 +12,7 @@ __all__ = [
     "Units",
     "differ",
     "measure",
+    "names_of",
     "naming_columns",
     "preceded",
     "rows_at_once",

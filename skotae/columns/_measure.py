@@ -11,6 +11,7 @@ from skotae.columns.base import CHUNK, Units
 from skotae.columns.sources.moments import moments
 from skotae.columns.sources.source import Source
 from skotae.utils._blocks import scattered
+from skotae.utils.base import brief, plain
 
 # A column counts where this share of its rows, or more, is off its median. Pixels at the border,
 # rare words and rare categories do not count: how little they vary tells nothing of their unit.
@@ -131,7 +132,7 @@ def differ(columns: Columns, n: int) -> bool:
 def warn_of_units(columns: Columns, names: Any = None) -> None:
     """Say which columns drown the rest."""
     which, share = dominant(columns)
-    labels = [str(j) if names is None else repr(str(names[j])) for j in which[:MOST_NAMED]]
+    labels = [str(j) if names is None else brief(plain(names[j])) for j in which[:MOST_NAMED]]
     more = f" and {len(which) - MOST_NAMED} more" if len(which) > MOST_NAMED else ""
     warnings.warn(
         f"scale='global', but the spreads of the columns differ widely: {len(which)} of "

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from skotae.columns.base import rows_at_once
+from skotae.utils._containers import rows_in
 from skotae.utils._sklearn import container_of, is_pandas_na
 from skotae.utils.base import brief, plain
 
@@ -22,6 +23,12 @@ MOST = 3
 ABOUT_VALUES = re.compile(
     "could not convert|must be a string or|cannot convert|Complex data|contains NaN"
     "|contains infinity|be promoted|too large to convert|array element with a sequence|Cannot cast"
+    # And h5py, of strings and of records.
+    "|not defined for data type|for conversion path"
+    # Polars, of columns of arrays and of structs.
+    "|non-broadcastable output operand"
+    # NumPy, of frames without columns.
+    "|at least one array or dtype"
 )
 
 OF_TIME = (np.datetime64, np.timedelta64)
@@ -48,15 +55,18 @@ def naming_columns(X: Any, name: str = "X", names: list[Any] | None = None) -> I
     TypeError, ValueError
         In the place of an error of that kind: ``X has 'good' in column 'grade'; expected
         numbers``, or how many values of which columns are NaN or infinite; where it is no value,
-        what ``X`` is. An OverflowError, over an integer beyond the range of float64, becomes a
-        ValueError.
+        what ``X`` is, and what of it to hand over. An OverflowError, over an integer beyond the
+        range of float64, becomes a ValueError.
     """
     if any(map(_is_of_time, _dtypes(X))) and (times := _others(X, names)):
         raise ValueError(f"{name} has {_listed(times)}; expected numbers.")
     try:
         yield
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, OSError) as error:
         text = str(error).partition("\n")[0].strip()
+        if text.startswith("Sparse data") and container_of(X) is not None:
+            dense = f"{name}.sparse.to_dense()"
+            raise TypeError(f"{name} has sparse columns; expected dense ones: {dense}.") from None
         if not ABOUT_VALUES.search(text):
             raise
         told = _told(X, name, text, names)
@@ -85,7 +95,7 @@ def _told(X: Any, name: str, text: str, names: list[Any] | None) -> str:
         return f"{text} It has {_listed(holes)}; expected finite numbers{advice}."
     return (
         f"{name}, of type {type(X).__name__}, is no table of numbers ({text.rstrip('.')}); "
-        "expected an array of two dimensions or a data frame."
+        f"expected an array of two dimensions or a data frame{rows_in(X, name)}."
     )
 
 
@@ -115,7 +125,11 @@ def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndar
     if container is not None:
         for j, label in enumerate(X.columns):
             column = X.iloc[:, j] if container == "pandas" else X.to_series(j)
-            yield [f"column {brief(plain(label))}"], np.asarray(column.to_numpy())[:, None]
+            values = np.asarray(column.to_numpy())
+            if values.ndim > 1 or values.dtype.names:
+                # Each is an array, or a record.
+                values = _things(list(column))
+            yield [f"column {brief(plain(label))}"], values[:, None]
         return
     if is_table(X):
         for j, label in enumerate(X.column_names):
@@ -128,6 +142,14 @@ def _parts(X: Any, names: list[Any] | None) -> Iterator[tuple[list[str], np.ndar
             if names is not None and len(names) == rows.shape[1]:
                 labels = map(plain, names)
             yield [f"column {brief(label)}" for label in labels], rows
+
+
+def _things(values: list[Any]) -> np.ndarray:
+    """An array of whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
 
 
 def _others(X: Any, names: list[Any] | None) -> list[str]:

@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
-from skotae.utils.base import stale
+from skotae.utils.base import brief, plain, stale
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -26,9 +26,10 @@ class BaseCost(BaseEstimator):
 
     A new cost writes `__call__`. One that learns parameters, or whose decoder ends in
     something other than the identity, also writes `build`; one whose decoder gives more than a
-    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what the
-    attributes below say, and has to say otherwise where that no longer holds; `pairwise` is
-    again that of any cost, unless it writes one.
+    row, `n_outputs`. A subclass of another cost with a `__call__` of its own inherits what
+    `standardise`, `by_column` and `degree` say, and has to say otherwise where that no longer
+    holds. It is no `likelihood` unless it says so itself, and `pairwise`, and where it is no
+    likelihood `unit` and `in_data_units`, are again those of any cost, unless it writes them.
 
     Attributes
     ----------
@@ -54,6 +55,12 @@ class BaseCost(BaseEstimator):
         if stale(cls, "pairwise", "__call__"):
             # A matrix product, say, that knows nothing of the formula that is new.
             cls.pairwise = BaseCost.pairwise  # type: ignore[method-assign]
+        if cls.likelihood and stale(cls, "likelihood", "__call__"):
+            # That numbers of another formula are of a density is for those to say who wrote it.
+            cls.likelihood = False
+            for name in ("unit", "in_data_units"):
+                if stale(cls, name, "__call__"):
+                    setattr(cls, name, getattr(BaseCost, name))
 
     @abstractmethod
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -255,8 +262,38 @@ def _one_for_each_row(cost: Any, value: Any, x: Tensor, y: Tensor) -> Tensor:
     return value.to(dtype)
 
 
+class OutsideError(ValueError):
+    """A value that a cost is not defined for, in a column that may have a name.
+
+    Parameters
+    ----------
+    expected : str
+        What was expected, by whom.
+    value : float
+        What was found.
+    row, column : int
+        Where.
+    """
+
+    def __init__(self, expected: str, value: float, row: int, column: int):
+        super().__init__(expected, value, row, column)
+        self.expected, self.value, self.row, self.column = expected, value, row, column
+
+    def __str__(self) -> str:
+        return self.told()
+
+    def told(self, names: Any = None, rows: Any = None) -> str:
+        """The message, with names of the columns and numbers of the rows where there are any."""
+        column = self.column if names is None else brief(plain(names[self.column]))
+        row = self.row if rows is None else rows[self.row]
+        return (
+            f"{self.expected}; got {self.value} in column {column} of X (row {row}). Scale X, or "
+            "choose another cost."
+        )
+
+
 def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
-    """Raise a ValueError, in the name of the cost, at a value outside of [low, high]."""
+    """Raise an OutsideError, in the name of the cost, at a value outside of [low, high]."""
     if X.min() >= low and X.max() <= high:
         return
     # Column by column: nothing as large as X is made for the sake of a message.
@@ -265,10 +302,8 @@ def check_within(X: np.ndarray, low: float, high: float, who: str) -> None:
         column = int(np.flatnonzero(outside)[0])
         values = X[:, column]
         row = int(np.flatnonzero((values < low) | (values > high))[0])
-        raise ValueError(
-            f"{who} expects values in [{low:g}, {high:g}]; got {X[row, column]} in column "
-            f"{column} of X (row {row}). Scale X, or choose another cost."
-        )
+        expected = f"{who} expects values in [{low:g}, {high:g}]"
+        raise OutsideError(expected, X[row, column], row, column)
 
 
 def row_square(x: Tensor, y: Tensor) -> Tensor:

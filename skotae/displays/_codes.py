@@ -125,7 +125,7 @@ class CodesDisplay:
         TypeError
             If the estimator has no encoder.
         """
-        estimator, X, X_train = last_step(estimator, X, X_train)
+        estimator, X, X_train = last_step(estimator, X=X, X_train=X_train)
         instead = "SamplesDisplay, which needs no encoder"
         need("CodesDisplay", estimator, ("sample_posterior",), instead)
         X, y = some(random_state, X, labels_of(y, X))

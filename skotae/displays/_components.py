@@ -124,7 +124,7 @@ class ComponentDisplay:
         TypeError
             If the estimator is no mixture.
         """
-        estimator, X = last_step(estimator, X)
+        estimator, X = last_step(estimator, X=X)
         one = "CodesDisplay" if hasattr(estimator, "transform") else "SamplesDisplay"
         need("ComponentDisplay", estimator, ("predict_proba", "interpolate_components"), one)
         X, y = some(random_state, X, labels_of(y, X))

@@ -186,7 +186,7 @@ class ManifoldDisplay:
         TypeError
             If the estimator has no encoder or no decoder.
         """
-        estimator, X1, X2 = last_step(estimator, X1, X2)
+        estimator, X1, X2 = last_step(estimator, X1=X1, X2=X2)
         one = "ManifoldDisplay.from_estimator"
         one = one if hasattr(estimator, "sample") else "CodesDisplay"
         need("ManifoldDisplay.from_paths", estimator, ("interpolate",), one)

@@ -127,7 +127,7 @@ class PriorDisplay:
         TypeError
             If the estimator has no encoder.
         """
-        estimator, X = last_step(estimator, X)
+        estimator, X = last_step(estimator, X=X)
         instead = "SamplesDisplay, which needs no encoder"
         need("PriorDisplay", estimator, ("sample_posterior",), instead)
         codes = codes_of(estimator, some(random_state, X), random_state)

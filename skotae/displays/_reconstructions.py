@@ -109,7 +109,7 @@ class ReconstructionDisplay:
         TypeError
             If the estimator has no encoder or no decoder.
         """
-        estimator, X = last_step(estimator, X)
+        estimator, X = last_step(estimator, X=X)
         one = "SamplesDisplay" if hasattr(estimator, "sample") else "CodesDisplay"
         need("ReconstructionDisplay", estimator, ("reconstruct",), one)
         shape = image_shape_of(estimator, image_shape)

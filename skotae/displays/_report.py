@@ -25,6 +25,7 @@ from skotae.displays._training import TrainingDisplay
 from skotae.displays._verdicts import Verdict
 from skotae.displays.base import comparable, labels_of, last_step, pyplot, some
 from skotae.metrics import GenerationReport, generation_report
+from skotae.metrics.base import check_table
 from skotae.utils._versions import installed_versions
 
 QUESTIONS = (
@@ -228,6 +229,7 @@ def report(
         estimator = {type(last_step(estimator)[0]).__name__: estimator}
     if not estimator:
         raise ValueError("estimator={} is empty; expected one fitted estimator or more.")
+    check_table(X, "X")
     n_rows, n_features = np.shape(X)
     X, y = some(random_state, X, labels_of(y, X))
     models = {
@@ -242,7 +244,7 @@ def _of_model(
     estimator: Any, X: Any, y: np.ndarray | None, X_train: Any, image_shape: Any, seed: int
 ) -> ModelReport:
     code = repr(estimator)
-    estimator, X, X_train = last_step(estimator, X, X_train)
+    estimator, X, X_train = last_step(estimator, X=X, X_train=X_train)
     train = X if X_train is None else X_train
     fewer = some(seed, train, n=MAX_TRAIN)
     encodes, generates = (hasattr(estimator, name) for name in ("sample_posterior", "sample"))

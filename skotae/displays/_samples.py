@@ -25,6 +25,7 @@ from skotae.displays.base import (
     some,
     titled,
 )
+from skotae.metrics.base import check_rows
 
 N_IMAGES = 10
 MAX_COLUMNS = 7
@@ -124,9 +125,9 @@ class SamplesDisplay:
         TypeError
             If the estimator has no decoder.
         """
-        estimator, X = last_step(estimator, X)
+        estimator, X = last_step(estimator, X=X)
         need("SamplesDisplay", estimator, ("sample",), "CodesDisplay, which needs no decoder")
-        rows = np.asarray(X, dtype=np.float64)
+        rows = check_rows(X, "X")
         n = len(some(random_state, np.arange(len(rows))))
         samples = np.asarray(estimator.sample(n, random_state=random_state), dtype=np.float64)
         pair = comparable(estimator, samples, rows)

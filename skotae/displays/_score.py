@@ -144,7 +144,8 @@ class ScoreDisplay:
         for name, fits in estimators.items():
             fits = fits if isinstance(fits, (list, tuple)) else [fits]
             losses[name] = [loss_parts(fit, X) for fit in fits]
-        first, rows, train = last_step(fits[0], X, X if X_train is None else X_train)
+        given = X if X_train is None else X_train
+        first, rows, train = last_step(fits[0], X=X, X_train=given)
         train, rows = comparable(first, train, rows)
         beside = baselines(train, rows, first.n_components_, random_state=random_state)
         scores = {name: row["score"] for name, row in beside.items()}
@@ -316,7 +317,7 @@ def _rank(item: tuple[str, Any]) -> tuple[bool, Any]:
 
 def loss_parts(estimator: Any, X: Any) -> tuple[float, float]:
     """Shares of the variance of X that reconstructions and samples lose: 1 - score is their sum."""
-    estimator, X = last_step(estimator, X)
+    estimator, X = last_step(estimator, X=X)
     instead = "PriorDisplay, which needs no decoder"
     need("ScoreDisplay", estimator, ("sample",), instead)
     score = float(estimator.score(X))

@@ -93,7 +93,9 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
         """
-        estimator, X = last_step(estimator, X)
+        given = {} if X is None else {"X": X}
+        estimator, *rows = last_step(estimator, **given)
+        X = rows[0] if rows else None
         constant = constant_levels(estimator, X)
         nats = {}
         if constant and estimator.cost_.likelihood:

@@ -11,7 +11,7 @@ import torch
 from sklearn.utils import resample
 from sklearn.utils.validation import check_is_fitted
 
-from skotae.metrics.base import check_column
+from skotae.metrics.base import check_column, check_table
 from skotae.utils._random import make_generator
 
 # Okabe and Ito (2008), Color universal design: told apart with any colour vision.
@@ -70,18 +70,22 @@ def panels(
     return figure, np.array(axes)
 
 
-def last_step(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
+def last_step(estimator: Any, **arrays: Any) -> tuple[Any, ...]:
     """A fitted estimator, or the last step of a pipeline; and rows as it is given them.
 
-    None among the rows stays None.
+    Rows go by the names of the arguments that they came as; None stays None, but for ``X``.
     """
     check_is_fitted(estimator)
+    for name, X in arrays.items():
+        if X is not None or name == "X":
+            check_table(X, name, may_be_file=True)
+    rows = tuple(arrays.values())
     if not hasattr(estimator, "steps"):
-        return estimator, *arrays
+        return estimator, *rows
     before = estimator[:-1]
     if len(before):
-        arrays = tuple(None if X is None else before.transform(X) for X in arrays)
-    return estimator[-1], *arrays
+        rows = tuple(None if X is None else before.transform(X) for X in rows)
+    return estimator[-1], *rows
 
 
 def need(display: str, estimator: Any, methods: tuple[str, ...], instead: str) -> None:
@@ -103,7 +107,8 @@ def need(display: str, estimator: Any, methods: tuple[str, ...], instead: str) -
 def some(seed: int, *arrays: Any, n: int = MAX_ROWS) -> Any:
     """At most n rows of arrays or data frames, the same of each; None stays None."""
     given = [array for array in arrays if array is not None]
-    if len(given[0]) > n:
+    shape = getattr(given[0], "shape", None)
+    if (shape[0] if shape else len(given[0])) > n:
         taken = resample(*given, replace=False, n_samples=n, random_state=seed)
         given = [taken] if len(given) == 1 else list(taken)
     rest = iter(given)

@@ -20,7 +20,14 @@ from skotae.metrics._grid import high_density_ratio
 from skotae.metrics._intervals import Estimate, confidence_interval
 from skotae.metrics._neighbours import density_coverage, precision_recall
 from skotae.metrics._score import n_samples_for, transport_r2_score
-from skotae.metrics.base import check_integer, check_seed, reconstructions_of, samples_of
+from skotae.metrics.base import (
+    check_column,
+    check_integer,
+    check_seed,
+    check_table,
+    reconstructions_of,
+    samples_of,
+)
 from skotae.utils._random import make_generator
 
 MAX_SAMPLES = 10_000
@@ -221,11 +228,11 @@ def generation_report(
         raise ValueError(f"Of means and scale only {given} is given; expected both or neither.")
     rng = np.random.RandomState(check_seed(random_state))
     rows, labels = (X, y) if X_test is None else (X_test, y_test)
-    if np.ndim(rows) != 2:
-        name = "X" if X_test is None else "X_test"
-        raise ValueError(
-            f"{name} must have shape (n_samples, n_features), got {np.ndim(rows)} dimensions."
-        )
+    check_table(X, "X")
+    check_table(rows, "X" if X_test is None else "X_test")
+    for name, given, of in (("y", y, X), ("y_test", y_test, X_test)):
+        if given is not None:
+            check_column(given, name, len(of), name.replace("y", "X"))
     n_rows = len(rows)
     if n_samples is None:
         n_samples = min(n_rows, MAX_SAMPLES)

@@ -14,9 +14,10 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_scalar, column_or_1d
 from torch import Tensor
 
-from skotae.columns import naming_columns
+from skotae.columns import names_of, naming_columns
+from skotae.utils._containers import check_container, rows_in
 from skotae.utils._random import draw_seed
-from skotae.utils._sklearn import check_sample_weight, container_of
+from skotae.utils._sklearn import check_sample_weight
 from skotae.utils._torch import as_rows
 from skotae.utils.base import brief
 
@@ -71,6 +72,22 @@ def check_rows(X: Any, name: str, *, dtype: Any = "float64", **options: Any) -> 
             f"{X.shape}.{hint}"
         )
     return X
+
+
+def check_table(X: Any, name: str, *, may_be_file: bool = False) -> None:
+    """Raise an error unless X is a table, of whatever: for what does not look at its values itself.
+
+    Something with a length and a method ``take`` may be rows of a file, where these are allowed.
+    """
+    check_container(X, name)
+    is_class = isinstance(X, type)
+    takes = hasattr(X, "take") and hasattr(X, "__len__") and not is_class
+    n = 0 if is_class else np.ndim(X)
+    if n != 2 and (n > 0 or not (takes and may_be_file)):
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_features), got {n} dimensions of a "
+            f"{type(X).__name__}; expected an array or a data frame{rows_in(X, name)}."
+        )
 
 
 def check_features(
@@ -169,16 +186,25 @@ def check_column(y: Any, name: str, n: int, of: str) -> np.ndarray:
     return y
 
 
+def weights_of_rows(weight: Any, rows: Any, name: str, **options: Any) -> np.ndarray:
+    """Weights that are not negative, nor all zero, one for each of some rows.
+
+    Other options are those of scikit-learn's `_check_sample_weight`.
+    """
+    try:
+        weight = as_rows(weight, name)
+        return check_sample_weight(weight, rows, ensure_non_negative=True, **options)
+    except (TypeError, ValueError) as error:
+        text = str(error).partition("\n")[0]
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name} is invalid: {text}") from error
+
+
 def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
     """Weights, or None where they are all equal: uniform weights are faster."""
     if weight is None:
         return None
-    try:
-        weight = check_sample_weight(
-            as_rows(weight, name), rows, dtype="f8", ensure_non_negative=True
-        )
-    except ValueError as error:
-        raise ValueError(f"{name} is invalid: {error}") from error
+    weight = weights_of_rows(weight, rows, name, dtype="f8")
     if np.ptp(weight) == 0:
         return None
     with np.errstate(over="ignore"):
@@ -265,10 +291,8 @@ def in_range(value: Tensor | float, p: float) -> float:
 
 def _column_names(X: Any) -> list[str] | None:
     """Names of the columns of a data frame, or None where they are not names."""
-    if container_of(X) is None:
-        return None
-    names = list(X.columns)
-    return names if all(isinstance(name, str) for name in names) else None
+    names = names_of(X)
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def reconstructions_of(estimator: Any, rows: Any) -> Any:

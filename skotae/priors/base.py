@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
-from skotae.utils.base import as_real, brief
+from skotae.utils.base import as_real, brief, stale
+
+# Of draws beside the support that they are on, in units of the largest: their rounding.
+SLACK = 1e-3
 
 # Draws that tell what a prior is like, where it does not say.
 N_DRAWS = 4096
@@ -149,6 +152,28 @@ def check_draws(prior: Any, d: int) -> None:
                 f"prior={prior!r} has moments of shapes {shapes[0]} and {shapes[1]}; expected a "
                 f"mean of shape ({d},) and a covariance of shape ({d}, {d})."
             )
+    if stale(prior, "support", "sample") and stale(prior, "head", "sample"):
+        _check_support(prior, z)
+
+
+def _check_support(prior: Any, z: Tensor) -> None:
+    """Check that draws of a prior lie where the `head` that it inherits takes codes."""
+    head, far = prior.head(z.shape[1]), torch.full((1, z.shape[1]), 1e6)
+    slack = SLACK * z.abs().amax()
+    if prior.support == "sphere":
+        within = (head(z) - z).abs() <= slack
+    elif prior.support == "simplex":
+        within = (z >= -slack) & ((z.sum(1, keepdim=True) - 1).abs() <= slack)
+    elif prior.support == "cube":
+        within = (z >= head(-far) - slack) & (z <= head(far) + slack)
+    else:
+        return
+    if bool(z.isfinite().all()) and not bool(within.all()):
+        raise ValueError(
+            f"prior={prior!r} has a sample() of its own, whose draws are not on the "
+            f"{prior.support} that support={prior.support!r} and head(), which it inherits, tell "
+            "of; expected a class with these of its own, or a subclass of BasePrior."
+        )
 
 
 def fixed_draws(prior: Any, d: int) -> Tensor:

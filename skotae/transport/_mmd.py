@@ -12,6 +12,7 @@ from torch import Tensor
 from skotae.transport.base import (
     check_clouds,
     check_weight_shape,
+    check_weight_values,
     full_precision,
     warn_if_infinite,
 )
@@ -70,15 +71,16 @@ def squared_mmd(
     scales : tuple of float, default=(0.1, 0.2, 0.5, 1, 2, 5, 10)
         Multipliers of the bandwidth, one kernel each.
     weights : Tensor of shape (n,), optional
-        Weights of `x`, summing to one; uniform by default.
+        Weights of `x`, not negative and divided by their sum; uniform by default.
     y_weights : Tensor of shape (m,), optional
-        Weights of `y`, summing to one; uniform by default.
+        Weights of `y`, not negative and divided by their sum; uniform by default.
     kernel : {"multiquadric", "gaussian", "laplacian", "energy"} or callable, default="multiquadric"
         A callable takes clouds (n, d) and (m, d) and returns the values (n, m) of a symmetric
         kernel, by operations that autograd knows. `bandwidth` and `scales` do not count for it,
         nor for "energy".
     unbiased : bool, default=True
-        Leave the pairs of a point with itself out. Where they count, weights may have any sums.
+        Leave the pairs of a point with itself out. Where they count, weights are those of measures
+        of any mass: they may be negative, have any sums, and are taken as they are.
 
     Returns
     -------
@@ -148,6 +150,9 @@ def squared_mmd(
     # What is there of pairs of different points; None where all count.
     pairs: list[Tensor | float | None] = [None, None]
     if unbiased:
+        check_weight_values("weights", weights)
+        check_weight_values("y_weights", y_weights)
+        w, v = (u if given is None else u / u.sum() for u, given in ((w, weights), (v, y_weights)))
         pairs = [_pairs(w), 1.0 - 1.0 / m if y_weights is None else _pairs(v)]
     if kernel == "laplacian":
         kernel = partial(_laplacian, constants=constants)

@@ -6,6 +6,7 @@ When a new scikit-learn moves something, this is the only place to mend.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -120,26 +121,39 @@ def container_of(X: Any) -> str | None:
 
 
 def check_columns(X: Any, labels: Sequence[Any] | None = None, name: str = "X") -> None:
-    """Raise a ValueError over the columns of a data frame.
+    """Raise a ValueError over the columns of a data frame, or a table of PyArrow.
 
-    If two of pandas have one name, or if they are the `labels`, of which scikit-learn does not
-    know, in another order.
+    If there is none, which scikit-learn tells in NumPy's words; if two have one name, or if they
+    are the `labels`, of which scikit-learn does not know, in another order.
     """
     container = container_of(X)
-    if container == "pandas" and not X.columns.is_unique:
-        twice = X.columns[X.columns.duplicated()][0]
-        raise ValueError(
-            f"{name} has more than one column with the name {brief(twice)}; expected names that "
-            f"are all different, or {name}.to_numpy()."
-        )
-    if container is None or labels is None:
+    is_table = container is None and hasattr(X, "column_names") and hasattr(X, "schema")
+    if container is None and not is_table:
         return
-    found = [_plain_label(label) for label in X.columns]
+    there = X.column_names if is_table else X.columns
+    if len(there) == 0 and len(X) > 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape=({len(X)}, 0)): {name} has no columns; "
+            "expected one or more."
+        )
+    as_array = f"numpy.asarray({name})" if is_table else f"{name}.to_numpy()"
+    if container == "pandas":
+        twice = list(there[there.duplicated()])
+    else:
+        twice = [each for each, n in Counter(there).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"{name} has more than one column with the name {brief(plain(twice[0]))}; expected "
+            f"names that are all different, or {as_array}."
+        )
+    if labels is None:
+        return
+    found = [_plain_label(label) for label in there]
     pairs = [pair for pair in zip(found, labels, strict=False) if pair[0] != pair[1]]
     if pairs and sorted(map(repr, found)) == sorted(map(repr, labels)):
         raise ValueError(
             f"The columns of {name} are in another order, {brief(pairs[0][0])} where "
-            f"{brief(pairs[0][1])} was; expected the order of the fit, or {name}.to_numpy()."
+            f"{brief(pairs[0][1])} was; expected the order of the fit, or {as_array}."
         )
 
 

@@ -7,12 +7,14 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skotae.utils._containers import check_container
 from skotae.utils._threads import threads_for
 from skotae.utils.base import brief, shortened
 
@@ -64,15 +66,21 @@ def as_rows(X: Any, name: str = "X") -> Any:
     """What scikit-learn can take for X: the numbers of a tensor in an array of its dtype.
 
     Without gradient, from any device. Arrays of other libraries of the array API, which exchange
-    memory by DLPack, are tensors first.
+    memory by DLPack, are tensors first; a batch of records of PyArrow is a table, whose names of
+    columns scikit-learn knows.
 
     Raises
     ------
     ValueError
-        If values of a masked array are masked: what is under the mask is nothing to learn from.
+        If values of a masked array are masked: what is under the mask is nothing to learn from; or
+        if a file is closed.
     TypeError
-        If a tensor is sparse.
+        If a tensor is sparse, nested, quantized or without numbers, or if it is a dataset of torch
+        whose items are more than rows.
     """
+    check_container(X, name)
+    if type(X).__module__ == "pyarrow.lib" and type(X).__name__ == "RecordBatch":
+        return import_module("pyarrow").Table.from_batches([X])
     if isinstance(X, np.ma.MaskedArray):
         if np.ma.is_masked(X):
             raise ValueError(
@@ -83,11 +91,23 @@ def as_rows(X: Any, name: str = "X") -> Any:
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
-        if X.layout != torch.strided:
-            raise TypeError(f"{name} is a sparse tensor; expected a dense one: {name}.to_dense().")
-        X = X.detach().cpu()
+        _check_readable(X, name)
+        X = X.detach().cpu().resolve_conj().resolve_neg()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     return X
+
+
+def _check_readable(X: torch.Tensor, name: str) -> None:
+    """Raise a TypeError for a tensor whose numbers are not in an array of its shape."""
+    kinds = (
+        ("nested", X.is_nested, f"one of two dimensions: {name}.to_padded_tensor(...)"),
+        ("sparse", X.layout != torch.strided, f"a dense one: {name}.to_dense()"),
+        ("quantized", X.is_quantized, f"one of numbers: {name}.dequantize()"),
+        ("meta", X.is_meta, "one on a device that holds numbers"),
+    )
+    for kind, found, instead in kinds:
+        if found:
+            raise TypeError(f"{name} is a {kind} tensor; expected {instead}.")
 
 
 # What torch says of operations in place that it cannot do: of a result that is larger than what
@@ -127,7 +147,7 @@ def read_only(
 
 def _has_namespace(X: Any) -> bool:
     """Whether X is an array of the array API, of another library than NumPy."""
-    known = isinstance(X, (np.ndarray, np.generic))
+    known = isinstance(X, (np.ndarray, np.generic, type))
     return not known and hasattr(X, "__array_namespace__") and hasattr(X, "__dlpack__")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skotae.costs import BaseCost, CallableCost
+from skotae.divergences import SinkhornDivergence
 from skotae.exceptions import NonFiniteLossError
 from skotae.priors import NormalPrior
 from skotae.priors.base import BasePrior
@@ -98,3 +99,44 @@ def test_a_fault_among_the_rows_that_are_held_out(small):
 def test_a_prior_of_ones_own(small):
     text = message_of(small("VAE", prior=OwnPrior()))
     assert "'kl'" in text and "Look at prior=OwnPrior() first" in text
+
+
+def matrix_of_logs(x, y):
+    return (x[:, None] - y).log().sum(-1)
+
+
+def matrix_with_a_kink(x, y):
+    return (x[:, None] - y).square().sum(-1) + (0 * (x[:, None] - y)).norm(dim=-1).square().sqrt()
+
+
+@pytest.mark.parametrize("cost, n_iter", [(matrix_of_logs, 3), (matrix_with_a_kink, None)])
+def test_a_part_within_a_part(cost, n_iter, small):
+    penalty = SinkhornDivergence(cost=cost, n_iter=n_iter)
+    text = message_of(small("WAEEstimator", penalty=penalty))
+    assert "'penalty'" in text and f"Look at penalty__cost=<function {cost.__name__}" in text
+
+
+class LogDraws(NormalPrior):
+    def sample(self, n, d, generator, *, dtype=torch.float32):
+        return super().sample(n, d, generator, dtype=dtype).log()
+
+
+def test_a_prior_that_a_penalty_compares_with(small):
+    text = message_of(small("WAEEstimator", prior=LogDraws()))
+    assert "'penalty'" in text and "Look at prior=LogDraws() first" in text
+
+
+class LogLayer(torch.nn.Linear):
+    """Finite in evaluation mode."""
+
+    def forward(self, x):
+        value = super().forward(x)
+        return value.log() if self.training else value
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_a_network(name, small):
+    text = message_of(small("WAEEstimator", **{name: LogLayer}))
+    assert f"Look at {name}=<class" in text and "LogLayer'> first: values and their sl" in text
+    text = message_of(small("WAEEstimator", **{name: torch.nn.Linear}, learning_rate_init=1e30))
+    assert "Linear" not in text and "Look at learning_rate_init=1e+30 first" in text

@@ -126,6 +126,58 @@ def test_sparse_tensors():
         skotae.VAE(1, max_iter=1).fit(X)
 
 
+TENSORS = {
+    "nested": (lambda: torch.nested.nested_tensor([torch.zeros(3)] * 2), "to_padded_tensor"),
+    "quantized": (
+        lambda: torch.quantize_per_tensor(torch.zeros(3, 2), 0.1, 0, torch.qint8),
+        r"X.dequantize\(\)",
+    ),
+    "meta": (lambda: torch.zeros(3, 2, device="meta"), "a device that holds numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_tensors_whose_numbers_are_not_there(kind, fitted):
+    make, words = TENSORS[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of what is a prototype
+        X = make()
+    for call in (skotae.VAE(1, max_iter=1).fit, fitted.transform, lambda X: mmd(X, X)):
+        with pytest.raises(TypeError, match=f"X is a {kind} tensor; expected .*{words}"):
+            call(X)
+
+
+def test_lazy_signs_of_tensors():
+    X = numbers()
+    assert mmd(torch._neg_view(-torch.tensor(X)), X[:5]) == mmd(X, X[:5])
+
+
+def test_columns_of_arrays_and_of_structs():
+    polars = pytest.importorskip("polars")
+    arrays = polars.Series([[1.0, 2.0]] * N_ROWS, dtype=polars.Array(polars.Float64, 2))
+    for values, words in ((arrays, "X has Series of shape"), ([{"u": 1.0}] * N_ROWS, "{'u': 1.0}")):
+        with pytest.raises(ValueError, match=f"{words}.* in column 'grade'; expected numbers"):
+            skotae.VAE(1, max_iter=1).fit(frame_of(polars, values))
+
+
+def test_sparse_columns():
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(numbers()).astype(pandas.SparseDtype("float64", 0.0))
+    with pytest.raises(TypeError, match=r"sparse columns; expected dense ones: X.sparse.to_dense"):
+        skotae.VAE(1, max_iter=1).fit(X)
+
+
+def test_frames_without_columns(fitted):
+    X = pytest.importorskip("pandas").DataFrame(index=range(N_ROWS))
+    for call in (skotae.VAE(1, max_iter=1).fit, fitted.transform):
+        with pytest.raises(
+            ValueError, match=r"0 feature\(s\) .*shape=\(12, 0\).* X has no columns"
+        ):
+            call(X)
+    with pytest.raises(ValueError, match="X, of type DataFrame, is no table of numbers"):
+        mmd(X, X)
+
+
 def test_counts_are_those_of_all_rows():
     """Also where rows are looked at in several blocks."""
     X = np.zeros((5000, 300), dtype=np.float32)

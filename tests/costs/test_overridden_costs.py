@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,3 +74,31 @@ def test_a_gaussian_cost_with_a_formula_of_its_own_builds_its_own_module(kind):
     both = type("Both", (own,), {"build": lambda self, *args: CostModule(self)})
     x = rows(5, 3, 0)
     torch.testing.assert_close(both().build(3)(x, 0 * x), own()(x, 0 * x))
+
+
+def test_a_formula_of_ones_own_is_a_likelihood_where_its_class_says_so():
+    call = {"__call__": lambda self, x, y: 0.01 * row_square(x, y)}
+    own = type("Own", (BernoulliCost,), call)
+    said = type("Said", (BernoulliCost,), {**call, "likelihood": True})
+    assert not own().likelihood and said().likelihood and BernoulliCost().likelihood
+    assert not type("Heir", (own,), {})().likelihood and type("Heir", (said,), {})().likelihood
+    assert not type("Again", (said,), call)().likelihood
+
+
+def test_units_of_a_density_are_not_those_of_another_formula():
+    """The logarithm of a scale, which a density has, would be added to costs that are none."""
+    module = {"build": lambda self, *args: CostModule(self)}
+    own = type("Own", (GaussianCost,), {"__call__": CityBlockCost.__call__, **module})
+    cost, X = np.ones(4), np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(own().in_data_units(cost, 2, 7.0), cost)
+    assert own().unit(X, X.mean(0)) == CityBlockCost().unit(X, X.mean(0))
+    scaled = type("Scaled", (own,), {"degree": 1.0})
+    np.testing.assert_allclose(scaled().in_data_units(cost, 2, 7.0), 7 * cost)
+    call = {"__call__": CityBlockCost.__call__, "likelihood": True}
+    said = type("Said", (GaussianCost,), {**call, **module})
+    expected = GaussianCost().in_data_units(cost, 2, 7.0)
+    np.testing.assert_array_equal(said().in_data_units(cost, 2, 7.0), expected)
+    written = {"in_data_units": lambda self, cost, n, scale: -cost}
+    np.testing.assert_array_equal(
+        type("Written", (own,), written)().in_data_units(cost, 2, 7.0), -cost
+    )

@@ -28,6 +28,7 @@ def _naive(z, y, bandwidth=1.0, weights=None):
     """The formula of the docstring, pair by pair."""
     n, m = len(z), len(y)
     w = torch.full((n,), 1.0 / n, dtype=z.dtype) if weights is None else weights
+    w = w / w.sum()
     value = -2 * sum(w[i] * _kernel(z[i], y[j], bandwidth) / m for i in range(n) for j in range(m))
     if n > 1:
         pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
@@ -66,7 +67,7 @@ def _dense(z, y, w):
         constants = [2 * a.shape[1] * s for s in SCALES]
         return sum(c / (c + square) for c in constants)
 
-    v = torch.full((len(y),), 1 / len(y), dtype=y.dtype)
+    w, v = w / w.sum(), torch.full((len(y),), 1 / len(y), dtype=y.dtype)
     value = -2 * w @ kernel(z, y) @ v
     for points, u in ((z, w), (y, v)):
         off_diagonal = 1 - torch.eye(len(points), dtype=points.dtype)

@@ -227,7 +227,7 @@ def test_constant_rows():
         ({"n_samples": 0}, "n_samples == 0"),
         ({"confidence_level": 1.0}, "confidence_level=1.0"),
         ({"random_state": "a"}, "random_state .* got 'a'"),
-        ({"y": [0, 1]}, "y has 2 labels and clusters has 75 rows"),
+        ({"y": [0, 1]}, "y has 2 labels and X has 75 rows"),
     ],
 )
 def test_bad_input_is_named(model, data, params, message):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,12 @@ LARGE = 10**5
 # What terms are made of, beside the networks.
 PARTS = {
     **dict.fromkeys(("reconstruction", "denoising", "transport"), ("cost",)),
-    **dict.fromkeys(("penalty", "divergence"), ("penalty", "latent_cost")),
+    **dict.fromkeys(("penalty", "divergence"), ("penalty", "latent_cost", "prior")),
     **dict.fromkeys(("kl", "prior"), ("prior",)),
-    # Of all of them.
-    **dict.fromkeys(("loss", "validation_loss"), ("cost", "penalty", "latent_cost", "prior")),
 }
+# Of a loss as a whole.
+ALL_PARTS = ("cost", "penalty", "latent_cost", "prior")
+NETWORKS = ("encoder", "decoder")
 # What torch, NumPy and the standard library say of sizes, and of numbers that are no longer any.
 ABOUT_SIZES = re.compile(
     "allocate memory|Storage size|Unable to allocate|dimension exceeded|array is too big"
@@ -63,7 +64,10 @@ def explained(estimator: Any, error: BaseException) -> Exception | None:
     far = dict(_far(estimator))
     named = _named(far)
     if isinstance(error, NonFiniteLossError):
-        own = " and ".join(_own_parts(estimator, error.term))
+        own = " and ".join(_own_parts(estimator, PARTS.get(error.term, ALL_PARTS)))
+        if not own and not far:
+            # Theirs are the weights that steps move: numbers far off are more likely to blame.
+            own = " and ".join(_own_parts(estimator, NETWORKS))
         looks = [f"Look at {own} first: values and their slopes have to be finite."] if own else []
         if far:
             looks.append(f"Look at {named} {'too' if own else 'first'}, far from what is usual.")
@@ -80,10 +84,20 @@ def explained(estimator: Any, error: BaseException) -> Exception | None:
     return None
 
 
-def _own_parts(estimator: Any, term: str) -> list[str]:
-    """Parts of a term that are not of this package, as they were given."""
-    given = {name: getattr(estimator, name, None) for name in PARTS.get(term, ())}
-    return [f"{name}={brief(part)}" for name, part in given.items() if _is_own(part)]
+def _own_parts(estimator: Any, names: Iterable[str]) -> list[str]:
+    """Which of some parameters are not of this package, as they were given."""
+    given = {name: getattr(estimator, name, None) for name in names}
+    return [told for name, part in given.items() for told in _own_within(name, part)]
+
+
+def _own_within(name: str, part: Any) -> Iterator[str]:
+    """The part, if it is not of this package, or parts of it that are not."""
+    if _is_own(part):
+        yield f"{name}={brief(part)}"
+    elif isinstance(part, BaseEstimator):
+        for each, value in part.get_params(deep=False).items():
+            if callable(value) or isinstance(value, BaseEstimator):
+                yield from _own_within(f"{name}__{each}", value)
 
 
 def _is_own(part: Any) -> bool:

@@ -183,15 +183,22 @@ class FittedEstimator(BaseEstimator):
         Those that are `gathered` again and again are in C order, but for memory maps: there may
         be no room for a copy of these. What is larger than memory stays where it is.
         """
+        labels = None if options["reset"] else self._labels
         if (source := source_of(X)) is not None:
+            check_columns(source.first, labels)
             with naming_columns(source.first):
                 validate_data(self, source.first, dtype=DTYPES, **options)
             return source
-        check_columns(X, None if options["reset"] else self._labels)
+        check_columns(X, labels)
         X = as_rows(X)
         with naming_columns(X):
             X = validate_data(self, X, dtype=DTYPES, **options)
         return np.ascontiguousarray(X) if gathered and not is_mapped(X) else X
+
+    @property
+    def _column_names(self) -> Any:
+        """Names of the columns of the training rows, or None where they have none."""
+        return getattr(self, "feature_names_in_", self._labels)
 
     @property
     def _units(self) -> Units:

@@ -22,16 +22,13 @@ from skotae.autoencoders.bases.inference import (
 from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import Source, rows_at_once
 from skotae.costs import COSTS
-from skotae.costs.base import BaseCost, CallableCost, check_inherited
+from skotae.costs.base import BaseCost, CallableCost, OutsideError, check_inherited
 from skotae.metrics._score import n_samples_for, r2_by_blocks, rows_with_weight
+from skotae.metrics.base import weights_of_rows
 from skotae.utils._blocks import DrawnRows, LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
-from skotae.utils._sklearn import (
-    check_sample_weight,
-    in_container,
-    output_container,
-)
+from skotae.utils._sklearn import in_container, output_container
 from skotae.utils._torch import TORCH_DTYPES, ambient
 
 # Samples among which a generator without an encoder looks for those nearest to rows.
@@ -77,9 +74,16 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _check_values(self, X: np.ndarray | Source) -> None:
         if isinstance(X, Source):
-            X.check(self.cost_.check_data)
+            X.check(self._check_some)
         else:
+            self._check_some(X)
+
+    def _check_some(self, X: np.ndarray, index: np.ndarray | None = None) -> None:
+        """Look at some rows, whose numbers may be known."""
+        try:
             self.cost_.check_data(X)
+        except OutsideError as error:
+            raise ValueError(error.told(self._column_names, index)) from None
 
     def sample(self, n_samples=1, *, noise=False, random_state=None):
         """New rows: decoded draws from what `latent` names, or from the prior.
@@ -139,7 +143,7 @@ class GeneratingEstimator(NetworkEstimator):
         """
         X = self._check(X)
         if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = weights_of_rows(sample_weight, X, "sample_weight")
         samples = self._generate(n_samples_for(len(X)), self._seed, X.dtype)
         if sample_weight is not None:
             kept = rows_with_weight(sample_weight)
@@ -219,9 +223,8 @@ class GeneratingEstimator(NetworkEstimator):
         container = output_container(self) or self._container
         if container is None:
             return X
-        columns: Any = getattr(self, "feature_names_in_", None)
-        if columns is None and container == "pandas":
-            columns = self._labels
-        if columns is None:
+        columns: Any = self._column_names
+        # Names that are no strings are pandas's.
+        if columns is None or (columns is self._labels and container != "pandas"):
             columns = np.asarray([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
         return in_container(X, container, columns, index)

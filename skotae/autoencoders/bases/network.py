@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from skotae.autoencoders.bases._diagnosis import diagnose
+from skotae.autoencoders.bases._each_row import look_at_networks
 from skotae.autoencoders.bases._extremes import explained
 from skotae.autoencoders.bases._snapshot import all_params, changed_parameters, copied_parameters
 from skotae.autoencoders.bases.fitted import FittedEstimator
-from skotae.autoencoders.bases.inference import widest_dtype
 from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
 from skotae.autoencoders.bases.principal import FirstRows, some_rows
 from skotae.columns import Columns, differ, measure, preceded, warn_of_units
@@ -97,7 +97,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         units = measure(columns, scale == "columns" or (scale == "auto" and apart))
         self.data_mean_, self.data_scale_, self.data_limits_ = units.mean, units.scale, units.limits
         if scale == "global" and apart:
-            warn_of_units(columns, getattr(self, "feature_names_in_", None))
+            warn_of_units(columns, self._column_names)
 
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
@@ -149,17 +149,17 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         Warns
         -----
         UserWarning
-            If reconstructions of the training rows are worse than the mean of these rows, codes
-            do not follow the prior, samples lie far outside the range of the rows, components
-            of a mixture have no rows, or codes have more coordinates than rows.
+            If a network takes rows together in evaluation mode, reconstructions of the training
+            rows are worse than their mean, codes do not follow the prior or have more coordinates
+            than rows, samples lie far outside their range, or components of a mixture have none.
         ConvergenceWarning
             If `max_iter` is a number, and the loss still falls after so many epochs.
 
         Notes
         -----
-        After an error in a second fit the estimator is what it was before; after one in a first
-        fit, or in one that goes on from another, what it was after the last epoch that went
-        well, if there is one. Ctrl-C ends the training there with a warning.
+        After an error in a second fit the estimator is what it was before; after one in a first, or
+        in one that goes on, what it was after the last epoch that went well, if there is one.
+        Ctrl-C ends the training there with a warning.
         """
         again = self.warm_start and self.__sklearn_is_fitted__()
         return self._fit(X, y, fresh=not again)
@@ -198,11 +198,12 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 X = self._validated(X, reset=fresh, gathered=True, ensure_min_samples=least)
                 if fresh:
                     self._start(X, frame)
+                else:
+                    self._check_values(X)
                 rows = X
                 if goes_on and self._waiting is not None:
                     rows = preceded(self._waiting, X)
                 if len(rows) < 2:
-                    self._check_values(rows)
                     self._waiting = np.array(rows)
                     return self
                 trainer = self._prepare(rows, fresh, incremental)
@@ -330,7 +331,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         trainer.draws = self._draws
         if fresh:
             with trainer.evaluation():
-                self._widest = widest_dtype(self.model_, rows[torch.arange(2)])
+                self._widest = look_at_networks(self, rows, stacklevel=5)
         return trainer
 
     def _start(self, X: np.ndarray, frame: Any) -> None:
@@ -344,6 +345,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._seed = fit_seed(self.random_state)
         # Of what is measured here, as of the start of the networks below.
         self._first = FirstRows(partial(self._first_rows, X), child_seed(self._seed, "start"))
+        self._container, self._labels = container_of(frame), column_labels(frame)
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
@@ -352,7 +354,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         if isinstance(prior, PrincipalPrior):
             self._prior_scale = self._first.widths
         self._dtype = X.dtype
-        self._container, self._labels = container_of(frame), column_labels(frame)
         self._optimiser_state = self._waiting = None
         self.n_iter_ = 0
         self.history_ = History()
@@ -375,7 +376,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 "fit; expected the earlier value, or a new fit (warm_start=False)."
             )
         self._params = copied_parameters(parameters)
-        self._check_values(X)
         if "device" in changed:
             self.device_ = resolve_device(self.device)
         if "random_state" in changed:

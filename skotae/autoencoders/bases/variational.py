@@ -105,9 +105,11 @@ class VariationalAutoencoder(BaseAutoencoder):
     def _resolve_cost(self) -> BaseCost:
         cost = super()._resolve_cost()
         if not cost.likelihood:
+            was = any(vars(each).get("likelihood") for each in type(cost).__mro__)
+            own = ", in the class that its __call__() is of" * was
             raise ValueError(
                 f"cost={self.cost!r} is no likelihood, which {type(self).__name__} needs; expected "
-                "'gaussian', 'bernoulli' or an instance of a cost with likelihood=True."
+                f"'gaussian', 'bernoulli' or an instance of a cost with likelihood=True{own}."
             )
         return cost
 

@@ -171,8 +171,7 @@ class DatasetRows(_BlockRows):
         self._schema, self._most = dataset.schema, most
         self._parts: list[tuple[Any, int | None]] = []
         counts: list[int] = []
-        # Raises a ValueError where the dataset is filtered.
-        for fragment in dataset.get_fragments():
+        for fragment in _fragments(dataset):
             # What `count_rows` of a part gives is the number of the file.
             for group in getattr(fragment, "row_groups", [None]):
                 self._parts.append((fragment, group and group.id))
@@ -228,3 +227,13 @@ class DatasetRows(_BlockRows):
             return None
         parquet = import_module("pyarrow.parquet")
         return parquet.ParquetFile(fragment.open(), metadata=fragment.metadata)
+
+
+def _fragments(dataset: Any) -> Any:
+    try:
+        return dataset.get_fragments()
+    except ValueError as error:
+        raise ValueError(
+            "X is a dataset with a filter or a projection, of which no parts can be read "
+            f"({str(error).rstrip('.')}); expected the dataset without, or X.to_table()."
+        ) from None

@@ -13,6 +13,7 @@ from skotae.columns._naming import is_table, names_of, naming_columns
 from skotae.columns.sources._readers import ChunkedRows, DatasetRows, MappedRows, PrecededRows
 from skotae.columns.sources.moments import Moments, blocks, moments
 from skotae.utils._blocks import is_mapped
+from skotae.utils._containers import check_container
 from skotae.utils._torch import as_rows
 
 # Bytes: of neighbouring rows that stay together in a shuffle, of the rows that are shuffled at a
@@ -45,7 +46,7 @@ class Source:
 
     def __init__(self, reader: Any):
         self._reader = reader
-        self._check: Callable[[np.ndarray], object] | None = None
+        self._check: Callable[[np.ndarray, np.ndarray], object] | None = None
         n = len(reader)
         if n == 0:
             raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
@@ -106,8 +107,11 @@ class Source:
         # Small blocks that follow each other are one.
         return starts[np.diff(starts * self.row_bytes // BLOCK, prepend=-1) > 0]
 
-    def check(self, function: Callable[[np.ndarray], object]) -> None:
-        """Let a function, that raises a ValueError, see all rows: from now on as they are read."""
+    def check(self, function: Callable[[np.ndarray, np.ndarray], object]) -> None:
+        """Let a function, that raises a ValueError, see all rows: from now on as they are read.
+
+        It is given some of them, and their numbers.
+        """
         self._check = function
         if "moments" in vars(self):
             # They have been read before.
@@ -136,6 +140,7 @@ def source_of(X: Any) -> Source | None:
     """
     if isinstance(X, Source):
         return X
+    check_container(X, "X")
     if isinstance(X, np.ndarray):
         large = X.ndim == 2 and X.dtype.kind in "biuf" and X.nbytes > WINDOW
         return Source(MappedRows(X)) if large and is_mapped(X) else None
@@ -163,8 +168,10 @@ def _as_array(rows: Any, names: list[Any] | None = None) -> np.ndarray:
         return check_array(rows, dtype=FLOATS, input_name="X", ensure_min_samples=0)
 
 
-def _checked(check: Callable[[np.ndarray], object], rows: np.ndarray, index: np.ndarray) -> None:
+def _checked(
+    check: Callable[[np.ndarray, np.ndarray], object], rows: np.ndarray, index: np.ndarray
+) -> None:
     try:
-        check(rows)
+        check(rows, index)
     except ValueError as error:
         raise ValueError(f"Among the rows {index[0]} to {index[-1]} of X: {error}") from None

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 try:
-    from numba import njit
+    import numba
+
+    njit: Any = numba.njit
 except ImportError:
     njit = None
 

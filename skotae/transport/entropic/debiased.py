@@ -119,8 +119,9 @@ def _by_machine_code(
     x, y = inputs["x"], inputs["y"]
     n, m = len(x), len(y)
     if not (
-        x.dtype == y.dtype == kernel_dtype(x, options.goal, 1.0) == torch.float32
-        and x.device.type == "cpu"
+        x.device.type == "cpu"
+        and options.shards.alone
+        and all(kernel_dtype(cloud, options.goal, 1.0) == torch.float32 for cloud in (x, y))
         and 2 <= min(n, m)
         and max(n, m) ** 2 <= SMALL
         and options.ground.squared
@@ -130,9 +131,11 @@ def _by_machine_code(
     ):
         return None
     given = [inputs.get(name) for name in WEIGHTS.values()]
-    if not all(w is None or bool((w > 0).all()) for w in given) or (solve := compiled()) is None:
+    if not all(w is None or bool((w > 0).all()) for w in given):
         return None
-    points = [np.ascontiguousarray(as_array(cloud)) for cloud in (x, y)]
+    if (solve := machine_code()) is None:
+        return None
+    points = [np.ascontiguousarray(as_array(cloud, torch.float32)) for cloud in (x, y)]
     shares = [
         np.full(k, 1.0 / k) if w is None else np.ascontiguousarray(as_array(w, torch.float64))
         for k, w in zip((n, m), given, strict=True)
@@ -144,12 +147,13 @@ def _by_machine_code(
     )
     if n_iter == 0:
         return None
-    gradients = {name: torch.from_numpy({"x": grad_x, "y": grad_y}[name]) for name in wanted}
+    found = {"x": grad_x, "y": grad_y}
+    gradients = {name: as_tensor(found[name], inputs[name].dtype) for name in wanted}
     return Outcome(value, gradients, SinkhornInfo(n_iter, violation, True))
 
 
 @cache
-def compiled() -> Callable[..., tuple[float, Array, Array, int, float]] | None:
+def machine_code() -> Callable[..., tuple[float, Array, Array, int, float]] | None:
     """Return `compiled.solve`, ready to be used, or None where numba is missing or fails."""
     point, share = np.zeros((2, 1), np.float32), np.ones(2)
     try:
@@ -169,10 +173,11 @@ def _tables(debias: str, n: int, m: int) -> tuple[Array, Array, Array]:
     rows, small = plan(debias, n, m, together(1.0))
     _, large = plan(debias, n, m, 0)
     slices = {"x": slice(0, n), "y": slice(0, m)} | rows
-    names, parts = list(slices), []
+    names = list(slices)
+    parts: list[tuple[int, int, int, int]] = []
     for name, some in slices.items():
         before = sum(stop - start for _, start, stop, _ in parts)
-        parts.append((name[0] == "y", some.start, some.stop, before))
+        parts.append((int(name[0] == "y"), some.start, some.stop, before))
     ends = []
     for groups in (small, large):
         stops = np.cumsum([len(group) for group in groups])

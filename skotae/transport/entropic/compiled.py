@@ -110,12 +110,12 @@ def _step(kernel, w, a, rows, columns):
 
 
 @_compiled
-def _peaks(products, half_x, half_y, f, g):
-    """Set potentials after which the largest entry of every row and column is near one."""
+def _peaks(products, half_x, half_y, f, g, both):
+    """Set potentials after which the largest entry of every row, or of `both`, is near one."""
     n, m = products.shape
-    for j in range(m):
+    for j in range(m if both else 0):
         g[j] = np.inf
-    for i in range(n):
+    for i in range(n if both else 0):
         for j in range(m):
             g[j] = min(g[j], -(products[i, j] + half_x[i] + half_y[j]))
     for i in range(n):
@@ -183,7 +183,8 @@ def _scale(
         for k in range(n_problems):
             here, there = slice(k * n, k * n + n), slice(k * m, k * m + m)
             if peaks:
-                _peaks(products[k], half_x[here], half_y[there], f[here], g[there])
+                placed = f[here], g[there]
+                _peaks(products[k], half_x[here], half_y[there], *placed, n_iter == 0)
             if absorbing:
                 left = (half_x[here] + f[here]).astype(_F)
                 right = (half_y[there] + g[there]).astype(_F)
@@ -267,13 +268,13 @@ def _scale(
             far = max(far, abs(bits[j]))
             w[j] = b32[j] * _F(np.exp2(bits[j]))
         if far > _REACH:
-            if far > 2 * _REACH:
-                return 0, 0.0
-            absorbing = True
-            for i in range(len(f)):
+            absorbing, peaks = True, far > 2 * _REACH
+            for i in range(len(f)):  # the next step corrects the rows
                 f[i] -= np.log2(rows[i])
             for j in range(len(g)):
                 g[j] = target[j]
+            if not math.isfinite(far):
+                return 0, 0.0
 
 
 @_compiled

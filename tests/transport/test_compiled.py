@@ -243,16 +243,20 @@ def test_the_loops_without_numba(interpreted, monkeypatch, debias):
 
 
 @pytest.fixture
-def machine_code_anew():
+def imported_anew():
+    name = "skotae.transport.entropic.compiled"
+    before = sys.modules.pop(name, None)
     debiased.machine_code.cache_clear()
     yield
+    sys.modules.pop(name, None)
+    if before is not None:
+        sys.modules[name] = before
     debiased.machine_code.cache_clear()
 
 
 @pytest.mark.parametrize("numba", [None, Mock(njit=Mock(side_effect=RuntimeError))])
-def test_without_numba_or_where_it_fails(machine_code_anew, monkeypatch, numba):
+def test_without_numba_or_where_it_fails(imported_anew, monkeypatch, numba):
     monkeypatch.setitem(sys.modules, "numba", numba)
-    monkeypatch.delitem(sys.modules, "skotae.transport.entropic.compiled", raising=False)
     exactly_the_usual(monkeypatch, *clouds(20, 20, 2))
     assert debiased.machine_code() is None
 

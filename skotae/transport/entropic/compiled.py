@@ -22,6 +22,7 @@ except ImportError:
     njit = None
 
 _F = np.float32
+# As in other files of this folder. Here again: numba keeps what it compiled until this file changes.
 _WINDOW = 5  # plain iterations between two extrapolations
 _NEAR = 30.0  # times the tolerance: from there on every iteration may be the last
 _FLOOR, _NORMAL, _REACH = _F(-110.0), _F(-120.0), 40.0  # bits, as those of a kernel in float32

@@ -1,6 +1,7 @@
 """Small divergences in machine code are those of the usual way, or are left to it."""
 
 import importlib.util
+import subprocess
 import sys
 from unittest.mock import Mock
 
@@ -266,3 +267,29 @@ def test_only_where_it_is_asked_for(monkeypatch, value):
     in_place_of_numba(monkeypatch, Mock(side_effect=AssertionError))
     monkeypatch.setenv(VARIABLE, value)
     assert np.isfinite(sinkhorn_divergence(*clouds(20, 20, 2)).item())
+
+
+# Whose digits show after some extrapolations in which order sums were taken.
+COMPILED_IN_A_PROCESS = """
+import torch
+from skotae.transport import sinkhorn_divergence
+from skotae.transport.entropic import debiased
+assert debiased.machine_code() is not None
+x, y = torch.randn(2, 64, 8, generator=torch.Generator().manual_seed(0))
+x.requires_grad_()
+for epsilon in (0.02, 0.05):
+    value, info = sinkhorn_divergence(x, y, epsilon=epsilon, return_info=True)
+    value.backward()
+    print(value.item(), info, x.grad.tolist())
+"""
+
+
+@pytest.mark.slow
+def test_compiled_now_or_before_is_the_same(monkeypatch, tmp_path):
+    pytest.importorskip("numba")
+    monkeypatch.setenv(VARIABLE, "1")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    command = [sys.executable, "-c", COMPILED_IN_A_PROCESS]
+    now, before = (subprocess.check_output(command, timeout=120) for _ in range(2))
+    assert any(tmp_path.iterdir())
+    assert now == before

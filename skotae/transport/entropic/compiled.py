@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,14 @@ except ImportError:
     njit = None
 
 _F = np.float32
-# As in other files of this folder. Here again: numba keeps what it compiled until this file changes.
+# As in other files of this folder; here, as numba keeps what it compiled until this file changes.
 _WINDOW = 5  # plain iterations between two extrapolations
 _NEAR = 30.0  # times the tolerance: from there on every iteration may be the last
 _FLOOR, _NORMAL, _REACH = _F(-110.0), _F(-120.0), 40.0  # bits, as those of a kernel in float32
 _SMALLEST = 2.0**-80  # of the sum of a row at the start, if it is not of entries at the floor
-_RIDGE, _TINY = 1e-10, 1e-60
-_LN2 = math.log(2.0)
+_RIDGE, _TINY, _ROUNDING, _LEAST = 1e-10, 1e-60, 1e-30, 2.3e-308
 _FLAT, _SHALLOW, _DEEP = 1e-2, 64.0, 160.0  # bits of mean exponent
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
-_ROUNDING, _LEAST = 1e-30, 2.3e-308
 # 2 ** r for |r| <= 1/2, to the last digit of float32 (Cephes).
 _C1, _C2, _C3 = _F(6.931472028550421e-1), _F(2.402264791363012e-1), _F(5.550332471162809e-2)
 _C4, _C5, _C6 = _F(9.618437357674640e-3), _F(1.339887440266574e-3), _F(1.535336188319500e-4)
@@ -39,14 +38,18 @@ _HALF, _ONE, _EXPONENT, _BIAS = _F(0.5), _F(1.0), _F(2.0**23), _F(127.0)
 _HIGHEST, _TOP = _F(127.0), 253 * 2**23  # bits; of 2 ** 126, as an integer
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _compiled(function: Callable[..., Any], inline: str = "never") -> Any:
     """Let numba compile a function at its first call. Infinities and NaN stay what they are."""
+    options = {"cache": True, "nogil": True, "error_model": "numpy", "inline": inline}
     flags = {"reassoc", "contract", "arcp", "nsz"}
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": flags}
-    return function if njit is None else njit(**options)(function)
+    return function if njit is None else njit(fastmath=flags, **options)(function)
 
 
-@_compiled
+# Into the one that calls it: so that sums are in one order, whether compiled now or before.
+_inlined = partial(_compiled, inline="always")
+
+
+@_inlined
 def _centred(source, shares, points, weights, squares, centre):
     """Set the points about their weighted mean, in float64; return the mean of their squares."""
     n, d = source.shape
@@ -55,23 +58,21 @@ def _centred(source, shares, points, weights, squares, centre):
         total += shares[i]
     centre[:] = 0.0
     for i in range(n):
-        weight = shares[i] / total
-        weights[i] = weight
+        weights[i] = shares[i] / total
         for k in range(d):
-            centre[k] += weight * source[i, k]
+            centre[k] += weights[i] * source[i, k]
     spread = 0.0
     for i in range(n):
         square = 0.0
         for k in range(d):
-            point = source[i, k] - centre[k]
-            points[i, k] = point
-            square += point * point
+            points[i, k] = source[i, k] - centre[k]
+            square += points[i, k] * points[i, k]
         squares[i] = square
         spread += weights[i] * square
     return spread
 
 
-@_compiled
+@_inlined
 def _exponentiate(products, left, right, low, out):
     """Set `out` to ``2 ** max(products + left + right, low)``; return whether that is in range."""
     n, m = out.shape
@@ -91,7 +92,7 @@ def _exponentiate(products, left, right, low, out):
     return top <= _TOP
 
 
-@_compiled
+@_inlined
 def _step(kernel, w, a, rows, columns):
     """Set ``rows = K w`` and ``columns = K^T (a / rows)``; return the smallest of the rows."""
     n, m = kernel.shape
@@ -110,7 +111,7 @@ def _step(kernel, w, a, rows, columns):
     return smallest
 
 
-@_compiled
+@_inlined
 def _peaks(products, half_x, half_y, f, g, both):
     """Set potentials after which the largest entry of every row, or of `both`, is near one."""
     n, m = products.shape
@@ -125,7 +126,7 @@ def _peaks(products, half_x, half_y, f, g, both):
             f[i] = min(f[i], -(products[i, j] + half_x[i] + half_y[j] + g[j]))
 
 
-@_compiled
+@_inlined
 def _extrapolate(iterates, b, out):
     """Set `out` to the mixture of the iterates (6, m) whose residuals are least."""
     gram, mixture = np.zeros((_WINDOW, _WINDOW)), np.ones(_WINDOW)
@@ -155,16 +156,17 @@ def _extrapolate(iterates, b, out):
             out[j] += (mixture[p] / total if definite else 1.0 / _WINDOW) * iterates[p + 1, j]
 
 
-@_compiled
-def _scale(
-    products, half_x, half_y, a, b, same, hollow, tol, limit, kernel, w, rows, columns, f, g
-):
+@_inlined
+def _scale(products, half_x, half_y, a, b, same, hollow, tol, limit):
     """Scale the kernels of a group, as `scaling.scale` does; return iterations and violation.
 
-    Vectors are of one problem after the other. No iterations where `limit` is not enough, or the
-    range of float32.
+    And the kernels, the scalings and the potentials: vectors of one problem after the other. No
+    iterations where `limit` is not enough, or the range of float32.
     """
-    n_problems, n, m = kernel.shape
+    n_problems, n, m = products.shape
+    kernel, f, g = np.empty((n_problems, n, m), _F), np.empty(len(a)), np.empty(len(b))
+    w, rows, columns = np.empty(len(b), _F), np.empty(len(a), _F), np.empty(len(b), _F)
+    found = kernel, w, rows, columns, f, g
     a32, b32 = a.astype(_F), b.astype(_F)
     bits, target, trial = np.zeros(len(b)), np.zeros(len(b)), np.zeros(len(b))
     window, iterates = np.zeros((_WINDOW, len(b)), _F), np.zeros((_WINDOW + 1, m))
@@ -184,17 +186,17 @@ def _scale(
         for k in range(n_problems):
             here, there = slice(k * n, k * n + n), slice(k * m, k * m + m)
             if peaks:
-                placed = f[here], g[there]
-                _peaks(products[k], half_x[here], half_y[there], *placed, n_iter == 0)
+                both = n_iter == 0
+                _peaks(products[k], half_x[here], half_y[there], f[here], g[there], both)
             if absorbing:
                 left = (half_x[here] + f[here]).astype(_F)
                 right = (half_y[there] + g[there]).astype(_F)
                 if not _exponentiate(products[k], left, right, _FLOOR if peaks else low, kernel[k]):
-                    return 0, 0.0
+                    return 0, 0.0, found
                 for j in range(k * m, k * m + m):
                     w[j], bits[j] = b32[j], 0.0
-            sums = rows[here], columns[there]
-            smallest = min(smallest, _step(kernel[k], w[there], a32[here], *sums))
+            least = _step(kernel[k], w[there], a32[here], rows[here], columns[there])
+            smallest = min(smallest, least)
         if n_iter == 0 and not hollow and not smallest >= _SMALLEST:
             # The sum of some row is made of entries at the floor.
             hollow = peaks = True
@@ -210,7 +212,7 @@ def _scale(
                 violations[k] = total
                 worst = max(worst, violations[k])
                 if not math.isfinite(total):
-                    return 0, 0.0
+                    return 0, 0.0, found
             near = worst <= _NEAR * tol
             if worst <= tol:
                 reach = 0.0
@@ -223,14 +225,14 @@ def _scale(
                     f[i] -= np.log2(rows[i])
                     reach = max(reach, abs(np.log2(rows[i])))
                 if reach <= _REACH:
-                    return n_iter, worst
+                    return n_iter, worst, found
                 if n_iter >= limit or reach > 2 * _REACH:
-                    return 0, 0.0
+                    return 0, 0.0, found
                 # The violation may be that of entries at the floor: look again.
                 absorbing, tried, kept = True, False, 0
                 continue
             if n_iter >= limit:
-                return 0, 0.0
+                return 0, 0.0, found
         wrong = False
         for k in range(n_problems):
             worse = tried and violations[k] > previous[k] and violations[k] > tol
@@ -275,7 +277,7 @@ def _scale(
             for j in range(len(g)):
                 g[j] = target[j]
             if not math.isfinite(far):
-                return 0, 0.0
+                return 0, 0.0, found
 
 
 @_compiled
@@ -287,17 +289,14 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
     x, y : array of shape (n, d) and (m, d), float32
     a, b : array of shape (n,) and (m,), float64
         Positive weights.
-    epsilon, relative, tol
-        As of `Options`.
-    limit : int
-        Of iterations.
+    epsilon, relative, tol, limit
+        As of `Options`, with a limit of iterations.
     parts : array of shape (n_parts, 4)
         0 for x or 1 for y, the rows of a part, and how many rows earlier parts have. The first two
         are the whole x and y.
     terms : array of shape (n_terms, 4)
         The parts of a term, and where its group ends: if kernels are small, and if not.
     factors : array of shape (n_terms,)
-    want_x, want_y : bool
 
     Returns
     -------
@@ -322,15 +321,14 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
     for k in range(d):
         mean += (centres[0, k] - centres[1, k]) ** 2
         far += centres[0, k] ** 2 + centres[1, k] ** 2
-    bit = epsilon * (mean if relative else 1.0) * _LN2
+    bit = epsilon * (mean if relative else 1.0) * math.log(2.0)
     # Not where points are equal but for rounding.
     if not math.isfinite(mean) or mean <= max(_ROUNDING * far, _LEAST):
         return failed
     if not _FLAT * bit < mean <= _DEEP * bit:
         return failed
-    small = (
-        0 if mean > _SHALLOW * bit else _TOGETHER // 2 ** math.ceil(math.log2(max(mean / bit, 1.0)))
-    )
+    depth = max(mean / bit, 1.0)
+    small = 0 if depth > _SHALLOW else _TOGETHER // 2 ** math.ceil(math.log2(depth))
     kind = 2 if len(x) * len(y) <= small else 3
     unit = math.sqrt(2.0 / bit)
     for i in range(total):
@@ -341,11 +339,10 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
     while begin < len(terms):
         i, j, end = terms[begin, 0], terms[begin, 1], terms[begin, kind]
         n, m, size = parts[i, 2] - parts[i, 1], parts[j, 2] - parts[j, 1], end - begin
-        products, kernel = np.empty((size, n, m), _F), np.empty((size, n, m), _F)
-        f, half_x, row = np.empty(size * n), np.empty(size * n), np.empty(size * n)
-        g, half_y, column = np.empty(size * m), np.empty(size * m), np.empty(size * m)
-        w, rows, columns = np.empty(size * m, _F), np.empty(size * n, _F), np.empty(size * m, _F)
-        same, n_same, depth = np.zeros(size, np.bool_), 0, 0.0
+        products, same = np.empty((size, n, m), _F), np.zeros(size, np.bool_)
+        half_x, row = np.empty(size * n), np.empty(size * n)
+        half_y, column = np.empty(size * m), np.empty(size * m)
+        n_same, depth = 0, 0.0
         for t in range(size):
             i, j = terms[begin + t, 0], terms[begin + t, 1]
             first, second = parts[i, 3], parts[j, 3]
@@ -360,8 +357,10 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
         if depth > _DEEP and n_same < size:
             return failed
         hollow = depth > _SHALLOW and n_same == 0
-        posed = products, half_x, half_y, row, column, same, hollow
-        spent, worst = _scale(*posed, tol, limit, kernel, w, rows, columns, f, g)
+        spent, worst, found = _scale(
+            products, half_x, half_y, row, column, same, hollow, tol, limit
+        )
+        kernel, w, rows, columns, f, g = found
         if spent == 0:
             return failed
         n_iter, violation = max(n_iter, spent), max(violation, worst)
@@ -395,5 +394,5 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
                         change = point - means[p, k] / mass
                         grads[into + p, k] += twice * weights[first + p] * change
         begin = end
-    found = grads.astype(_F)
-    return value, found[: len(x)], found[len(x) :], n_iter, violation
+    narrow = grads.astype(_F)
+    return value, narrow[: len(x)], narrow[len(x) :], n_iter, violation

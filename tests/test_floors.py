@@ -75,6 +75,7 @@ ROOMS = {
         "damped",
         "envelope",
         "relaxed",
+        "compiled",
         "debiased",
         "rounds",
         "batched",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -23,12 +24,12 @@ from skotae.transport.base import (
     parts,
     widest,
 )
-from skotae.transport.entropic.arrays import Array, as_array, as_tensor, dot, keep_freed
+from skotae.transport.entropic.arrays import SMALL, Array, as_array, as_tensor, dot, keep_freed
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.options import Options
-from skotae.transport.entropic.solve import kernel_dtype
+from skotae.transport.entropic.solve import SINGLE_STEPS, kernel_dtype
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
@@ -62,6 +63,8 @@ def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -
         check_weight_values(weights, inputs.get(weights))
         check_slope(weights, inputs.get(weights), options.sharp and weights in wanted)
     keep_freed()
+    if (outcome := _by_machine_code(inputs, wanted, options)) is not None:
+        return outcome
     arrays = {name: as_array(tensor, wide) for name, tensor in inputs.items()}
     x, y = (
         Cloud(arrays[name], arrays.get(weights), options.ground)
@@ -105,6 +108,86 @@ def evaluate_shared(inputs: dict[str, Tensor], wanted: set[str], *, options: Opt
     outcome = evaluate(whole, wanted, options=options)
     here = {name: gradient[everywhere[name][1]] for name, gradient in outcome.gradients.items()}
     return replace(outcome, gradients=here)
+
+
+def _by_machine_code(
+    inputs: dict[str, Tensor], wanted: set[str], options: Options
+) -> Outcome | None:
+    """Return the outcome of a small problem in float32, or None where that is not enough."""
+    if os.environ.get("SKOTAE_COMPILED") != "1":
+        return None
+    x, y = inputs["x"], inputs["y"]
+    n, m = len(x), len(y)
+    if not (
+        x.device.type == "cpu"
+        and options.shards.alone
+        and all(kernel_dtype(cloud, options.goal, 1.0) == torch.float32 for cloud in (x, y))
+        and 2 <= min(n, m)
+        and max(n, m) ** 2 <= SMALL
+        and options.ground.squared
+        and not options.sharp
+        and wanted <= WEIGHTS.keys()
+        and 64 * max(n, m) ** 2 <= options.max_bytes  # as if all terms were in float64
+    ):
+        return None
+    given = [inputs.get(name) for name in WEIGHTS.values()]
+    if not all(w is None or bool((w > 0).all()) for w in given):
+        return None
+    if (solve := machine_code()) is None:
+        return None
+    points = [np.ascontiguousarray(as_array(cloud, torch.float32)) for cloud in (x, y)]
+    shares = [
+        np.full(k, 1.0 / k) if w is None else np.ascontiguousarray(as_array(w, torch.float64))
+        for k, w in zip((n, m), given, strict=True)
+    ]
+    limit = min(options.max_iter, SINGLE_STEPS)
+    asked = options.epsilon, bool(options.relative), options.tol, limit
+    value, grad_x, grad_y, n_iter, violation = solve(
+        *points, *shares, *asked, *_tables(options.debias, n, m), "x" in wanted, "y" in wanted
+    )
+    if n_iter == 0:
+        return None
+    found = {"x": grad_x, "y": grad_y}
+    gradients = {name: as_tensor(found[name], inputs[name].dtype) for name in wanted}
+    return Outcome(value, gradients, SinkhornInfo(n_iter, violation, True))
+
+
+@cache
+def machine_code() -> Callable[..., tuple[float, Array, Array, int, float]] | None:
+    """Return `compiled.solve`, ready to be used, or None where numba is missing or fails."""
+    point, share = np.zeros((2, 1), np.float32), np.ones(2)
+    try:
+        from skotae.transport.entropic.compiled import njit, solve
+
+        if njit is None:
+            return None
+        solve(point, point, share, share, 1.0, True, 1.0, 1, *_tables("none", 2, 2), True, True)
+    except Exception:  # of whatever kind: the usual way is always there
+        return None
+    return solve
+
+
+@lru_cache(maxsize=64)
+def _tables(debias: str, n: int, m: int) -> tuple[Array, Array, Array]:
+    """Return the parts, the terms and their coefficients, as `compiled.solve` wants them."""
+    rows, small = plan(debias, n, m, together(1.0))
+    _, large = plan(debias, n, m, 0)
+    slices = {"x": slice(0, n), "y": slice(0, m)} | rows
+    names = list(slices)
+    parts: list[tuple[int, int, int, int]] = []
+    for name, some in slices.items():
+        before = sum(stop - start for _, start, stop, _ in parts)
+        parts.append((int(name[0] == "y"), some.start, some.stop, before))
+    ends = []
+    for groups in (small, large):
+        stops = np.cumsum([len(group) for group in groups])
+        ends.append([stop for stop, group in zip(stops, groups, strict=True) for _ in group])
+    terms = [term for group in small for term in group]
+    table = [
+        (names.index(i), names.index(j), *stop)
+        for (i, j, _), stop in zip(terms, zip(*ends, strict=True), strict=True)
+    ]
+    return np.array(parts), np.array(table), np.array([factor for *_, factor in terms])
 
 
 def together(depth: float) -> int:

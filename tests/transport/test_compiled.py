@@ -255,10 +255,19 @@ def imported_anew():
     debiased.machine_code.cache_clear()
 
 
-@pytest.mark.parametrize("numba", [None, Mock(njit=Mock(side_effect=RuntimeError))])
-def test_without_numba_or_where_it_fails(imported_anew, monkeypatch, numba):
+@pytest.mark.parametrize(
+    ("numba", "reason"),
+    [(None, "is not installed"), (Mock(njit=Mock(side_effect=OSError("full"))), "fails.*full")],
+    ids=["missing", "broken"],
+)
+def test_without_numba_or_where_it_fails(imported_anew, monkeypatch, numba, reason):
+    """What was asked for and cannot be had is said once, and all goes the usual way."""
     monkeypatch.setitem(sys.modules, "numba", numba)
-    exactly_the_usual(monkeypatch, *clouds(20, 20, 2))
+    with pytest.warns(
+        RuntimeWarning, match=f"SKOTAE_COMPILED=1 has no effect: numba {reason}"
+    ) as w:
+        exactly_the_usual(monkeypatch, *clouds(20, 20, 2))
+    assert len(w) == 1
     assert debiased.machine_code() is None
 
 

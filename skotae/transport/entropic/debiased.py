@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -30,6 +31,7 @@ from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
 from skotae.transport.entropic.options import Options
 from skotae.transport.entropic.solve import SINGLE_STEPS, kernel_dtype
+from skotae.utils.base import brief
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
@@ -154,17 +156,25 @@ def _by_machine_code(
 
 @cache
 def machine_code() -> Callable[..., tuple[float, Array, Array, int, float]] | None:
-    """Return `compiled.solve`, ready to be used, or None where numba is missing or fails."""
+    """Return `compiled.solve`, ready to be used; None, with a warning, where numba is of no use."""
     point, share = np.zeros((2, 1), np.float32), np.ones(2)
+    failure = "is not installed"
     try:
         from skotae.transport.entropic.compiled import njit, solve
 
-        if njit is None:
-            return None
-        solve(point, point, share, share, 1.0, True, 1.0, 1, *_tables("none", 2, 2), True, True)
-    except Exception:  # of whatever kind: the usual way is always there
-        return None
-    return solve
+        if njit is not None:
+            tables = _tables("none", 2, 2)
+            solve(point, point, share, share, 1.0, True, 1.0, 1, *tables, True, True)
+            return solve
+    except Exception as error:  # of whatever kind: the usual way is always there
+        failure = f"fails with {brief(error)}"
+    warnings.warn(
+        f"SKOTAE_COMPILED=1 has no effect: numba {failure}. Expected what "
+        'pip install "skotae[compiled]" installs, or the variable unset.',
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,8 @@ the memory that large clouds need.
 ``results/transport.json`` is written after every row and every section; what it has is not
 measured again, so that a run that was stopped goes on where it was. ``--redo`` starts anew.
 ``--quick`` runs eight rows, writes nothing, and fails if a gradient of skotae is wrong.
+With ``SKOTAE_COMPILED=1`` in the environment the rows, without the sections, are those of machine
+code up to 256 points, and are written to ``results/transport_compiled.json``.
 ``--batches`` compares batches of small problems, balanced and not, with loops over them, and writes
 ``results/transport_batches.json``.
 """
@@ -51,6 +53,9 @@ from _common import (
 from _transport_sections import SECTIONS, batches
 from torch import Tensor
 
+# With machine code in a file of its own.
+COMPILED = os.environ.get("SKOTAE_COMPILED") == "1"
+NAME = "transport_compiled" if COMPILED else "transport"
 SIZES = (64, 128, 256, 512, 1024, 2048)
 DIMENSIONS = (8, 64)
 EPSILONS = (0.01, 0.05, 0.1)
@@ -338,11 +343,11 @@ def print_targets(targets: list[Row]) -> None:
 
 def load(redo: bool) -> Row:
     """What has been measured with these settings."""
-    path = RESULTS / "transport.json"
+    path = RESULTS / f"{NAME}.json"
     settings = json.loads(json.dumps(SETTINGS))
     if path.exists() and not redo:
         results = json.loads(path.read_text())
-        versions = environment("geomloss")["versions"]
+        versions = environment("geomloss", *(["numba"] if COMPILED else []))["versions"]
         if results["settings"] == settings and results["environment"]["versions"] == versions:
             return results
         print("The settings or the versions have changed: all is measured anew.")
@@ -350,7 +355,7 @@ def load(redo: bool) -> Row:
 
 
 def save(results: Row) -> None:
-    save_json("transport", results, "geomloss")
+    save_json(NAME, results, "geomloss", *(["numba"] if COMPILED else []))
 
 
 def main() -> None:
@@ -383,7 +388,7 @@ def main() -> None:
             results["rows"][key] = measure_cell(family, n, d, epsilon)
             save(results)
         show(results["rows"][key])
-    for name, section in SECTIONS.items():
+    for name, section in () if COMPILED else SECTIONS.items():
         if name not in results["sections"]:
             results["sections"][name] = section()
             save(results)

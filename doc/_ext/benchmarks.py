@@ -1,7 +1,8 @@
 """Tables of ``benchmarks/results/*.json``, made when the pages are built.
 
 The directive ``.. transport-benchmark::`` becomes two tables, of whatever rows the file has:
-each peer over all rows, and time ratios by number of points and epsilon. The directive
+each peer over all rows, and time ratios by number of points and epsilon;
+``.. compiled-benchmark::`` the same of machine code. The directive
 ``.. defaults-benchmark::`` becomes the table of all estimators on digits, ``.. score-study::``
 those of the candidates for the score, ``.. papers-benchmark:: NAME`` those of the script of
 that name in ``benchmarks/papers``, ``.. tables-benchmark::`` what
@@ -270,6 +271,10 @@ class TransportBenchmark(BenchmarkDirective):
     benchmark, render = "transport", staticmethod(transport)
 
 
+class CompiledBenchmark(BenchmarkDirective):
+    benchmark, render = "transport_compiled", staticmethod(transport)
+
+
 class DefaultsBenchmark(BenchmarkDirective):
     benchmark, render = "defaults", staticmethod(on_digits)
 
@@ -320,6 +325,7 @@ class PapersBenchmark(BenchmarkDirective):
 def setup(app):
     app.add_directive("papers-benchmark", PapersBenchmark)
     app.add_directive("transport-benchmark", TransportBenchmark)
+    app.add_directive("compiled-benchmark", CompiledBenchmark)
     app.add_directive("euclidean-benchmark", EuclideanBenchmark)
     app.add_directive("score-study", ScoreStudy)
     app.add_directive("grid-search-benchmark", GridSearchBenchmark)

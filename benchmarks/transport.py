@@ -12,8 +12,7 @@ the memory that large clouds need.
 ``results/transport.json`` is written after every row and every section; what it has is not
 measured again, so that a run that was stopped goes on where it was. ``--redo`` starts anew.
 ``--quick`` runs eight rows, writes nothing, and fails if a gradient of skotae is wrong.
-With ``SKOTAE_COMPILED=1`` in the environment the rows, without the sections, are those of machine
-code up to 256 points, and are written to ``results/transport_compiled.json``.
+With ``SKOTAE_COMPILED=1`` in the environment rows alone, to ``results/transport_compiled.json``.
 ``--batches`` compares batches of small problems, balanced and not, with loops over them, and writes
 ``results/transport_batches.json``.
 """
@@ -41,21 +40,12 @@ import _peers
 import numpy as np
 import torch
 from _clouds import FAMILIES, Reference, certified_reference, make_clouds, run_plain
-from _common import (
-    RESULTS,
-    environment,
-    in_turn,
-    median_ratio,
-    print_table,
-    save_json,
-    write_json,
-)
+from _common import RESULTS, environment, in_turn, median_ratio, print_table, save_json, write_json
 from _transport_sections import SECTIONS, batches
 from torch import Tensor
 
-# With machine code in a file of its own.
 COMPILED = os.environ.get("SKOTAE_COMPILED") == "1"
-NAME = "transport_compiled" if COMPILED else "transport"
+NAME, PACKAGES = ("transport_compiled", ["numba"]) if COMPILED else ("transport", [])
 SIZES = (64, 128, 256, 512, 1024, 2048)
 DIMENSIONS = (8, 64)
 EPSILONS = (0.01, 0.05, 0.1)
@@ -347,7 +337,7 @@ def load(redo: bool) -> Row:
     settings = json.loads(json.dumps(SETTINGS))
     if path.exists() and not redo:
         results = json.loads(path.read_text())
-        versions = environment("geomloss", *(["numba"] if COMPILED else []))["versions"]
+        versions = environment("geomloss", *PACKAGES)["versions"]
         if results["settings"] == settings and results["environment"]["versions"] == versions:
             return results
         print("The settings or the versions have changed: all is measured anew.")
@@ -355,7 +345,7 @@ def load(redo: bool) -> Row:
 
 
 def save(results: Row) -> None:
-    save_json(NAME, results, "geomloss", *(["numba"] if COMPILED else []))
+    save_json(NAME, results, "geomloss", *PACKAGES)
 
 
 def main() -> None:

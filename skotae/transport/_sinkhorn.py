@@ -191,11 +191,12 @@ def sinkhorn_divergence(
     `sharp`. ``torch.func.vmap`` makes a batch of its calls.
 
     Where the environment variable ``SKOTAE_COMPILED`` is 1 and numba is installed (``pip install
-    "skotae[compiled]"``), numba compiles the solver of single problems: of 2 to 256 points a side
-    on the CPU, in float32 or less, with ``p=2``, without `sharp`, gradients of weights or weights
-    of zero, and as far as plain iterations lead. A value with its gradient takes a fifth to a half
-    of the time at 64 points, a half to three quarters at 256; it is the same up to rounding, or
-    within `tol` where iterations are many. The first call takes some seconds, once a machine.
+    "skotae[compiled]"``), numba compiles the solver of single problems: of 2 to 512 points a side
+    (256 where torch has several threads) on the CPU, in float32 or less, with ``p=2``, without
+    `sharp`, gradients of weights or weights of zero, and as far as plain iterations lead. A value
+    with its gradient takes a fifth to a half of the time at 64 points, a half to three quarters
+    from 256 on; it is the same up to rounding, or within `tol` where iterations are many. The first
+    call takes some seconds, once a machine.
 
     References
     ----------

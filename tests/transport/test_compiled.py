@@ -94,7 +94,7 @@ def assert_same(usual, found, *, rtol=1e-5):
 
 @pytest.mark.parametrize("debias", ["paired", "independent", "none"])
 @pytest.mark.parametrize("d", [1, 8, 64])
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (17, 17), (64, 64), (100, 64)])
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (17, 17), (64, 64), (100, 64), (300, 20)])
 def test_same_as_the_usual_way(compiled, monkeypatch, n, m, d, debias):
     x, y = clouds(n, m, d)
     for epsilon in (0.1, 1.0):
@@ -178,7 +178,7 @@ def exactly_the_usual(monkeypatch, x, y, **options):
 UNASKED = {
     "float64": {"dtype": torch.float64},
     "one point": {"n": 1},
-    "many points": {"n": 300},
+    "many points": {"n": 513},
     "tolerance of float64": {"tol": 1e-6},
     "other cost": {"p": 1.5},
     "sharp": {"sharp": True},
@@ -193,6 +193,19 @@ def test_what_is_not_for_machine_code(monkeypatch, case):
     options = {"epsilon": 0.3} | UNASKED[case]
     x, y = clouds(options.pop("n", 20), 20, 2, dtype=options.pop("dtype", torch.float32))
     exactly_the_usual(monkeypatch, x, y, **options)
+
+
+def test_several_threads_of_torch_are_faster_for_many_points(compiled, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    x, y = clouds(300, 300, 2)
+    threads = torch.get_num_threads()
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        try:
+            sinkhorn_divergence(x, y, epsilon=1.0)
+        finally:
+            torch.set_num_threads(threads)
+        assert compiled.solved == 1
 
 
 def test_gradients_of_weights_are_left_to_the_usual_way(monkeypatch):

@@ -25,7 +25,14 @@ from skotae.transport.base import (
     parts,
     widest,
 )
-from skotae.transport.entropic.arrays import SMALL, Array, as_array, as_tensor, dot, keep_freed
+from skotae.transport.entropic.arrays import (
+    Array,
+    as_array,
+    as_tensor,
+    dot,
+    is_small,
+    keep_freed,
+)
 from skotae.transport.entropic.balanced import Problems
 from skotae.transport.entropic.clouds import Cloud, mean_cost
 from skotae.transport.entropic.envelope import Outcome
@@ -35,6 +42,7 @@ from skotae.utils.base import brief
 
 _SHALLOW = 64.0  # bits of mean exponent up to which iterations are few
 _TOGETHER = 2**20  # elements of a kernel, times the mean exponent, of different problems at once
+_COMPILED = 2**18  # elements of a kernel up to which machine code is faster, on one thread
 _TURNS = 2**18  # elements of a kernel from which problems of one kind take turns
 
 
@@ -125,7 +133,8 @@ def _by_machine_code(
         and options.shards.alone
         and all(kernel_dtype(cloud, options.goal, 1.0) == torch.float32 for cloud in (x, y))
         and 2 <= min(n, m)
-        and max(n, m) ** 2 <= SMALL
+        and max(n, m) ** 2 <= _COMPILED
+        and is_small(max(n, m) ** 2)
         and options.ground.squared
         and not options.sharp
         and wanted <= WEIGHTS.keys()

@@ -32,7 +32,15 @@ from typing import Any
 import numpy as np
 import torch
 from _common import in_turn, median_ratio, print_table, timing, write_json
-from throughput import load
+from throughput import (
+    BATCH_SIZE,
+    HIDDEN,
+    N_COMPONENTS,
+    SEED,
+    fit_ours,
+    load,
+    random_networks,
+)
 
 from skotae import VAE, AdversarialAE, InfoVAE, VampPriorVAE, WAEEstimator
 from skotae.networks import MLP
@@ -40,7 +48,6 @@ from skotae.networks import MLP
 sys.path.append(str(Path(__file__).parent / "papers"))
 from _pythae import PythaeModel
 
-D, HIDDEN, BATCH, SEED = 8, 512, 256, 0
 LEAST_RATIO, LEAST_PASS = 3.0, 0.9
 # Estimator, its counterpart, and what only one of them has.
 PAIRS: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
@@ -53,27 +60,14 @@ PAIRS: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
 
 
 def ours(cls: Callable[..., Any], X: np.ndarray, n_epochs: int, **own: Any) -> Any:
-    coders = {side: MLP((HIDDEN,), start="random") for side in ("encoder", "decoder")}
-    model = cls(
-        n_components=D,
-        batch_size=BATCH,
-        max_iter=n_epochs,
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        latent="prior",
-        device="cpu",
-        random_state=SEED,
-        **coders,
-        **own,
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of so few epochs
-        return model.fit(X)
+        return fit_ours(X, n_epochs, cls, latent="prior", **random_networks(), **own)
 
 
 def theirs(name: str, X: np.ndarray, n_epochs: int) -> Any:
-    sizes = {"hidden_layer_sizes": (HIDDEN,), "batch_size": BATCH, "max_iter": n_epochs}
-    return PythaeModel(name, D, random_state=SEED, **sizes).fit(X)
+    sizes = {"hidden_layer_sizes": (HIDDEN,), "batch_size": BATCH_SIZE, "max_iter": n_epochs}
+    return PythaeModel(name, N_COMPONENTS, random_state=SEED, **sizes).fit(X)
 
 
 def fits(X: np.ndarray, n_epochs: int, repeats: int, names: list[str]) -> dict[str, Any]:
@@ -84,8 +78,8 @@ def fits(X: np.ndarray, n_epochs: int, repeats: int, names: list[str]) -> dict[s
             "skotae": partial(ours, cls, X, n_epochs, **own),
             "pythae": partial(theirs, other, X, n_epochs),
         }
-        ours(cls, X[: 4 * BATCH], 1, **own)  # what is done once in a process
-        theirs(other, X[: 4 * BATCH], 1)
+        ours(cls, X[: 4 * BATCH_SIZE], 1, **own)  # what is done once in a process
+        theirs(other, X[: 4 * BATCH_SIZE], 1)
         seconds = in_turn(functions, repeats)
         ratio = median_ratio(seconds["pythae"], seconds["skotae"])
         print(f"{name}, {other}: {ratio:.2f}", flush=True)
@@ -103,13 +97,13 @@ def by_hand(network: torch.nn.Module, batches: list[torch.Tensor]) -> np.ndarray
 
 
 def passes(X: np.ndarray, repeats: int) -> dict[str, Any]:
-    model = ours(WAEEstimator, X[: 8 * BATCH], 1, prior="normal")
+    model = ours(WAEEstimator, X[: 8 * BATCH_SIZE], 1, prior="normal")
     codes = model.transform(X)
     n = len(X)
-    encoder = MLP((HIDDEN,), start="random").build(X.shape[1], D).eval()
-    decoder = MLP((HIDDEN,), start="random").build(D, X.shape[1]).eval()
+    encoder = MLP((HIDDEN,), start="random").build(X.shape[1], N_COMPONENTS).eval()
+    decoder = MLP((HIDDEN,), start="random").build(N_COMPONENTS, X.shape[1]).eval()
     data = torch.from_numpy((X - X.mean(0)) / X.std())
-    draws = torch.randn(n, D, generator=torch.Generator().manual_seed(SEED))
+    draws = torch.randn(n, N_COMPONENTS, generator=torch.Generator().manual_seed(SEED))
     pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         "transform": (
             lambda: model.transform(X),
@@ -164,9 +158,9 @@ def main() -> None:
             "data": data,
             "shape": list(X.shape),
             "n_epochs": n_epochs,
-            "batch_size": BATCH,
+            "batch_size": BATCH_SIZE,
             "hidden_layer_sizes": [HIDDEN],
-            "n_components": D,
+            "n_components": N_COMPONENTS,
             "least_ratio": LEAST_RATIO,
             "least_pass": LEAST_PASS,
         }

@@ -27,6 +27,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -80,10 +81,11 @@ def load(n_rows: int) -> tuple[str, np.ndarray]:
     return "uniform", np.random.default_rng(SEED).random((n_rows, 784), dtype=np.float32)
 
 
-def fit_ours(X: np.ndarray, n_epochs: int, **parameters: Any) -> None:
-    WAEEstimator(
+def fit_ours(
+    X: np.ndarray, n_epochs: int, cls: Callable[..., Any] = WAEEstimator, **parameters: Any
+) -> Any:
+    return cls(
         n_components=N_COMPONENTS,
-        penalty="mmd",
         batch_size=BATCH_SIZE,
         learning_rate="constant",
         learning_rate_init=LEARNING_RATE,
@@ -92,6 +94,11 @@ def fit_ours(X: np.ndarray, n_epochs: int, **parameters: Any) -> None:
         random_state=SEED,
         **parameters,
     ).fit(X)
+
+
+def random_networks() -> dict[str, MLP]:
+    """Encoder and decoder that start where those of other libraries do."""
+    return {side: MLP((HIDDEN,), start="random") for side in ("encoder", "decoder")}
 
 
 def make_networks(n_features: int) -> tuple[nn.Module, nn.Module]:
@@ -175,8 +182,7 @@ def main() -> None:
     memory = measure_memory(n_rows)
     name, X = load(n_rows)
 
-    networks = {side: MLP((HIDDEN,), start="random") for side in ("encoder", "decoder")}
-    like_the_others = {**networks, "prior": "normal", "latent": "prior"}
+    like_the_others = {**random_networks(), "prior": "normal", "latent": "prior"}
     fits = {
         "skotae": partial(fit_ours, n_epochs=options.epochs, **like_the_others),
         "skotae, defaults": partial(

@@ -115,10 +115,10 @@ ROOMS = {
         "_ex_post",
         "encoding",
         "generating",
+        "last_layer",
         "autoencoder",
         "penalised",
         "variational",
-        "last_layer",
         "pseudo_inputs",
     ],
     "autoencoders.mixture": [

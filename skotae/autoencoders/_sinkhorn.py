@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
 from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.penalised import (
     PENALTY_BATCH_SIZE,
     SINKHORN_CONSTRAINTS,
@@ -18,7 +19,7 @@ from skotae.autoencoders.bases.penalised import (
 )
 from skotae.divergences._sinkhorn import root_of
 from skotae.divergences.base import BaseDivergence
-from skotae.utils._sklearn import Interval
+from skotae.utils._sklearn import Interval, StrOptions
 
 
 class SinkhornModel(PenalisedModel):
@@ -29,7 +30,7 @@ class SinkhornModel(PenalisedModel):
 
     @property
     def weight(self) -> float:
-        return self.params.beta
+        return self.weight_of(self.params.beta, self.usual_weight)
 
     @property
     def penalty_batch_size(self) -> int | None:
@@ -54,12 +55,13 @@ class SinkhornAE(PenalisedAutoencoder):
     Parameters
     ----------
     {n_components}
-    beta : float, default=0.02
-        Weight :math:`\beta` of the Sinkhorn divergence.
+    beta : "auto" or float, default="auto"
+        Weight :math:`\beta` of the Sinkhorn divergence. ``"auto"`` is 0.02 times {auto_weight}
     {sinkhorn}
     root : bool, default=False
         Take the p-th root of both terms (eq. 10).
     {penalty_batch_size}
+    {refit_decoder}
     {prior}
     {cost}
     {scale}
@@ -73,6 +75,8 @@ class SinkhornAE(PenalisedAutoencoder):
     {attributes}
     divergence_ : SinkhornDivergence
         The divergence in use.
+    beta_ : float
+        The weight in use.
 
     See Also
     --------
@@ -101,21 +105,24 @@ class SinkhornAE(PenalisedAutoencoder):
     _parameter_constraints = {
         **BaseAutoencoder._parameter_constraints,
         "prior": "no_validation",
-        "beta": [Interval(Real, 0, None, closed="left")],
+        "beta": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         **SINKHORN_CONSTRAINTS,
         "root": ["boolean"],
         "penalty_batch_size": PENALTY_BATCH_SIZE,
+        "refit_decoder": ["boolean"],
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
+    _auto_weight = ("beta", 1.0)
     _default_prior = "principal"
     _model_class = SinkhornModel
+    beta_ = ModelPart("weight")
 
     def __init__(
         self,
         n_components: int | None = None,
         *,
-        beta: float = 0.02,
+        beta: Any = "auto",
         epsilon: float = 0.05,
         relative: bool = True,
         debias: str = "independent",
@@ -126,6 +133,7 @@ class SinkhornAE(PenalisedAutoencoder):
         sinkhorn_iter: int | None = None,
         root: bool = False,
         penalty_batch_size: int | None = None,
+        refit_decoder: bool = True,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -162,6 +170,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self.sinkhorn_iter = sinkhorn_iter
         self.root = root
         self.penalty_batch_size = penalty_batch_size
+        self.refit_decoder = refit_decoder
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

@@ -45,6 +45,7 @@ class SymmetricModel(AutoencoderModel):
         zero = np.divide(measured.data_mean_, measured.data_scale_).clip(-FARTHEST, FARTHEST)
         offset = torch.from_numpy(np.broadcast_to(zero, plan.n_features).astype(np.float32))
         self.register_buffer("offset", offset, persistent=False)
+        self.alpha = self.weight_of(self.params.alpha, 0.01)
 
     def _nearest_inputs(self, batch: Tensor, z: Tensor) -> Tensor:
         """Index of the pseudo-input that is nearest to each row."""
@@ -65,7 +66,7 @@ class SymmetricModel(AutoencoderModel):
             nearest = self._nearest_inputs(batch, z)
         z_prior = prior.sample(nearest, step.prior_generator)
         latent = (z - z_prior).abs() if params.p == 1 else (z - z_prior).square()
-        terms = {"latent": params.alpha * latent.sum(1).mean()}
+        terms = {"latent": self.alpha * latent.sum(1).mean()}
         if params.beta > 0:
             terms["denoising"] = params.beta * self.reconstruction_cost(batch, z_prior)
         if params.beta < 1:
@@ -105,8 +106,9 @@ class SymmetricWAE(PseudoInputEstimator):
     beta : float, default=0.5
         Share :math:`\beta` of the loss that goes through the prior, in [0, 1]: at 1 the decoder
         sees draws of the prior alone, at 0 codes alone.
-    alpha : float, default=0.01
-        Weight :math:`\alpha` of the latent loss.
+    alpha : "auto" or float, default="auto"
+        Weight :math:`\alpha` of the latent loss. ``"auto"`` is 0.01 times the square root of
+        {auto_weight}
     {n_pseudo_inputs}
     metric : {"l2", "cosine"}, default="l2"
         How the nearest pseudo-input is found: by the distance, or by the angle at the zero of the
@@ -116,6 +118,7 @@ class SymmetricWAE(PseudoInputEstimator):
     {init}
     p : {1, 2}, default=2
         Exponent of the latent loss.
+    {refit_decoder}
     {cost}
     {scale}
     {networks}
@@ -133,6 +136,8 @@ class SymmetricWAE(PseudoInputEstimator):
         Number of pseudo-inputs.
     pseudo_inputs_ : ndarray of shape (n_pseudo_inputs, n_features)
         The pseudo-inputs, in data space.
+    alpha_ : float
+        The weight :math:`\alpha` in use.
 
     References
     ----------
@@ -152,28 +157,32 @@ class SymmetricWAE(PseudoInputEstimator):
     _parameter_constraints = {
         **PseudoInputEstimator._parameter_constraints,
         "beta": [Interval(Real, 0, 1, closed="both")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "metric": [StrOptions({"l2", "cosine"})],
         "search": [StrOptions({"data", "latent"})],
         "p": [Interval(Integral, 1, 2, closed="both")],
+        "refit_decoder": ["boolean"],
     }
 
     _advice = {"latent": "Lower alpha or learning_rate_init."}
+    _auto_weight = ("alpha", 0.5)
     _model_class = SymmetricModel
     _pseudo_inputs_in = "conditional_prior"
     conditional_prior_ = ModelPart("conditional_prior")
+    alpha_ = ModelPart("alpha")
 
     def __init__(
         self,
         n_components: int | None = None,
         *,
         beta: float = 0.5,
-        alpha: float = 0.01,
+        alpha: Any = "auto",
         n_pseudo_inputs: int | None = None,
         metric: str = "l2",
         search: str = "data",
         init: str = "k-means++",
         p: int = 2,
+        refit_decoder: bool = True,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
         scale: str = "auto",
@@ -205,6 +214,7 @@ class SymmetricWAE(PseudoInputEstimator):
         self.search = search
         self.init = init
         self.p = p
+        self.refit_decoder = refit_decoder
         self.cost = cost
         self.cost_scale = cost_scale
         self.scale = scale

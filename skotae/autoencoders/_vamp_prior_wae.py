@@ -76,7 +76,8 @@ class VampPriorWAE(PseudoInputEstimator, PenalisedAutoencoder):
         The divergence D: ``"mmd"``, ``"sinkhorn"``, ``"exact"``, ``"sliced"``, or an instance from
         :mod:`skotae.divergences` with a gradient for the prior.
     lam : "auto" or float, default="auto"
-        Weight :math:`\lambda` of the penalty, as in :class:`~skotae.WAEEstimator`.
+        Weight :math:`\lambda` of the penalty. ``"auto"`` is 0.02 for ``"sinkhorn"`` and ``"exact"``
+        and 0.5 for the others, or what a penalty of one's own has as `usual_weight`.
     posterior : {"gaussian", "deterministic"}, default="gaussian"
         ``"gaussian"`` draws codes with a learned diagonal variance, so that the prior has a
         density.

@@ -37,10 +37,11 @@ class WAEEstimator(PenalisedAutoencoder):
     lam : "auto" or float, default="auto"
         Weight :math:`\lambda` of the penalty. ``"auto"`` is 0.02 for ``"sinkhorn"``,
         ``"exact"`` and ``"gan"`` and 0.5 for the others, or what a penalty of one's own has
-        as `usual_weight`.
+        as `usual_weight`, times {auto_weight}
     posterior : {"deterministic", "gaussian"}, default="deterministic"
         ``"gaussian"`` draws codes with a learned diagonal variance.
     {penalty_batch_size}
+    {refit_decoder}
     {prior}
     {cost}
     {scale}
@@ -86,9 +87,11 @@ class WAEEstimator(PenalisedAutoencoder):
         "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
         "penalty_batch_size": PENALTY_BATCH_SIZE,
+        "refit_decoder": ["boolean"],
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
+    _auto_weight = ("lam", 1.0)
     _default_prior = "principal"
     _model_class = WassersteinModel
     lam_ = ModelPart("weight")
@@ -101,6 +104,7 @@ class WAEEstimator(PenalisedAutoencoder):
         lam: Any = "auto",
         posterior: str = "deterministic",
         penalty_batch_size: int | None = None,
+        refit_decoder: bool = True,
         prior: Any = None,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
@@ -130,6 +134,7 @@ class WAEEstimator(PenalisedAutoencoder):
         self.lam = lam
         self.posterior = posterior
         self.penalty_batch_size = penalty_batch_size
+        self.refit_decoder = refit_decoder
         self.prior = prior
         self.cost = cost
         self.cost_scale = cost_scale

@@ -130,6 +130,22 @@ class LinearPath(nn.Module):
         for parameter in last.parameters(recurse=False):
             parameter[rows] *= FIRST_SHARE
 
+    @torch.no_grad()
+    def add(self, weight: Tensor) -> None:
+        """Add a linear map, and make the factors a part of what it is added to.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_out, n_in)
+        """
+        if len(self.gain) == len(self.weight):
+            self.weight.mul_(self.gain[:, None])
+            self.bias.mul_(self.gain)
+        else:
+            self.weight.mul_(self.gain)
+        self.gain.fill_(1.0)
+        self.weight.add_(weight)
+
     def forward(self, x: Tensor) -> Tensor:
         if len(self.gain) == len(self.weight):
             return torch.addcmul(self.net(x), linear(x, self.weight, self.bias), self.gain)

@@ -274,13 +274,23 @@ def test_another_version(version, small):
 def test_a_missing_attribute(name, small):
     """What an older version did not write is named, with what to do."""
     model = small(name).fit(X)
-    for missing in {*fitted_module.NEEDED, *model._measured}:
+    for missing in {*fitted_module.NEEDED, *model._measured} - {"_weight_share"}:
         state = model.__getstate__()
         del state[missing]
         state["_skotae_version"] = "0.0.1"
         with pytest.raises(ValueError, match=rf"saved by skotae 0\.0\.1.*{missing}"):
             with pytest.warns(InconsistentVersionWarning):
                 small(name).__setstate__(state)
+
+
+def test_an_older_version_weighed_penalties_in_full(small):
+    model = small("WAEEstimator").fit(X)
+    state = model.__getstate__()
+    del state["_weight_share"]
+    again = small("WAEEstimator")
+    again.__setstate__(state)
+    assert again.lam_ == 0.5
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
 
 
 def test_weights_of_another_shape(small):

@@ -117,9 +117,10 @@ def test_codes_that_start_as_components_cover_them_too(penalty, prior):
 
 @pytest.mark.parametrize("penalty, weight", [("mmd", 0.5), ("exact", 0.02), (MMD(), 0.5)], ids=str)
 def test_automatic_weight(penalty, weight):
-    """It is the penalty's own, and the same as that number."""
+    """It is the penalty's own where draws of the prior are decoded, and the same as that number."""
     X = make_data(24)
     options = {"penalty": penalty, "hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
+    options["latent"] = "prior"
     model, expected = (WAEEstimator(3, lam=lam, **options).fit(X) for lam in ("auto", weight))
     assert model.lam_ == weight
     np.testing.assert_array_equal(model.transform(X), expected.transform(X))

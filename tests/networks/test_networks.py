@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from skotae.networks import ACTIVATIONS, MLP, ConvNet, build_network
+from skotae.networks import ACTIVATIONS, MLP, ConvNet, LinearPath, build_network
 
 
 @pytest.fixture(autouse=True)
@@ -211,3 +211,17 @@ def test_specs_are_searchable():
         else:
             spec.build(784, 2)
         assert vars(spec) == before
+
+
+@pytest.mark.parametrize("n_in, n_out", [(2, 5), (5, 2)])
+def test_adding_to_a_linear_path(n_in, n_out):
+    path = LinearPath(nn.Linear(n_in, n_out), n_in, n_out)
+    generator = torch.Generator().manual_seed(0)
+    weight, more = (torch.randn(n_out, n_in, generator=generator) for _ in range(2))
+    path.begin(weight, torch.randn(n_out, generator=generator))
+    with torch.no_grad():
+        path.gain.copy_(torch.randn(path.gain.shape, generator=generator))
+        x = torch.randn(7, n_in, generator=generator)
+        expected = path(x) + x @ more.T
+        path.add(more)
+        torch.testing.assert_close(path(x), expected)

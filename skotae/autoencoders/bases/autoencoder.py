@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from skotae.autoencoders.bases._ex_post import draw, fit_mixture
-from skotae.autoencoders.bases.codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
+from skotae.autoencoders.bases.codes import MAX_CODES, Chart, from_mixture, middle, pulled
 from skotae.autoencoders.bases.encoding import EncodingEstimator
 from skotae.autoencoders.bases.generating import GeneratingEstimator
 from skotae.autoencoders.bases.inference import (
@@ -23,8 +23,10 @@ from skotae.autoencoders.bases.inference import (
     check_room,
     within_range,
 )
+from skotae.autoencoders.bases.last_layer import solve_last_layer
+from skotae.autoencoders.bases.principal import FirstRows
 from skotae.columns import naming_columns
-from skotae.priors.base import path
+from skotae.priors.base import BasePrior, path
 from skotae.training import Rows
 from skotae.utils._blocks import scattered
 from skotae.utils._random import child_seed
@@ -36,6 +38,9 @@ from skotae.utils._sklearn import (
 )
 from skotae.utils._torch import TORCH_DTYPES, as_rows
 from skotae.utils.base import as_real
+
+# A weight that is "auto" is not lowered by more than this.
+LEAST_SHARE = 0.01
 
 
 class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
@@ -54,7 +59,11 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         "cost_scale": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "latent": [StrOptions({"auto", "prior", "mixture"})],
     }
-    _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_")
+    _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_", "_weight_share")
+    # The parameter that is a weight and may be "auto", and the power of what principal components
+    # leave that it is then multiplied by.
+    _auto_weight: tuple[str, float] | None = None
+    _weight_share: float = 1.0
     cost_scale: Any
     cost_scale_: float
     # Of an estimator without the parameter: `draw_codes` of its model has the last word.
@@ -68,6 +77,27 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         if "cost_scale" in changed:
             self.cost_scale_ = self._cost_unit(X)
+        if changed & {self._auto_weight and self._auto_weight[0], "latent"}:
+            self._weight_share = self._share(self._first_rows(X), self._resolve_prior())
+
+    def _measure_components(self, first: FirstRows, prior: BasePrior) -> None:
+        super()._measure_components(first, prior)
+        self._weight_share = self._share(first, prior)
+
+    def _share(self, first: FirstRows, prior: BasePrior) -> float:
+        """What a weight that is "auto" is multiplied by.
+
+        The cost that principal components leave is what a penalty is weighed against. Where all is
+        left to the penalty, because samples are decoded from the prior's own draws, or codes can
+        follow it at no cost, it keeps its weight.
+        """
+        name, power = self._auto_weight or (None, 0.0)
+        if name is None or getattr(self._params, name) != "auto" or self.cost_.degree != 2:
+            return 1.0
+        at_no_cost = self.n_components_ >= self.n_features_in_
+        if at_no_cost or not from_mixture(self._params.latent, prior):
+            return 1.0
+        return max(LEAST_SHARE, first.unexplained**power)
 
     def _cost_unit(self, X: np.ndarray) -> float:
         """What a reconstruction cost of 1 means, in standardised units."""
@@ -91,8 +121,14 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     @property
     def _draws_from_mixture(self) -> bool:
-        latent = self._current("latent")
-        return self.prior_.support in SUPPORTS if latent == "auto" else latent == "mixture"
+        return from_mixture(self._current("latent"), self.prior_)
+
+    def _after_fit(self, rows: Rows, incremental: bool) -> None:
+        super()._after_fit(rows, incremental)
+        # Rows of `partial_fit` are some of all.
+        if getattr(self._params, "refit_decoder", False) and not incremental:
+            model: Any = self.model_
+            solve_last_layer(model.decoder, model.encode, self._inference(np.float32), rows.X)
 
     def _look_at_codes(self, rows: Rows) -> None:
         X, seed = rows.X, child_seed(self._seed, "codes")

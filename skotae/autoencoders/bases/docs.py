@@ -58,6 +58,12 @@ sinkhorn_iter : int or None, default=None
     If given, so many iterations are made whatever `sinkhorn_tol`, and the gradient goes through
     all of them, as in Algorithm 1 of the paper."""
 
+AUTO_WEIGHT = """\
+the share of the training rows' variance that
+    `n_components` principal components leave, or 0.01 if that is more: what reconstructions may
+    cost is in proportion to what they have to. It keeps its full size with ``latent="prior"``,
+    with as many components as columns, and beside another cost than a squared distance."""
+
 PENALTY_BATCH_SIZE = """\
 penalty_batch_size : int or None, default=None
     Number of rows that the penalty is taken of: the mini-batch and those before it in the
@@ -123,6 +129,16 @@ SCALE_IGNORED = """, and ``"global"`` for a `cost` to which columns have
 CLIP = """\
 clip : bool, default=True
     Whether `sample` keeps every feature within its range in the training data."""
+
+REFIT_DECODER = """\
+refit_decoder : bool, default=True
+    Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192, on
+    their codes and the units before the decoder's last layer, which changes this layer and the
+    linear path beside it: the minimum of the reconstruction term in both, for the mean codes, with
+    a price on the change that generalised cross-validation chooses (Golub, Heath and Wahba, 1979;
+    the change may be none) and no row that counts for more than four times the median. Only where
+    the decoder ends in a dense layer and the cost is ``"sqeuclidean"``, without bounds. Codes stay
+    as they are. Not in the paper."""
 
 LATENT = """\
 latent : {"auto", "prior", "mixture"}, default="auto"
@@ -249,9 +265,11 @@ BLOCKS = {
     "n_pseudo_inputs": N_PSEUDO_INPUTS,
     "n_upper": N_UPPER,
     "init": INIT,
+    "auto_weight": AUTO_WEIGHT,
     "penalty_batch_size": PENALTY_BATCH_SIZE,
     "scale": SCALE,
     "clip": CLIP,
+    "refit_decoder": REFIT_DECODER,
     "latent": LATENT,
     "training": TRAINING,
     "attributes": "\n".join((NETWORKS_, UNITS, COST_SCALE_, SEEN, HISTORY_)),

@@ -120,7 +120,8 @@ def solve_last_layer(
     """Change the dense layer that a decoder ends in as `change_of` says, where it can be known.
 
     That is where units of a network that is a function of each row alone go into it, and the
-    cost is the squared error of what comes out.
+    cost is the squared error of what comes out. Codes count as units where the decoder has a
+    linear path from them.
 
     Parameters
     ----------
@@ -131,7 +132,9 @@ def solve_last_layer(
     X : ndarray of shape (n, p)
         In the units of the data. Some of the rows stand for all, where there are many.
     """
-    net = decoder.net.net if isinstance(decoder.net, LinearPath) else decoder.net
+    net, path = decoder.net, None
+    if isinstance(net, LinearPath):
+        path, net = net if net.has_begun and net.gain.requires_grad else None, net.net
     cost = decoder.cost
     squared = type(cost) is CostModule and is_squared(cost.spec)
     if not (squared and isinstance(net, nn.Sequential) and len(net) and is_fixed(net)):
@@ -144,13 +147,20 @@ def solve_last_layer(
 
     def parts(x: Tensor) -> Tensor:
         z = encode(x)
-        return torch.cat([units(z), x - decoder(z)], 1)
+        inputs = [units(z)] if path is None else [units(z), z]
+        return torch.cat([*inputs, x - decoder(z)], 1)
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
     squares = joined(inference.blocks(lambda x: row_square(x, decoder(encode(x))), some), len(some))
     weights = capped_weights(squares.astype(np.float64))
-    change = change_of(Sums.of(inference.blocks(parts, some), last.in_features, weights))
-    if change is not None:
-        with torch.no_grad():
-            last.weight.add_(torch.from_numpy(change[0]).to(last.weight))
-            last.bias.add_(torch.from_numpy(change[1]).to(last.bias))
+    q = last.in_features
+    width = q if path is None else q + path.weight.shape[1]
+    change = change_of(Sums.of(inference.blocks(parts, some), width, weights))
+    if change is None:
+        return
+    weight, bias = (torch.from_numpy(part).to(last.weight) for part in change)
+    with torch.no_grad():
+        last.weight.add_(weight[:, :q])
+        last.bias.add_(bias)
+    if path is not None:
+        path.add(weight[:, q:])

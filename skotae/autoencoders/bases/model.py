@@ -277,9 +277,14 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
         What it is built from.
     """
 
+    def weight_of(self, value: Any, usual: float) -> float:
+        """A weight of the objective; "auto" is a share of the usual one."""
+        return usual * self.weight_share if value == "auto" else float(value)
+
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.cost_scale: float = plan.measured.cost_scale_
+        self.weight_share: float = plan.measured._weight_share
         if getattr(plan.params, "latent", "prior") == "mixture":
             check_support(plan.prior)
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,7 +18,7 @@ from skotae.autoencoders.bases._extremes import explained
 from skotae.autoencoders.bases._snapshot import all_params, changed_parameters, copied_parameters
 from skotae.autoencoders.bases.fitted import FittedEstimator
 from skotae.autoencoders.bases.options import dimension, epochs, fit_seed, trainer_options
-from skotae.autoencoders.bases.principal import FirstRows, some_rows
+from skotae.autoencoders.bases.principal import FirstRows
 from skotae.columns import Columns, differ, measure, preceded, warn_of_units
 from skotae.exceptions import ConvergenceWarning
 from skotae.priors import PrincipalPrior
@@ -66,7 +65,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     }
     _advice: Mapping[str, str] = {}
     _dimension = staticmethod(dimension)
-    # Parameters that give the model its shape: a fit that goes on cannot change them.
+    # What gives the model its shape: a fit that goes on cannot change it.
     _shaping = frozenset(
         {"n_components", "hidden_layer_sizes", "activation", "prior", "encoder", "decoder", "scale"}
     )
@@ -99,6 +98,11 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         if scale == "global" and apart:
             warn_of_units(columns, self._column_names)
 
+    def _measure_components(self, first: FirstRows, prior: Any) -> None:
+        """Set what `_measured` names that depends on the number of components."""
+        if isinstance(prior, PrincipalPrior):
+            self._prior_scale = first.widths
+
     def _initialise(self, X: np.ndarray) -> None:
         """Write into the new model what the data give."""
         first = self._first
@@ -107,10 +111,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
             self.model_.eval()
             with borrowed_global_generator(first.seed):
                 self.model_.begin(rows, first.principal, make_generator(first.seed))
-
-    def _first_rows(self, X: np.ndarray) -> np.ndarray:
-        """Some rows in the units of the networks, in float64."""
-        return self._units.standardised(some_rows(X).astype(np.float64, order="C"))
 
     def _after_fit(self, rows: Rows, incremental: bool) -> None:
         """Fitted attributes that need the final weights; rows may be a chunk of `partial_fit`."""
@@ -343,16 +343,13 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self._prior_scale = None
         self.device_ = resolve_device(self.device)
         self._seed = fit_seed(self.random_state)
-        # Of what is measured here, as of the start of the networks below.
-        self._first = FirstRows(partial(self._first_rows, X), child_seed(self._seed, "start"))
         self._container, self._labels = container_of(frame), column_labels(frame)
         self._measure(X)
         prior = self._resolve_prior()
         self.n_components_ = self._dimension(self._params.n_components, prior, X.shape[1])
         prior.check_dimension(self.n_components_)
-        self._first.d = self.n_components_
-        if isinstance(prior, PrincipalPrior):
-            self._prior_scale = self._first.widths
+        self._first = self._first_rows(X)
+        self._measure_components(self._first, prior)
         self._dtype = X.dtype
         self._optimiser_state = self._waiting = None
         self.n_iter_ = 0
@@ -361,6 +358,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
         self.model_ = self._build_model()
         self._initialise(X)
         del self._first
+
+    def _first_rows(self, X: np.ndarray) -> FirstRows:
+        return FirstRows(X, self._units, child_seed(self._seed, "start"), self.n_components_)
 
     def _go_on(self, X: np.ndarray) -> bool:
         """The model of the last fit in an object of its own; whether it has other parameters."""

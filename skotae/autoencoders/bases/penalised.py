@@ -192,7 +192,7 @@ class WassersteinModel(PenalisedModel):
 
     @property
     def weight(self) -> float:
-        return self.usual_weight if self.params.lam == "auto" else float(self.params.lam)
+        return self.weight_of(self.params.lam, self.usual_weight)
 
     @property
     def penalty_batch_size(self) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +10,7 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
+from skotae.columns import Units
 from skotae.utils._blocks import scattered
 
 # Of the rows that the components are found from: their number, and how many numbers they hold.
@@ -21,6 +21,7 @@ LEAST_DEVIATION = 1e-5
 LEAST_WIDTH = 0.1
 # Of the ridge regression from codes to rows, relative to the variance of a code.
 RIDGE = 1e-4
+TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class PrincipalMap:
     bias : Tensor of shape (d,), float32
     widths : ndarray of shape (d,)
         Deviations of the rows along the components, relative to their root mean square.
+    unexplained : float
+        Share of the rows' variance that is not along the components.
     """
 
     weight: Tensor
     bias: Tensor
     widths: np.ndarray
+    unexplained: float
 
 
 @dataclass
@@ -46,20 +50,24 @@ class FirstRows:
 
     Parameters
     ----------
-    make : callable
-        Returns the rows, (n, n_features), float64, standardised.
+    X : ndarray of shape (n_samples, n_features)
+        All rows, in the units of the data.
+    units : Units
+        What they are standardised by.
     seed : int
     d : int
-        Number of components, which is known once the rows have been measured.
+        Number of components.
     """
 
-    make: Callable[[], np.ndarray]
+    X: np.ndarray
+    units: Units
     seed: int
-    d: int = 1
+    d: int
 
     @cached_property
     def rows(self) -> np.ndarray:
-        return self.make()
+        """Some rows, in the units of the networks, in float64."""
+        return self.units.standardised(some_rows(self.X).astype(np.float64, order="C"))
 
     @cached_property
     def principal(self) -> PrincipalMap | None:
@@ -69,6 +77,11 @@ class FirstRows:
     def widths(self) -> np.ndarray:
         """Of a code's coordinates; 1 where the rows are all the same."""
         return np.ones(self.d) if self.principal is None else self.principal.widths
+
+    @property
+    def unexplained(self) -> float:
+        """Share of the variance that is not along the components."""
+        return 1.0 if self.principal is None else self.principal.unexplained
 
 
 def some_rows(X: np.ndarray) -> np.ndarray:
@@ -85,6 +98,7 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
     """
     mean = X.mean(axis=0)
     components, deviation = principal_components(X - mean, d)
+    unexplained = 1.0 - np.square(deviation).sum() / max(X.var(axis=0).sum(), TINY)
     there = deviation > LEAST_DEVIATION * deviation.max(initial=0.0)
     if not there.any():
         return None
@@ -100,6 +114,7 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
         torch.tensor(axes, dtype=torch.float32),
         torch.tensor(-axes @ mean, dtype=torch.float32),
         widths / np.sqrt(np.mean(widths**2)),
+        float(max(unexplained, 0.0)),
     )
 
 

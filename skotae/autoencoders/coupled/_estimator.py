@@ -13,6 +13,7 @@ from skotae.autoencoders.bases.autoencoder import BaseAutoencoder
 from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.inference import Inference
+from skotae.autoencoders.bases.principal import FirstRows
 from skotae.autoencoders.coupled._model import CoupledModel
 from skotae.columns import rows_at_once
 from skotae.training import Rows
@@ -271,10 +272,9 @@ class CoupledVAE(BaseAutoencoder):
         # Where rows are encoded, more steps no longer make it better.
         return self._auto_epochs, self._few_rows if self.model_.amortised else FEW_ROWS_DECODED
 
-    def _measure(self, X: np.ndarray) -> None:
-        super()._measure(X)
-        some = self._first.rows
-        self._hot = max(2.0, self.cost_.unit(some, some.mean(axis=0)))
+    def _measure_components(self, first: FirstRows, prior: Any) -> None:
+        super()._measure_components(first, prior)
+        self._hot = max(2.0, self.cost_.unit(first.rows, first.rows.mean(axis=0)))
 
     def _cost_unit(self, X: np.ndarray) -> float:
         # The likelihood is in nats already.

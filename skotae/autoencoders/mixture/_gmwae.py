@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from skotae.autoencoders.bases.docs import shared_documentation
-from skotae.autoencoders.bases.last_layer import solve_last_layer
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.mixture._clustering_terms import (
     adversarial_change,
@@ -201,13 +200,7 @@ class GMWAE(MixtureAutoencoder):
         then has the cross-entropy to these as another term, whose weight falls from 1 to 0.
         Finding them takes time proportional to the square of the number of rows, and memory
         for a copy of X.
-    refit_decoder : bool, default=True
-        Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192,
-        on the units before the decoder's last layer, which is changed by it: the minimum of the
-        first term in this layer, for the mean codes, with a price on the change, that generalised
-        cross-validation [6]_ chooses, and no row that counts for more than four times the median.
-        Only where the decoder ends in a dense layer and the cost is ``"sqeuclidean"``, without
-        bounds. Codes and components stay as they are.
+    {refit_decoder}
     {cost}
     {scale}
     {networks}
@@ -237,8 +230,6 @@ class GMWAE(MixtureAutoencoder):
     .. [3] Miyato, Maeda, Koyama and Ishii (2018), Virtual adversarial training, IEEE TPAMI.
     .. [4] Ng, Jordan and Weiss (2001), On spectral clustering: analysis and an algorithm.
     .. [5] Rebagliati and Verri (2011), Spectral clustering with more than K eigenvectors.
-    .. [6] Golub, Heath and Wahba (1979), Generalized cross-validation as a method for choosing a
-       good ridge parameter, Technometrics.
 
     Examples
     --------
@@ -372,7 +363,3 @@ class GMWAE(MixtureAutoencoder):
     def _after_fit(self, rows: Rows, incremental: bool) -> None:
         super()._after_fit(rows, incremental)
         self.model_.clusters = None
-        # Rows of `partial_fit` are some of all.
-        if self._params.refit_decoder and not incremental:
-            model, inference = self.model_, self._inference(np.float32)
-            solve_last_layer(model.decoder, model.encode, inference, rows.X)

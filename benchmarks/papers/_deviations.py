@@ -89,6 +89,10 @@ _CLUSTERS = Figure(
     "mixtures",
     (("sets", "mnist", "*", "greedy"),),
 )
+_WEIGHT = (
+    "Beside a cost in units of the mean row; see `cost_scale`. With samples from a mixture of the "
+    "codes it is lower, in proportion to what principal components leave."
+)
 _PERCEPTRON = "A perceptron that begins with principal components, for rows of any kind."
 
 REASONS: dict[tuple[str, str], Why] = {
@@ -109,19 +113,22 @@ REASONS: dict[tuple[str, str], Why] = {
     ),
     ("", "learning_rate"): Why("A rate that falls ends in a minimum, not about one."),
     ("", "learning_rate_init"): Why("A rate that falls may begin higher."),
+    ("", "refit_decoder"): Why(
+        "A decoder takes more epochs than codes and components: its last layer is solved for."
+    ),
     ("", "encoder"): Why(_PERCEPTRON),
     ("", "decoder"): Why(_PERCEPTRON),
     ("", "n_pseudo_inputs"): Why(
         "Half as many as rows, and 500 at most, so that small data can be fitted and large data "
         "take no longer."
     ),
-    ("", "lam"): Why("Beside a cost in units of the mean row; see `cost_scale`."),
+    ("", "lam"): Why(_WEIGHT),
     ("", "gradient_penalty"): Why("It damps the oscillation of the game."),
     ("AdversarialVB", "adaptive_contrast"): Why(
         "Against the prior, the discriminator underestimates the ratio for narrow posteriors."
     ),
     ("WGAN", "weight_clip"): Why("A penalty on the slope leaves the critic its capacity."),
-    ("SinkhornAE", "beta"): Why("Beside a cost in units of the mean row; see `cost_scale`."),
+    ("SinkhornAE", "beta"): Why(_WEIGHT),
     ("SinkhornAE", "epsilon"): Why("A share of the mean cost holds in any unit.", _PENALTY),
     ("SinkhornAE", "relative"): Why("An absolute epsilon holds for one unit.", _PENALTY),
     ("SinkhornAE", "sharp"): Why(
@@ -149,9 +156,7 @@ REASONS: dict[tuple[str, str], Why] = {
         "The gradient of the value with the entropy needs no derivative of the plan."
     ),
     ("HypersphericalVAE", "warm_up"): Why("Posteriors collapse less often."),
-    ("SymmetricWAE", "alpha"): Why(
-        "Beside a cost in units of the mean row; see `cost_scale`.", _SWAE
-    ),
+    ("SymmetricWAE", "alpha"): Why(_WEIGHT, _SWAE),
     ("SymmetricWAE", "cost_scale"): Why("One weight does for data of any unit.", _SWAE),
     ("SymmetricWAE", "learning_rate"): Why(
         "A rate that falls ends in a minimum, not about one.", _SWAE
@@ -172,9 +177,6 @@ REASONS: dict[tuple[str, str], Why] = {
     ("GMWAE", "information"): Why("A term that the paper has not: balanced shares.", _CLUSTERS),
     ("GMWAE", "smoothness"): Why(
         "A term that the paper has not: borders far from rows.", _CLUSTERS
-    ),
-    ("GMWAE", "refit_decoder"): Why(
-        "The decoder takes more epochs than the components: its last layer is solved for."
     ),
     ("GMWAE", "warm_up"): Why("At first k has to carry what is known of a row.", _CLUSTERS),
     ("GMVAE", "moments"): Why("The shared network begins with principal components."),

@@ -33,7 +33,7 @@ class Recipe:
 
 
 def from_random_weights(estimator: Any) -> None:
-    """As papers have it: no principal components in networks and prior, no weight decay."""
+    """As papers have it: no principal components in networks and prior, decoders as trained."""
     if not isinstance(estimator, NetworkEstimator):  # a peer
         return
     now = estimator.get_params(deep=False)
@@ -46,11 +46,10 @@ def from_random_weights(estimator: Any) -> None:
                 changed[name] = MLP(layers, now["activation"], start="random")
         elif hasattr(spec, "start"):
             changed[name] = clone(spec).set_params(start="random")
-    if "weight_decay" in now:
-        changed["weight_decay"] = 0.0
+    changed |= {"weight_decay": 0.0, "refit_decoder": False}
     if now.get("prior", "none") is None and estimator._default_prior == "principal":
         changed["prior"] = "normal"
-    estimator.set_params(**changed)
+    estimator.set_params(**{name: value for name, value in changed.items() if name in now})
 
 
 def call_of(estimator: BaseEstimator) -> str:

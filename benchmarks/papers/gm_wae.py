@@ -82,7 +82,6 @@ PLAIN: dict[str, Any] = {
     "warm_up": 0.0,
     "information": 0.0,
     "smoothness": 0.0,
-    "refit_decoder": False,
     "lam": 0.05,
 }
 CLUSTERS: dict[str, Any] = {**PLAIN, "discrepancy": "joint", "init": "clusters"}

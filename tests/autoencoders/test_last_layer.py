@@ -13,11 +13,9 @@ from skotae.networks import MLP, ConvNet
 from skotae.testing import make_data
 
 X = make_data(120)
-NOISE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 # Near a plane, of which penalties of these weights leave less than components do.
-FLAT = NOISE.normal(size=(200, 2)) @ NOISE.normal(size=(2, 20)) + 0.003 * NOISE.normal(
-    size=(200, 20)
-)
+FLAT = RNG.normal(size=(200, 2)) @ RNG.normal(size=(2, 20)) + 0.003 * RNG.normal(size=(200, 20))
 WEIGHTS = {WAEEstimator: {"lam": 0.5}, SinkhornAE: {"beta": 0.02}, SymmetricWAE: {"alpha": 0.01}}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from skotae import SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
+from skotae import GMWAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
 from skotae.persistence import load
 
 # Of each: the parameter, its fitted attribute, the usual weight, and the power of the share.
@@ -12,6 +12,7 @@ WEIGHTS = {
     WAEEstimator: ("lam", "lam_", 0.5, 1.0),
     SinkhornAE: ("beta", "beta_", 0.02, 1.0),
     SymmetricWAE: ("alpha", "alpha_", 0.01, 0.5),
+    GMWAE: ("lam", "lam_", 0.05, 1.0),
 }
 EACH = pytest.mark.parametrize("cls", WEIGHTS)
 OPTIONS = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}

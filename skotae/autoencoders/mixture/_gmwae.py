@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skotae.autoencoders.bases.docs import shared_documentation
+from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.mixture._clustering_terms import (
     adversarial_change,
@@ -45,6 +46,7 @@ class GMWAEModel(MixtureModel):
     def make_networks(self, plan: Blueprint) -> None:
         super().make_networks(plan)
         self.register_buffer("clusters", None)
+        self.lam = self.weight_of(self.params.lam, 0.05)
         self.radius: float = self.params.radius * plan.measured.neighbour_distance_
 
     def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
@@ -68,7 +70,7 @@ class GMWAEModel(MixtureModel):
             penalty = self.discrepancy(z, share / len(batch), step.prior_generator, codes)
         terms = {
             "reconstruction": cost / self.cost_scale,
-            "penalty": params.lam * penalty,
+            "penalty": self.lam * penalty,
             "information": params.information * mutual_information(log_share, params.balance),
             "smoothness": params.smoothness * self.change(batch, log_share, step),
         }
@@ -168,10 +170,11 @@ class GMWAE(MixtureAutoencoder):
     n_mixtures : int, default=None
         Number K of components. None stands for 10, or for one to each 20 rows where that is fewer,
         and at least 2.
-    lam : float, default=0.05
+    lam : "auto" or float, default="auto"
         Weight :math:`\lambda` of the maximum mean discrepancy, beside a cost in units of
         `cost_scale`. The paper's 10 stands beside 0.05 times the squared error summed over
         pixels, which is 53 for the constant reconstruction of MNIST: here that is about 4.
+        ``"auto"`` is 0.05 times {auto_weight}
     discrepancy : {"joint", "marginal"}, default="joint"
         Of what: ``"joint"`` of :math:`(z, k)`, with the kernel
         :math:`K\, 1[k = k']\, k(z, z')`, which ties each component to its part of the prior;
@@ -212,6 +215,8 @@ class GMWAE(MixtureAutoencoder):
     ----------
     {attributes}
     {mixture_attributes}
+    lam_ : float
+        The weight :math:`\lambda` in use.
     neighbour_distance_ : float
         Median distance of a training row to its 10th nearest neighbour, in the units of the
         networks.
@@ -243,7 +248,7 @@ class GMWAE(MixtureAutoencoder):
 
     _parameter_constraints = {
         **MixtureAutoencoder._parameter_constraints,
-        "lam": [Interval(Real, 0, None, closed="left")],
+        "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "discrepancy": [StrOptions({"marginal", "joint"})],
         "warm_up": [Interval(Real, 0, 1, closed="both")],
         "information": [Interval(Real, 0, None, closed="left")],
@@ -259,7 +264,7 @@ class GMWAE(MixtureAutoencoder):
         n_components: int | None = None,
         *,
         n_mixtures: int | None = None,
-        lam: float = 0.05,
+        lam: Any = "auto",
         discrepancy: str = "joint",
         separation: float = 4.0,
         moments: Any = "separate",
@@ -334,7 +339,9 @@ class GMWAE(MixtureAutoencoder):
         "information": "Lower learning_rate_init.",
         "smoothness": "Lower smoothness or learning_rate_init.",
     }
+    _auto_weight = ("lam", 1.0)
     _model_class = GMWAEModel
+    lam_ = ModelPart("lam")
     _shaping = MixtureAutoencoder._shaping | {"init"}
     _measured = (*MixtureAutoencoder._measured, "neighbour_distance_")
     # Shares of components are told from a mini-batch, for which it must not be small.

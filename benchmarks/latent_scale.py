@@ -34,7 +34,7 @@ def main() -> None:
     results = {}
     for debias in ("independent", "paired"):
         model = SinkhornAE(
-            n_components=N_COMPONENTS, debias=debias, prior="normal", random_state=SEED
+            N_COMPONENTS, debias=debias, prior="normal", latent="prior", random_state=SEED
         )
         if options.quick:
             model.set_params(max_iter=20)

@@ -113,7 +113,7 @@ class SinkhornAE(PenalisedAutoencoder):
     }
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
-    _auto_weight = ("beta", 1.0)
+    _auto_weight = "beta"
     _default_prior = "principal"
     _model_class = SinkhornModel
     beta_ = ModelPart("weight")

@@ -165,7 +165,7 @@ class SymmetricWAE(PseudoInputEstimator):
     }
 
     _advice = {"latent": "Lower alpha or learning_rate_init."}
-    _auto_weight = ("alpha", 0.5)
+    _auto_weight, _share_power = "alpha", 0.5
     _model_class = SymmetricModel
     _pseudo_inputs_in = "conditional_prior"
     conditional_prior_ = ModelPart("conditional_prior")

@@ -91,7 +91,7 @@ class WAEEstimator(PenalisedAutoencoder):
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
-    _auto_weight = ("lam", 1.0)
+    _auto_weight = "lam"
     _default_prior = "principal"
     _model_class = WassersteinModel
     lam_ = ModelPart("weight")

@@ -74,6 +74,16 @@ def test_where_it_keeps_its_full_size(cls, params):
     assert weight_of(cls, **params) == WEIGHTS[cls][2]
 
 
+@pytest.mark.parametrize("cls", [WAEEstimator, SinkhornAE])
+@pytest.mark.parametrize("prior", ["normal", "sphere", "uniform"])
+def test_a_prior_of_choice_is_to_be_followed(cls, prior):
+    assert weight_of(cls, prior=prior) == WEIGHTS[cls][2]
+
+
+def test_roots_have_the_full_weight():
+    assert weight_of(SinkhornAE, root=True) == 0.02
+
+
 @EACH
 def test_a_number_is_what_it_is(cls):
     name, _, usual, _ = WEIGHTS[cls]

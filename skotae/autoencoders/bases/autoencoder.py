@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from skotae.autoencoders.bases._ex_post import draw, fit_mixture
-from skotae.autoencoders.bases.codes import MAX_CODES, Chart, from_mixture, middle, pulled
+from skotae.autoencoders.bases.codes import MAX_CODES, SUPPORTS, Chart, middle, pulled
 from skotae.autoencoders.bases.encoding import EncodingEstimator
 from skotae.autoencoders.bases.generating import GeneratingEstimator
 from skotae.autoencoders.bases.inference import (
@@ -60,9 +60,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         "latent": [StrOptions({"auto", "prior", "mixture"})],
     }
     _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_", "_weight_share")
-    # The parameter that is a weight and may be "auto", and the power of what principal components
-    # leave that it is then multiplied by.
-    _auto_weight: tuple[str, float] | None = None
+    # The parameter that is a weight, where it may be "auto", and a power of what components leave.
+    _auto_weight = ""
+    _share_power = 1.0
     _weight_share: float = 1.0
     cost_scale: Any
     cost_scale_: float
@@ -77,27 +77,27 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         if "cost_scale" in changed:
             self.cost_scale_ = self._cost_unit(X)
-        if changed & {self._auto_weight and self._auto_weight[0], "latent"}:
-            self._weight_share = self._share(self._first_rows(X), self._resolve_prior())
+        if changed & {self._auto_weight, "latent", "root"}:
+            self._weight_share = self._share(self._first_rows(X))
 
     def _measure_components(self, first: FirstRows, prior: BasePrior) -> None:
         super()._measure_components(first, prior)
-        self._weight_share = self._share(first, prior)
+        self._weight_share = self._share(first)
 
-    def _share(self, first: FirstRows, prior: BasePrior) -> float:
-        """What a weight that is "auto" is multiplied by.
+    def _share(self, first: FirstRows) -> float:
+        """What a weight that is "auto" is multiplied by: a power of what components leave.
 
-        The cost that principal components leave is what a penalty is weighed against. Where all is
-        left to the penalty, because samples are decoded from the prior's own draws, or codes can
-        follow it at no cost, it keeps its weight.
+        Not where codes matter for themselves, because a prior was chosen or samples are decoded
+        from its draws, or where they can follow it at no cost; nor beside costs of another kind.
         """
-        name, power = self._auto_weight or (None, 0.0)
-        if name is None or getattr(self._params, name) != "auto" or self.cost_.degree != 2:
+        params = self._params
+        if getattr(params, self._auto_weight, None) != "auto" or params.latent == "prior":
             return 1.0
-        at_no_cost = self.n_components_ >= self.n_features_in_
-        if at_no_cost or not from_mixture(self._params.latent, prior):
+        chosen = hasattr(params, "prior") and self._prior_scale is None
+        squared = self.cost_.degree == 2 and not getattr(params, "root", False)
+        if chosen or not squared or self.n_components_ >= self.n_features_in_:
             return 1.0
-        return max(LEAST_SHARE, first.unexplained**power)
+        return max(LEAST_SHARE, first.unexplained**self._share_power)
 
     def _cost_unit(self, X: np.ndarray) -> float:
         """What a reconstruction cost of 1 means, in standardised units."""
@@ -121,7 +121,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     @property
     def _draws_from_mixture(self) -> bool:
-        return from_mixture(self._current("latent"), self.prior_)
+        latent = self._current("latent")
+        return self.prior_.support in SUPPORTS if latent == "auto" else latent == "mixture"
 
     def _after_fit(self, rows: Rows, incremental: bool) -> None:
         super()._after_fit(rows, incremental)

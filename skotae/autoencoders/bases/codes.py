@@ -32,11 +32,6 @@ def check_support(prior: Any) -> None:
         )
 
 
-def from_mixture(latent: str, prior: Any) -> bool:
-    """Whether samples are decoded from a mixture of the training rows' codes."""
-    return prior.support in SUPPORTS if latent == "auto" else latent == "mixture"
-
-
 class Chart:
     """Coordinates of codes, in which any vector is one: to a support and back.
 

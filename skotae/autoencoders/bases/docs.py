@@ -61,8 +61,9 @@ sinkhorn_iter : int or None, default=None
 AUTO_WEIGHT = """\
 the share of the training rows' variance that
     `n_components` principal components leave, or 0.01 if that is more: what reconstructions may
-    cost is in proportion to what they have to. It keeps its full size with ``latent="prior"``,
-    with as many components as columns, and beside another cost than a squared distance."""
+    cost is in proportion to what they have to. It keeps its full size {chosen}with
+    ``latent="prior"``, with as many components as columns, and beside another cost than a
+    squared distance."""
 
 PENALTY_BATCH_SIZE = """\
 penalty_batch_size : int or None, default=None
@@ -296,6 +297,9 @@ def shared_documentation(cls: Any) -> Any:
             block = "\n".join(
                 entry for entry in re.split(r"\n(?=\S)", block) if entry.split()[0] in parameters
             )
+        if name == "auto_weight":
+            chosen = "with another prior than the default, " if "prior" in parameters else ""
+            block = block.replace("{chosen}", chosen)
         if name == "scale":
             block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")
         if name == "prior":

@@ -339,7 +339,7 @@ class GMWAE(MixtureAutoencoder):
         "information": "Lower learning_rate_init.",
         "smoothness": "Lower smoothness or learning_rate_init.",
     }
-    _auto_weight = ("lam", 1.0)
+    _auto_weight = "lam"
     _model_class = GMWAEModel
     lam_ = ModelPart("lam")
     _shaping = MixtureAutoencoder._shaping | {"init"}

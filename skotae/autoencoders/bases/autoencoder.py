@@ -60,9 +60,10 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         "latent": [StrOptions({"auto", "prior", "mixture"})],
     }
     _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_", "_weight_share")
-    # The parameter that is a weight, where it may be "auto", and a power of what components leave.
+    # The parameter that is a weight, where it may be "auto", and then is multiplied by a multiple
+    # of a power of what components leave.
     _auto_weight = ""
-    _share_power = 1.0
+    _share_multiple, _share_power = 1.0, 1.0
     _weight_share: float = 1.0
     cost_scale: Any
     cost_scale_: float
@@ -85,7 +86,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         self._weight_share = self._share(first)
 
     def _share(self, first: FirstRows) -> float:
-        """What a weight that is "auto" is multiplied by: a power of what components leave.
+        """What a weight that is "auto" is multiplied by, for what components leave.
 
         Not where codes matter for themselves, because a prior was chosen or samples are decoded
         from its draws, or where they can follow it at no cost; nor beside costs of another kind.
@@ -97,7 +98,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         squared = self.cost_.degree == 2 and not getattr(params, "root", False)
         if chosen or not squared or self.n_components_ >= self.n_features_in_:
             return 1.0
-        return max(LEAST_SHARE, first.unexplained**self._share_power)
+        share = self._share_multiple * first.unexplained**self._share_power
+        return min(1.0, max(LEAST_SHARE, share))
 
     def _cost_unit(self, X: np.ndarray) -> float:
         """What a reconstruction cost of 1 means, in standardised units."""

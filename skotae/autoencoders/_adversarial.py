@@ -68,6 +68,7 @@ class AdversarialAE(PenalisedAutoencoder):
     gradient_penalty : float, default=0.1
         Weight of the discriminator's gradient penalty; see
         :class:`~skotae.divergences.AdversarialDivergence`.
+    {refit_decoder}
     {prior}
     cost_scale : "auto" or float, default="auto"
         The reconstruction cost, the squared distance, is divided by this number. ``"auto"``
@@ -115,6 +116,7 @@ class AdversarialAE(PenalisedAutoencoder):
         "posterior": [StrOptions({"deterministic", "gaussian"})],
         "log_density": ["boolean"],
         "gradient_penalty": [Interval(Real, 0, None, closed="left")],
+        "refit_decoder": ["boolean"],
     }
     del _parameter_constraints["cost"]
     _advice = {"penalty": "Lower sigma or learning_rate_init."}
@@ -130,6 +132,7 @@ class AdversarialAE(PenalisedAutoencoder):
         posterior: str = "deterministic",
         log_density: bool = False,
         gradient_penalty: float = 0.1,
+        refit_decoder: bool = True,
         prior: Any = None,
         cost_scale: Any = "auto",
         scale: str = "auto",
@@ -158,6 +161,7 @@ class AdversarialAE(PenalisedAutoencoder):
         self.posterior = posterior
         self.log_density = log_density
         self.gradient_penalty = gradient_penalty
+        self.refit_decoder = refit_decoder
         self.prior = prior
         self.cost_scale = cost_scale
         self.scale = scale

@@ -73,6 +73,13 @@ class SymmetricModel(AutoencoderModel):
             terms["reconstruction"] = (1 - params.beta) * self.reconstruction_cost(batch, z)
         return terms
 
+    def codes_for_decoder(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        # Each row by one of its two codes, with chances that are the weights of their terms.
+        z = self.encoder(x)
+        z_prior = self.conditional_prior.sample(self._nearest_inputs(x, z), generator)
+        chance = torch.rand(len(x), 1, generator=generator, device=generator.device)
+        return torch.where(chance < self.params.beta, z_prior, z)
+
     def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
         self.conditional_prior.begin(weight, bias)
         return super().begin_encoder(weight, bias)

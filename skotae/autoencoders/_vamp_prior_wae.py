@@ -83,6 +83,7 @@ class VampPriorWAE(PseudoInputEstimator, PenalisedAutoencoder):
         density.
     {n_pseudo_inputs}
     {init}
+    {refit_decoder}
     {cost}
     {scale}
     {networks}
@@ -127,6 +128,7 @@ class VampPriorWAE(PseudoInputEstimator, PenalisedAutoencoder):
         "penalty": "no_validation",
         "lam": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "posterior": [StrOptions({"deterministic", "gaussian"})],
+        "refit_decoder": ["boolean"],
     }
 
     _advice = {"penalty": "Lower lam or learning_rate_init."}
@@ -143,6 +145,7 @@ class VampPriorWAE(PseudoInputEstimator, PenalisedAutoencoder):
         posterior: str = "gaussian",
         n_pseudo_inputs: int | None = None,
         init: str = "random",
+        refit_decoder: bool = True,
         cost: Any = "sqeuclidean",
         cost_scale: Any = "auto",
         scale: str = "auto",
@@ -172,6 +175,7 @@ class VampPriorWAE(PseudoInputEstimator, PenalisedAutoencoder):
         self.posterior = posterior
         self.n_pseudo_inputs = n_pseudo_inputs
         self.init = init
+        self.refit_decoder = refit_decoder
         self.cost = cost
         self.cost_scale = cost_scale
         self.scale = scale

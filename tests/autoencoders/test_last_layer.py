@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 from torch import nn
 
-from skotae import GMWAE, SinkhornAE, SymmetricWAE, WAEEstimator
+from skotae import GMWAE, AdversarialAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
 from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, capped_weights, change_of
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
@@ -16,7 +16,7 @@ X = make_data(120)
 RNG = np.random.default_rng(0)
 # Near a plane, of which penalties of these weights leave less than components do.
 FLAT = RNG.normal(size=(200, 2)) @ RNG.normal(size=(2, 20)) + 0.003 * RNG.normal(size=(200, 20))
-WEIGHTS = {WAEEstimator: {"lam": 0.5}, SinkhornAE: {"beta": 0.02}, SymmetricWAE: {"alpha": 0.01}}
+WEIGHTS = {WAEEstimator: {"lam": 0.5}, SinkhornAE: {"beta": 0.02}, SymmetricWAE: {"alpha": 0.1}}
 
 
 def rows_of(n=80, q=6, p=3, noise=1e-3, seed=0):
@@ -125,7 +125,9 @@ def test_no_row_counts_for_more_than_some():
 # --- fits ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cls", [GMWAE, SinkhornAE, SymmetricWAE, WAEEstimator])
+@pytest.mark.parametrize(
+    "cls", [AdversarialAE, GMWAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator]
+)
 def test_rows_come_back_closer_and_nothing_else_changes(cls):
     trained, solved = both(cls, FLAT, **WEIGHTS.get(cls, {}))
     assert error_of(solved) < 0.5 * error_of(trained)

@@ -131,7 +131,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         # Rows of `partial_fit` are some of all.
         if getattr(self._params, "refit_decoder", False) and not incremental:
             model: Any = self.model_
-            solve_last_layer(model.decoder, model.encode, self._inference(np.float32), rows.X)
+            options = self._inference(np.float32), rows.X, child_seed(self._seed, "codes")
+            solve_last_layer(model.decoder, model.codes_for_decoder, *options)
 
     def _look_at_codes(self, rows: Rows) -> None:
         X, seed = rows.X, child_seed(self._seed, "codes")

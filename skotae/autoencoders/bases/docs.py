@@ -135,7 +135,7 @@ REFIT_DECODER = """\
 refit_decoder : bool, default=True
     Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192, on
     their codes and the units before the decoder's last layer, which changes this layer and the
-    linear path beside it: the minimum of the reconstruction term in both, for the mean codes, with
+    linear path beside it: the minimum of {solved}, with
     a price on the change that generalised cross-validation chooses (Golub, Heath and Wahba, 1979;
     the change may be none) and no row that counts for more than four times the median. Only where
     the decoder ends in a dense layer and the cost is ``"sqeuclidean"``, without bounds. Codes stay
@@ -300,6 +300,11 @@ def shared_documentation(cls: Any) -> Any:
         if name == "auto_weight":
             chosen = "with another prior than the default, " if "prior" in parameters else ""
             block = block.replace("{chosen}", chosen)
+        if name == "refit_decoder":
+            terms = "the reconstruction term in both, for the mean codes"
+            if hasattr(cls, "conditional_prior_"):
+                terms = "denoising and reconstruction in both, one of them for each row"
+            block = block.replace("{solved}", terms)
         if name == "scale":
             block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")
         if name == "prior":

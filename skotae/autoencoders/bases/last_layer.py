@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +115,11 @@ def is_squared(cost: BaseCost) -> bool:
 
 
 def solve_last_layer(
-    decoder: Decoder, encode: Callable[[Tensor], Tensor], inference: Inference, X: np.ndarray
+    decoder: Decoder,
+    codes: Callable[[Tensor, torch.Generator], Tensor],
+    inference: Inference,
+    X: np.ndarray,
+    seed: int,
 ) -> None:
     """Change the dense layer that a decoder ends in as `change_of` says, where it can be known.
 
@@ -126,11 +130,13 @@ def solve_last_layer(
     Parameters
     ----------
     decoder : Decoder
-    encode : callable
+    codes : callable
         From standardised rows to the codes that it is solved for.
     inference : Inference
     X : ndarray of shape (n, p)
         In the units of the data. Some of the rows stand for all, where there are many.
+    seed : int
+        Of what codes draw.
     """
     net, path = decoder.net, None
     if isinstance(net, LinearPath):
@@ -145,17 +151,22 @@ def solve_last_layer(
     if not all(parameter.requires_grad for parameter in last.parameters()):
         return
 
-    def parts(x: Tensor) -> Tensor:
-        z = encode(x)
+    some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
+
+    def of_each(function: Callable[[Tensor, Tensor], Tensor]) -> Iterator[np.ndarray]:
+        """Of rows and codes, by blocks, the same codes each time."""
+        generator = inference.generator(seed)
+        return inference.blocks(lambda x: function(x, codes(x, generator)), some)
+
+    def parts(x: Tensor, z: Tensor) -> Tensor:
         inputs = [units(z)] if path is None else [units(z), z]
         return torch.cat([*inputs, x - decoder(z)], 1)
 
-    some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
-    squares = joined(inference.blocks(lambda x: row_square(x, decoder(encode(x))), some), len(some))
+    squares = joined(of_each(lambda x, z: row_square(x, decoder(z))), len(some))
     weights = capped_weights(squares.astype(np.float64))
     q = last.in_features
     width = q if path is None else q + path.weight.shape[1]
-    change = change_of(Sums.of(inference.blocks(parts, some), width, weights))
+    change = change_of(Sums.of(of_each(parts), width, weights))
     if change is None:
         return
     weight, bias = (torch.from_numpy(part).to(last.weight) for part in change)

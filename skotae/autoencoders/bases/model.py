@@ -295,6 +295,10 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
         """Mean cost of decoding `z` for `x`, in units of ``cost_scale_``."""
         return self.decoder.cost_of(x, z).mean() / self.cost_scale
 
+    def codes_for_decoder(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Codes that the decoder's last layer is solved for: those that it learns from."""
+        return self.encode(x)
+
     def row_costs(self, x: Tensor, move: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Cost of reconstructing each row; the mean with that from its code after a `move`."""
         z = self.encode(x)

@@ -51,10 +51,10 @@ from _pythae import PythaeModel
 LEAST_RATIO, LEAST_PASS = 3.0, 0.9
 # Estimator, its counterpart, and what only one of them has.
 PAIRS: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
-    "WAEEstimator": (WAEEstimator, "WAE_MMD", {}),
+    "WAEEstimator": (WAEEstimator, "WAE_MMD", {"refit_decoder": False}),
     "VAE": (VAE, "VAE", {}),
     "InfoVAE": (InfoVAE, "INFOVAE_MMD", {}),
-    "AdversarialAE": (AdversarialAE, "AAE", {}),
+    "AdversarialAE": (AdversarialAE, "AAE", {"refit_decoder": False}),
     "VampPriorVAE": (VampPriorVAE, "VAMP", {"n_pseudo_inputs": 500}),
 }
 

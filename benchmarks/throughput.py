@@ -182,7 +182,9 @@ def main() -> None:
     memory = measure_memory(n_rows)
     name, X = load(n_rows)
 
-    like_the_others = {**random_networks(), "prior": "normal", "latent": "prior"}
+    # The others stop after the last step.
+    as_trained = {"prior": "normal", "latent": "prior", "refit_decoder": False}
+    like_the_others = {**random_networks(), **as_trained}
     fits = {
         "skotae": partial(fit_ours, n_epochs=options.epochs, **like_the_others),
         "skotae, defaults": partial(

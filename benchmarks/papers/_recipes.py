@@ -32,8 +32,8 @@ class Recipe:
     differs: str = ""
 
 
-def from_random_weights(estimator: Any) -> None:
-    """As papers have it: no principal components in networks and prior, decoders as trained."""
+def as_papers_have_it(estimator: Any) -> None:
+    """No principal components in networks and prior, no weight decay, decoders as trained."""
     if not isinstance(estimator, NetworkEstimator):  # a peer
         return
     now = estimator.get_params(deep=False)

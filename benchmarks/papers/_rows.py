@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _common import RESULTS, print_table, save_json
-from _recipes import Recipe, call_of, from_random_weights
+from _recipes import Recipe, as_papers_have_it, call_of
 
 from skotae.autoencoders.bases.variational import VariationalAutoencoder
 from skotae.costs import SquaredEuclideanCost
@@ -111,7 +111,7 @@ class Row:
     def estimator(self, seed: int | None) -> Any:
         """What is fitted, as papers have it: from random weights."""
         model = self.make(seed)
-        from_random_weights(model)
+        as_papers_have_it(model)
         return model
 
     def run(self, seed: int) -> Measures:

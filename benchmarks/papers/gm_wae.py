@@ -32,7 +32,7 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
-from _recipes import Recipe, from_random_weights
+from _recipes import Recipe, as_papers_have_it
 from _rows import (
     Data,
     Measures,
@@ -218,7 +218,7 @@ def tables(data: Data, quick: bool = False) -> list[Table]:
 
     def of_codes(seed: int) -> Any:
         encoder = WAEEstimator(**common, random_state=seed)
-        from_random_weights(encoder)
+        as_papers_have_it(encoder)
         return k_means(seed, encoder)
 
     def row(

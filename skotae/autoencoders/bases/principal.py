@@ -21,7 +21,6 @@ LEAST_DEVIATION = 1e-5
 LEAST_WIDTH = 0.1
 # Of the ridge regression from codes to rows, relative to the variance of a code.
 RIDGE = 1e-4
-TINY = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True)
@@ -98,10 +97,10 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
     """
     mean = X.mean(axis=0)
     components, deviation = principal_components(X - mean, d)
-    unexplained = 1.0 - np.square(deviation).sum() / max(X.var(axis=0).sum(), TINY)
     there = deviation > LEAST_DEVIATION * deviation.max(initial=0.0)
     if not there.any():
         return None
+    unexplained = 1.0 - np.square(deviation).sum() / X.var(axis=0).sum()
     axes, deviation = components[there] / deviation[there, None], deviation[there]
     missing = d - len(axes)
     if missing:

@@ -94,6 +94,21 @@ def test_import_leaves_torch_alone(imported):
     assert imported["same"]
 
 
+def test_fit_imports_no_compiler():
+    """It would cost a second, and 70 MB, of the first fit of a process."""
+    run(
+        "import warnings\n"
+        "import numpy, skotae, sys\n"
+        "X = numpy.random.RandomState(0).uniform(size=(20, 3))\n"
+        "warnings.simplefilter('ignore')\n"
+        "for name in skotae.__all__:\n"
+        "    if hasattr(getattr(skotae, name), 'partial_fit'):\n"
+        "        getattr(skotae, name)(max_iter=1, n_components=2, random_state=0).fit(X)\n"
+        "        found = {'torch._dynamo', 'sympy'} & set(sys.modules)\n"
+        "        assert not found, (name, found)\n"
+    )
+
+
 def test_all_is_there():
     for name in skotae.__all__:
         assert hasattr(skotae, name), f"skotae.__all__ lists {name}, which is not there"

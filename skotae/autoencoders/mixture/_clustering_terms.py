@@ -85,7 +85,7 @@ def adversarial_change(
         first = max(1.0, FIRST_STEP * x.shape[1] ** 0.5) * radius
         step = (first * normalize(noise)).requires_grad_()
         # That of the change, of which the rest is constant.
-        (slope,) = torch.autograd.grad(moved(step), step, -share)
+        (slope,) = torch.autograd.grad(-(share * moved(step)).sum(), step)
     # Of slopes near the least that floats can hold the square is 0.
     slope = slope / slope.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     change = share * (log_share - moved(radius * normalize(slope)))

@@ -19,6 +19,10 @@ COUNTS = 0.2
 # Spreads that differ: the 90 % quantile, of columns that count, by more than this from the 10 %
 # quantile; or the largest by more than twice this from the median size of all columns.
 FACTOR = 10.0
+# Spreads that rise and fall little by little, none of them by more than this from one column to the
+# next, are those of one quantity along an axis, such as a spectrum: neighbours in a table of mixed
+# units are as far apart as any two columns. Fewer columns may be in such an order by chance.
+STEP, LEAST_COLUMNS = FACTOR**0.5, 16
 # Fewer rows do not tell spreads apart.
 LEAST_ROWS = 10
 # Values are far off that are more typical deviations from the median than this, in columns
@@ -126,7 +130,12 @@ def differ(columns: Columns, n: int) -> bool:
         return False
     low = np.quantile(spread, 0.1, method="lower")
     high = np.quantile(spread, 0.9, method="higher")
-    return bool(high > FACTOR * low)
+    return bool(high > FACTOR * low) and not _in_small_steps(spread)
+
+
+def _in_small_steps(spread: np.ndarray) -> bool:
+    steps = np.abs(np.diff(np.log(spread)))
+    return len(spread) >= LEAST_COLUMNS and bool(steps.max() <= np.log(STEP))
 
 
 def warn_of_units(columns: Columns, names: Any = None) -> None:

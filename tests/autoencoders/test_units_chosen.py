@@ -33,6 +33,14 @@ def _one_hot(n=300, seed=0):
     return OneHotEncoder(sparse_output=False).fit_transform(labels)
 
 
+def _in_bands(n=100, n_bands=60, seed=0):
+    """Levels of neighbouring bands differ little, those of the ends by a factor of 50."""
+    level = np.exp(np.linspace(0, np.log(50), n_bands))
+    angle = np.linspace(0, 2 * np.pi, n_bands)
+    waves = [np.ones(n_bands), np.sin(angle), np.cos(angle)]
+    return level * (np.random.default_rng(seed).normal(size=(n, 3)) @ waves)
+
+
 ONE_UNIT = {
     "iris": lambda: load_iris().data,
     "digits": lambda: load_digits().data,
@@ -42,6 +50,7 @@ ONE_UNIT = {
     "words": lambda: TfidfVectorizer().fit_transform(_docs()).toarray(),
     "frequent words": lambda: TfidfVectorizer(max_features=200).fit_transform(_docs()).toarray(),
     "categories": _one_hot,
+    "bands": _in_bands,
     "constant": lambda: np.full((20, 3), [1.0, 1e6, 1e-6]),
     "rounding errors": lambda: np.column_stack(
         [load_iris().data, 1e9 + np.spacing(1e9) * (np.arange(150) % 2)]
@@ -59,6 +68,9 @@ MIXED = {
     "a rare amount among categories": lambda: np.column_stack(
         [_one_hot(), 1e4 * (np.random.default_rng(0).uniform(size=300) < 0.05)]
     ),
+    "two spectra in units of their own": lambda: np.hstack([_in_bands(), 1e3 * _in_bands(seed=1)]),
+    "bands in any order": lambda: np.random.default_rng(0).permutation(_in_bands(), axis=1),
+    "a few columns that grow": lambda: _in_bands(n_bands=10),
     "one column in thirty": lambda: one_unit(d=30) * np.where(np.arange(30) == 7, 100, 1),
 }
 

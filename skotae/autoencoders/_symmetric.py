@@ -74,11 +74,11 @@ class SymmetricModel(AutoencoderModel):
         return terms
 
     def codes_for_decoder(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        # Each row by one of its two codes, with chances that are the weights of their terms.
+        # Those whose term has the larger weight: reconstructions are of means.
         z = self.encoder(x)
-        z_prior = self.conditional_prior.sample(self._nearest_inputs(x, z), generator)
-        chance = torch.rand(len(x), 1, generator=generator, device=generator.device)
-        return torch.where(chance < self.params.beta, z_prior, z)
+        if self.params.beta <= 0.5:
+            return z
+        return self.conditional_prior.sample(self._nearest_inputs(x, z), generator)
 
     def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
         self.conditional_prior.begin(weight, bias)

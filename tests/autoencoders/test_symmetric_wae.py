@@ -101,6 +101,18 @@ def test_alpha_draws_codes_to_the_prior():
     assert gap(10.0, "pca") < 0.6 * gap(1e-4, "pca") < 0.3 * gap(1e-4, "random")
 
 
+def test_decoders_are_solved_for_codes_up_to_half_of_denoising():
+    """Above it for draws from the prior of the nearest pseudo-input, which are wider."""
+    angle = np.sort(np.random.RandomState(0).uniform(0, 3, 200))
+    curve = np.sin(np.outer(angle, np.arange(1, 21)) / 4)
+
+    def error(beta):
+        model = small(n_components=3, beta=beta, hidden_layer_sizes=(32,), max_iter=20)
+        return np.square(model.fit(curve).reconstruct(curve) - curve).sum()
+
+    assert error(0.5) < 0.2 * error(0.51)
+
+
 def test_denoising():
     """Section 3.4 of the paper: what is decoded from noisy digits is nearer to the clean ones."""
     digits = load_digits().data / 16

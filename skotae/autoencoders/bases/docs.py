@@ -303,7 +303,7 @@ def shared_documentation(cls: Any) -> Any:
         if name == "refit_decoder":
             terms = "the reconstruction term in both, for the mean codes"
             if hasattr(cls, "conditional_prior_"):
-                terms = "denoising and reconstruction in both, one of them for each row"
+                terms += " (``beta`` up to 0.5; above it of the denoising term, for draws)"
             block = block.replace("{solved}", terms)
         if name == "scale":
             block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")

@@ -168,17 +168,42 @@ def test_mixture_of_few_points_memorises_none(n):
     assert nearest(u, z) > 0.6 * nearest(u, others)
 
 
-def test_components_have_as_many_points_as_coordinates(monkeypatch):
+def test_components_have_half_as_many_points_as_coordinates(monkeypatch):
     tried, fitted = [], _ex_post._fitted
     monkeypatch.setattr(
-        _ex_post, "_fitted", lambda v, k, seed: tried.append(k) or fitted(v, k, seed)
+        _ex_post, "_fitted", lambda v, own, k, seed: tried.append(k) or fitted(v, own, k, seed)
     )
-    # Of which 160 tell of at most two components in 64 dimensions, and of eight in 16.
-    u = np.random.default_rng(0).normal(size=(200, 64))
+    # Of which 160 tell of at most two components in 100 dimensions, and of five in 64.
+    u = np.random.default_rng(0).normal(size=(200, 100))
     fit_mixture(u, middle(u), 0)
     assert set(tried) == {1, 2}
-    fit_mixture(u[:, :16], middle(u[:, :16]), 0)
+    fit_mixture(u[:, :64], middle(u[:, :64]), 0)
     assert set(tried) == {1, 2, 5}
+
+
+def test_groups_are_found_in_wide_directions():
+    """Five groups in two of sixteen dimensions: the others, narrow, hide them when whitened."""
+    rng = np.random.default_rng(3)
+    width = np.where(np.arange(16) < 2, 1.0, 0.05)
+    centres = 8 * rng.normal(size=(5, 16)) * (np.arange(16) < 2)
+    u = (centres[rng.integers(5, size=300)] + rng.normal(size=(300, 16))) * width
+    found = fit_mixture(u, middle(u), 0)
+    assert len(found["weights"]) == 5
+    gaps = np.linalg.norm((found["means"][:, None] - centres * width)[..., :2], axis=-1)
+    assert gaps.min(axis=0).max() < 0.5
+
+
+def test_components_of_few_points_share_a_covariance():
+    """Twelve points beside two hundred: alone they know of eleven directions."""
+    rng = np.random.default_rng(0)
+    spread = np.linspace(1, 3, 16)
+    u = rng.normal(size=(212, 16)) * spread
+    u[200:, 0] += 30
+    found = fit_mixture(u, middle(u), 0)
+    assert len(found["weights"]) == 2
+    few = found["factors"][found["weights"].argmin()]
+    # That of all but the shift is 1 in the narrowest direction.
+    assert np.linalg.eigvalsh(few @ few.T).min() > 0.4
 
 
 # --- estimators --------------------------------------------------------------------------

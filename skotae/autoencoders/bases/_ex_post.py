@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 import torch
 from sklearn import config_context
+from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import ShuffleSplit
 from torch import Tensor
 
 from skotae.autoencoders.bases.codes import whitening
-from skotae.autoencoders.bases.options import ROWS_TO_TELL
 from skotae.priors.base import draw_index
 
 # Numbers of components that are tried, if the points are enough for them.
@@ -21,6 +21,10 @@ LADDER = (1, 2, 5, 10, 20, 40)
 # Least variance of a component in any direction, relative to that of all points: it is never
 # narrow enough to give one point back.
 LEAST_VARIANCE = 0.02
+# Points, for each coordinate, that the covariance of all components counts for in that of each.
+SHARED = 0.5
+# Points for each component, at the least; and as many as that.
+LEAST_POINTS = 10
 # Points farther from the middle than so many times its radius are left out, if they are fewer
 # than the second: more are a group.
 FAR, FEW = 10.0, 5
@@ -30,8 +34,10 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
     r"""Mixture of Gaussians of points u (n, q), with the number that held-out points ask for.
 
     The numbers of components 1, 2, 5, 10, 20, 40 are tried in turn as long as the mean
-    log-likelihood of points that were held out rises, and as there are 20 points for each, and
-    as many as coordinates.
+    log-likelihood of points that were held out rises, and as there are 10 points for each, and
+    half as many as coordinates. The EM algorithm starts from k-means. A covariance of few points
+    is drawn to that within all components, which counts for as many points as half the
+    coordinates, as in [3]_.
 
     Parameters
     ----------
@@ -51,6 +57,8 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
     .. [1] Ghosh, Sajjadi, Vergari, Black and Schölkopf (2020), From variational to
        deterministic autoencoders, ICLR, section 4.
     .. [2] Dai and Wipf (2019), Diagnosing and enhancing VAE models, ICLR, section 4.
+    .. [3] Fraley and Raftery (2007), Bayesian regularization for normal mixture estimation and
+       model-based clustering, Journal of Classification.
     """
     u = u[np.isfinite(u).all(axis=1)].astype(np.float64)
     length = np.linalg.norm((u - units["centre"]) @ units["axes"], axis=1)
@@ -69,7 +77,8 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
     random_state = seed % 2**32
     # These are NumPy arrays, whatever the user works with.
     with config_context(array_api_dispatch=False, skip_parameter_validation=True):
-        model = _fitted(v, _number(v, random_state), random_state)
+        own = back / np.abs(back).max()
+        model = _fitted(v, own, _number(v, own, random_state), random_state)
     factors = np.linalg.cholesky(model.covariances_)
     return {
         "weights": model.weights_,
@@ -78,49 +87,69 @@ def fit_mixture(u: np.ndarray, units: dict[str, np.ndarray], seed: int) -> dict[
     }
 
 
-def _number(v: np.ndarray, random_state: int) -> int:
+def _number(v: np.ndarray, own: np.ndarray, random_state: int) -> int:
     """The number of components with the best likelihood of held-out points."""
     n = len(v)
-    if 0.8 * n < LADDER[1] * ROWS_TO_TELL:
+    if 0.8 * n < LADDER[1] * LEAST_POINTS:
         return 1
     # Fewer points are split more often.
     splits = ShuffleSplit(max(1, min(3, 1000 // n)), test_size=0.2, random_state=random_state)
     parts = [(v[train], v[test]) for train, test in splits.split(v)]
     chosen, best = 1, -np.inf
+    least = max(LEAST_POINTS, SHARED * v.shape[1])
     for k in LADDER:
-        # With fewer points than coordinates a component has no covariance of its own.
-        if k * max(ROWS_TO_TELL, v.shape[1]) > len(parts[0][0]) and k > 1:
+        if k * least > len(parts[0][0]) and k > 1:
             break
-        value = np.mean([_fitted(train, k, random_state).score(test) for train, test in parts])
-        if value > best:
-            chosen, best = k, value
+        found = [_fitted(train, own, k, random_state).score(test) for train, test in parts]
+        if np.mean(found) > best:
+            chosen, best = k, np.mean(found)
         elif k > 2 * chosen:
             # The next number may be better where two components were no better than one.
             break
     return chosen
 
 
-def _fitted(v: np.ndarray, k: int, random_state: int) -> GaussianMixture:
-    model = GaussianMixture(
-        k,
-        reg_covar=LEAST_VARIANCE,
-        tol=1e-2,
-        max_iter=30,
-        init_params="k-means++",
-        random_state=random_state,
-    )
+def _fitted(v: np.ndarray, own: np.ndarray, k: int, random_state: int) -> GaussianMixture:
+    """Of whitened points v (n, q); `own` (q, q) takes them to where the points are of one unit."""
+    model = GaussianMixture(k, reg_covar=LEAST_VARIANCE, tol=1e-2, max_iter=30)
     if k == 1:
         # What the iterations would come to, in a twentieth of their time.
-        model.weights_, model.means_ = np.ones(1), v.mean(axis=0, keepdims=True)
-        covariance = np.cov(v.T, ddof=0).reshape(1, v.shape[1], -1)
-        model.covariances_ = covariance + LEAST_VARIANCE * np.eye(v.shape[1])
-        factor = np.linalg.cholesky(model.covariances_)
-        model.precisions_cholesky_ = np.linalg.inv(factor).swapaxes(1, 2)
-        return model
+        weights, means, covariances = _moments([v])
+        return _with(model, weights, means, covariances)
     with warnings.catch_warnings():
         # A few steps more or less are nothing that a user could change.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(v)
+        # Whitened, points are no farther apart in directions that groups differ in than in others.
+        groups = KMeans(k, n_init=3, random_state=random_state).fit_predict(v @ own)
+        weights, means, covariances = _moments([v[groups == j] for j in np.unique(groups)])
+        model.set_params(
+            n_components=len(weights),
+            weights_init=weights,
+            means_init=means,
+            precisions_init=np.linalg.inv(covariances),
+        ).fit(v)
+    n_each = len(v) * model.weights_[:, None, None]
+    shared = SHARED * v.shape[1]
+    within = np.tensordot(model.weights_, model.covariances_, 1)
+    covariances = (n_each * model.covariances_ + shared * within) / (n_each + shared)
+    return _with(model, model.weights_, model.means_, covariances)
+
+
+def _moments(groups: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares, means and covariances of groups of points."""
+    sizes = np.array([len(group) for group in groups])
+    least = LEAST_VARIANCE * np.eye(groups[0].shape[1])
+    covariances = [np.cov(group.T, ddof=0).reshape(least.shape) + least for group in groups]
+    return sizes / sizes.sum(), np.stack([g.mean(axis=0) for g in groups]), np.stack(covariances)
+
+
+def _with(
+    model: GaussianMixture, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray
+) -> GaussianMixture:
+    """The model with given parameters, and what `score` makes of them."""
+    model.weights_, model.means_, model.covariances_ = weights, means, covariances
+    model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(covariances)).swapaxes(1, 2)
+    return model
 
 
 def draw(mixture: dict[str, np.ndarray], n: int, generator: torch.Generator) -> Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 
 from skotae import GMWAE, AdversarialAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
 from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, capped_weights, change_of
+from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
 from skotae.networks import MLP, ConvNet
@@ -177,6 +178,65 @@ def frozen(n_in, n_out):
 )
 def test_what_cannot_be_solved_stays_as_it_was_trained(params):
     for trained, solved in zip(*map(parts_of, both(max_iter=2, **params)), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+def twice_the_same(n_in, n_out):
+    """The last layer is among those before it too."""
+    last = nn.Linear(n_out, n_out)
+    return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh(), last, nn.Tanh(), last)
+
+
+class Pair:
+    """Encoder and decoder that have a weight, or a layer, in common."""
+
+    def __init__(self, own_bias):
+        self.own_bias = own_bias
+
+    def encoder(self, n_in, n_out):
+        self.layer = nn.Linear(n_in, n_in)
+        return nn.Sequential(self.layer, nn.Tanh(), nn.Linear(n_in, n_out))
+
+    def decoder(self, n_in, n_out):
+        last = self.layer
+        if self.own_bias:
+            last = nn.Linear(n_out, n_out)
+            last.weight = self.layer.weight
+        return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh(), last)
+
+
+@pytest.mark.parametrize("shared", ["layer", "weight", "in the decoder"])
+def test_a_layer_with_another_place_stays_as_it_was_trained(shared):
+    """Else codes, or the units that it is solved for, would change with it."""
+    fits = []
+    for refit in (False, True):
+        pair = Pair(own_bias=shared == "weight")
+        networks = {"encoder": pair.encoder, "decoder": pair.decoder}
+        if shared == "in the decoder":
+            networks = {"decoder": twice_the_same}
+        fits.append(small(WAEEstimator, max_iter=5, refit_decoder=refit, **networks).fit(X))
+    trained, solved = fits
+    np.testing.assert_array_equal(solved.transform(X), trained.transform(X))
+    np.testing.assert_array_equal(solved.reconstruct(X), trained.reconstruct(X))
+
+
+class OwnDecoder(Decoder):
+    def forward(self, z):
+        return 2.0 * super().forward(z)
+
+
+class WithOwnDecoder(WAEEstimator._model_class):
+    def make_networks(self, plan):
+        super().make_networks(plan)
+        self.decoder = OwnDecoder(self.decoder.net, self.decoder.cost)
+
+
+class OwnEstimator(WAEEstimator):
+    _model_class = WithOwnDecoder
+
+
+def test_a_decoder_that_ends_in_something_else_stays_as_it_was_trained():
+    for trained, solved in zip(*map(parts_of, both(OwnEstimator, FLAT)), strict=True):
         np.testing.assert_array_equal(solved, trained)
 
 

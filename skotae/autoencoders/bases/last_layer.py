@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -114,30 +115,34 @@ def is_squared(cost: BaseCost) -> bool:
     return known and not overrides(cost, SquaredEuclideanCost, "__call__")
 
 
-def solve_last_layer(
-    decoder: Decoder,
-    codes: Callable[[Tensor, torch.Generator], Tensor],
-    inference: Inference,
-    X: np.ndarray,
-    seed: int,
-) -> None:
+def is_used_once(layer: nn.Module, model: nn.Module) -> bool:
+    """Whether nothing else in a model has weights of a layer, and it is there in one place."""
+    everywhere = Counter(
+        weight.data_ptr() for _, weight in model.named_parameters(remove_duplicate=False)
+    )
+    return all(everywhere[weight.data_ptr()] == 1 for weight in layer.parameters())
+
+
+def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
     """Change the dense layer that a decoder ends in as `change_of` says, where it can be known.
 
-    That is where units of a network that is a function of each row alone go into it, and the
-    cost is the squared error of what comes out. Codes count as units where the decoder has a
-    linear path from them.
+    That is where units of a network that is a function of each row alone go into it, it is used
+    nowhere else, and the cost is the squared error of what comes out. Codes count as units where
+    the decoder has a linear path from them.
 
     Parameters
     ----------
-    decoder : Decoder
-    codes : callable
-        From standardised rows to the codes that it is solved for.
     inference : Inference
+        With the model that is changed.
     X : ndarray of shape (n, p)
         In the units of the data. Some of the rows stand for all, where there are many.
     seed : int
         Of what codes draw.
     """
+    model = inference.model
+    decoder, codes = model.decoder, model.codes_for_decoder
+    if type(decoder) is not Decoder:
+        return
     net, path = decoder.net, None
     if isinstance(net, LinearPath):
         path, net = net if net.has_begun and net.gain.requires_grad else None, net.net
@@ -149,6 +154,9 @@ def solve_last_layer(
     if type(last) is not nn.Linear or last.bias is None:
         return
     if not all(parameter.requires_grad for parameter in last.parameters()):
+        return
+    if not is_used_once(last, model):
+        # Units, or codes, would change with it.
         return
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]

@@ -240,6 +240,27 @@ def test_a_decoder_that_ends_in_something_else_stays_as_it_was_trained():
         np.testing.assert_array_equal(solved, trained)
 
 
+def tiny_units(n_in, n_out):
+    net = nn.Sequential(nn.Linear(n_in, 8, bias=False), nn.Tanh(), nn.Linear(8, n_out))
+    net[0].weight.requires_grad_(False).mul_(1e-40)
+    return net
+
+
+def test_weights_beyond_the_range_are_not_taken():
+    for trained, solved in zip(*map(parts_of, both(WAEEstimator, decoder=tiny_units)), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+@pytest.mark.parametrize("beta, changes", [(0.6, False), (0.9, True)])
+def test_draws_do_not_cost_reconstructions_more_than_they_gain(beta, changes):
+    """Draws of three priors tell little of a row, and the best for them is near a constant."""
+    options = {"n_pseudo_inputs": 3, "max_iter": 3, "latent": "prior", "hidden_layer_sizes": (32,)}
+    waves = np.sin(np.linspace(0, 6, 200)[:, None] + np.arange(12) / 2)
+    models = both(SymmetricWAE, waves, beta=beta, **options)
+    pairs = zip(*map(parts_of, models), strict=True)
+    assert any(not np.array_equal(*pair) for pair in pairs) is changes
+
+
 def test_partial_fit_leaves_it_alone():
     models = [small(refit_decoder=refit).partial_fit(X).partial_fit(X) for refit in (False, True)]
     for trained, solved in zip(*map(parts_of, models), strict=True):

@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from skotae import GMWAE, AdversarialAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
+from skotae.autoencoders.bases import last_layer
 from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, capped_weights, change_of
 from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
@@ -115,6 +116,34 @@ def test_a_weight_is_so_many_rows():
     expected = sums_of(units[several], residuals[several])
     for one, other in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_more_units_than_rows(monkeypatch):
+    """Directions of the rows are all that matters."""
+    units, residuals, *_ = rows_of(n=20, q=30, noise=0.3)
+    weights = np.random.default_rng(1).uniform(0.1, 1.0, len(units))
+
+    def change():
+        blocks = np.split(np.hstack([units, residuals]), [7])
+        return last_layer.change_of_rows(iter(blocks), 30, weights)
+
+    expected = change()
+    monkeypatch.setattr(last_layer, "MANY_UNITS", 0)
+    for found, other in zip(change(), expected, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-6, atol=1e-9)
+
+
+def test_a_wide_decoder_takes_no_longer_than_its_rows_ask_for(monkeypatch):
+    widths, eigh = [], np.linalg.eigh
+
+    def watched(matrix):
+        widths.append(len(matrix))
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", watched)
+    trained, solved = both(WAEEstimator, FLAT, hidden_layer_sizes=(2000,), max_iter=2, lam=0.5)
+    assert error_of(solved) < 0.5 * error_of(trained)
+    assert max(widths) == len(FLAT)
 
 
 def test_no_row_counts_for_more_than_some():

@@ -22,6 +22,8 @@ from skotae.utils.base import overrides
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
+# Eigenvectors of more units than this take longer than many a fit.
+MANY_UNITS = 1024
 # Weights of the change that are tried, relative to the largest eigenvalue of the units' scatter.
 RIDGES = np.logspace(-8.0, 2.0, 21)
 # How much a degree of freedom counts. With 1 too little is asked of changes to units that were
@@ -100,6 +102,25 @@ def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
     return weight, sums.residual_mean - weight @ sums.unit_mean
 
 
+def change_of_rows(
+    blocks: Iterator[np.ndarray], q: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `change_of` gives for blocks of rows, values of q units, then residuals.
+
+    Of many units, more than there are rows, only directions that rows have are looked at: a
+    change along the others would do nothing, so that there is none.
+    """
+    n = len(weights)
+    if q <= max(n, MANY_UNITS):
+        return change_of(Sums.of(blocks, q, weights))
+    rows = joined(blocks, n).astype(np.float64)
+    if not np.isfinite(rows).all():
+        return None
+    directions, units = np.linalg.qr(rows[:, :q].T)
+    change = change_of(Sums.of([np.hstack([units.T, rows[:, q:]])], n, weights))
+    return None if change is None else (change[0] @ directions.T, change[1])
+
+
 def capped_weights(squares: np.ndarray) -> np.ndarray:
     """Weights (n,) with which no squared residual counts for more than some times the median.
 
@@ -176,7 +197,7 @@ def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
     weights = capped_weights(squares.astype(np.float64))
     q = last.in_features
     width = q if path is None else q + path.weight.shape[1]
-    change = change_of(Sums.of(of_each(parts), width, weights))
+    change = change_of_rows(of_each(parts), width, weights)
     if change is None:
         return
     weight, bias = (torch.from_numpy(part).to(last.weight) for part in change)

@@ -73,6 +73,10 @@ class SymmetricModel(AutoencoderModel):
             terms["reconstruction"] = (1 - params.beta) * self.reconstruction_cost(batch, z)
         return terms
 
+    @property
+    def share_of_means(self) -> float:  # type: ignore[override]
+        return 1.0 - self.params.beta if self.params.beta > 0.5 else 0.0
+
     def codes_for_decoder(self, x: Tensor, generator: torch.Generator) -> Tensor:
         # Those whose term has the larger weight: reconstructions are of means.
         z = self.encoder(x)

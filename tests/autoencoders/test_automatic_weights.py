@@ -112,6 +112,28 @@ def test_a_fit_that_goes_on(cls):
 
 
 @EACH
+@pytest.mark.parametrize("chunk", [X[:3], np.repeat(X[:1], 3, axis=0)], ids=["three rows", "one"])
+def test_a_small_chunk_tells_nothing_of_the_share(cls, chunk, tmp_path):
+    """Of three rows two components leave nothing, and of one row thrice there are none."""
+    name, attribute, *_ = WEIGHTS[cls]
+    model = cls(2, **OPTIONS).partial_fit(X)
+    first = getattr(model, attribute)
+    assert getattr(model.set_params(latent="mixture").partial_fit(chunk), attribute) == first
+    model.save(tmp_path / "model")
+    model = load(tmp_path / "model")
+    model.set_params(**{name: 0.3}).partial_fit(chunk)
+    assert getattr(model.set_params(**{name: "auto"}).partial_fit(chunk), attribute) == first
+
+
+@EACH
+def test_a_new_fit_has_a_share_of_its_own(cls):
+    model = cls(2, **OPTIONS).fit(X)
+    _, attribute, *_ = WEIGHTS[cls]
+    again = rows(noise=0.2)
+    assert getattr(model.fit(again), attribute) == weight_of(cls, again)
+
+
+@EACH
 def test_saved_and_loaded(cls, tmp_path):
     attribute = WEIGHTS[cls][1]
     model = cls(2, **OPTIONS).partial_fit(X)

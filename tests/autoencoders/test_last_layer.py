@@ -6,7 +6,9 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from skotae import GMWAE, AdversarialAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
+from skotae.autoencoders.bases import last_layer
 from skotae.autoencoders.bases.last_layer import INFLATION, RIDGES, Sums, capped_weights, change_of
+from skotae.autoencoders.bases.modules import Decoder
 from skotae.costs import SquaredEuclideanCost
 from skotae.metrics import reconstruction_error
 from skotae.networks import MLP, ConvNet
@@ -116,6 +118,34 @@ def test_a_weight_is_so_many_rows():
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
+def test_more_units_than_rows(monkeypatch):
+    """Directions of the rows are all that matters."""
+    units, residuals, *_ = rows_of(n=20, q=30, noise=0.3)
+    weights = np.random.default_rng(1).uniform(0.1, 1.0, len(units))
+
+    def change():
+        blocks = np.split(np.hstack([units, residuals]), [7])
+        return last_layer.change_of_rows(iter(blocks), 30, weights)
+
+    expected = change()
+    monkeypatch.setattr(last_layer, "MANY_UNITS", 0)
+    for found, other in zip(change(), expected, strict=True):
+        np.testing.assert_allclose(found, other, rtol=1e-6, atol=1e-9)
+
+
+def test_a_wide_decoder_takes_no_longer_than_its_rows_ask_for(monkeypatch):
+    widths, eigh = [], np.linalg.eigh
+
+    def watched(matrix):
+        widths.append(len(matrix))
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", watched)
+    trained, solved = both(WAEEstimator, FLAT, hidden_layer_sizes=(2000,), max_iter=2, lam=0.5)
+    assert error_of(solved) < 0.5 * error_of(trained)
+    assert max(widths) == len(FLAT)
+
+
 def test_no_row_counts_for_more_than_some():
     squares = np.array([0.0, 1.0, 1.0, 2.0, 1e8])
     np.testing.assert_allclose(squares * capped_weights(squares), [0, 1, 1, 2, 4])
@@ -178,6 +208,86 @@ def frozen(n_in, n_out):
 def test_what_cannot_be_solved_stays_as_it_was_trained(params):
     for trained, solved in zip(*map(parts_of, both(max_iter=2, **params)), strict=True):
         np.testing.assert_array_equal(solved, trained)
+
+
+def twice_the_same(n_in, n_out):
+    """The last layer is among those before it too."""
+    last = nn.Linear(n_out, n_out)
+    return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh(), last, nn.Tanh(), last)
+
+
+class Pair:
+    """Encoder and decoder that have a weight, or a layer, in common."""
+
+    def __init__(self, own_bias):
+        self.own_bias = own_bias
+
+    def encoder(self, n_in, n_out):
+        self.layer = nn.Linear(n_in, n_in)
+        return nn.Sequential(self.layer, nn.Tanh(), nn.Linear(n_in, n_out))
+
+    def decoder(self, n_in, n_out):
+        last = self.layer
+        if self.own_bias:
+            last = nn.Linear(n_out, n_out)
+            last.weight = self.layer.weight
+        return nn.Sequential(nn.Linear(n_in, n_out), nn.Tanh(), last)
+
+
+@pytest.mark.parametrize("shared", ["layer", "weight", "in the decoder"])
+def test_a_layer_with_another_place_stays_as_it_was_trained(shared):
+    """Else codes, or the units that it is solved for, would change with it."""
+    fits = []
+    for refit in (False, True):
+        pair = Pair(own_bias=shared == "weight")
+        networks = {"encoder": pair.encoder, "decoder": pair.decoder}
+        if shared == "in the decoder":
+            networks = {"decoder": twice_the_same}
+        fits.append(small(WAEEstimator, max_iter=5, refit_decoder=refit, **networks).fit(X))
+    trained, solved = fits
+    np.testing.assert_array_equal(solved.transform(X), trained.transform(X))
+    np.testing.assert_array_equal(solved.reconstruct(X), trained.reconstruct(X))
+
+
+class OwnDecoder(Decoder):
+    def forward(self, z):
+        return 2.0 * super().forward(z)
+
+
+class WithOwnDecoder(WAEEstimator._model_class):
+    def make_networks(self, plan):
+        super().make_networks(plan)
+        self.decoder = OwnDecoder(self.decoder.net, self.decoder.cost)
+
+
+class OwnEstimator(WAEEstimator):
+    _model_class = WithOwnDecoder
+
+
+def test_a_decoder_that_ends_in_something_else_stays_as_it_was_trained():
+    for trained, solved in zip(*map(parts_of, both(OwnEstimator, FLAT)), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+def tiny_units(n_in, n_out):
+    net = nn.Sequential(nn.Linear(n_in, 8, bias=False), nn.Tanh(), nn.Linear(8, n_out))
+    net[0].weight.requires_grad_(False).mul_(1e-40)
+    return net
+
+
+def test_weights_beyond_the_range_are_not_taken():
+    for trained, solved in zip(*map(parts_of, both(WAEEstimator, decoder=tiny_units)), strict=True):
+        np.testing.assert_array_equal(solved, trained)
+
+
+@pytest.mark.parametrize("beta, changes", [(0.6, False), (0.9, True)])
+def test_draws_do_not_cost_reconstructions_more_than_they_gain(beta, changes):
+    """Draws of three priors tell little of a row, and the best for them is near a constant."""
+    options = {"n_pseudo_inputs": 3, "max_iter": 3, "latent": "prior", "hidden_layer_sizes": (32,)}
+    waves = np.sin(np.linspace(0, 6, 200)[:, None] + np.arange(12) / 2)
+    models = both(SymmetricWAE, waves, beta=beta, **options)
+    pairs = zip(*map(parts_of, models), strict=True)
+    assert any(not np.array_equal(*pair) for pair in pairs) is changes
 
 
 def test_partial_fit_leaves_it_alone():

@@ -30,12 +30,7 @@ from skotae.priors.base import BasePrior, path
 from skotae.training import Rows
 from skotae.utils._blocks import scattered
 from skotae.utils._random import child_seed
-from skotae.utils._sklearn import (
-    Interval,
-    StrOptions,
-    check_columns,
-    index_of,
-)
+from skotae.utils._sklearn import Interval, StrOptions, check_columns, index_of
 from skotae.utils._torch import TORCH_DTYPES, as_rows
 from skotae.utils.base import as_real
 
@@ -65,6 +60,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     _auto_weight = ""
     _share_multiple, _share_power = 1.0, 1.0
     _weight_share: float = 1.0
+    # Of the rows that a fit began with, once it is asked for: later chunks may be a few rows.
+    _unexplained: float | None = None
     cost_scale: Any
     cost_scale_: float
     # Of an estimator without the parameter: `draw_codes` of its model has the last word.
@@ -83,6 +80,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _measure_components(self, first: FirstRows, prior: BasePrior) -> None:
         super()._measure_components(first, prior)
+        self._unexplained = None
         self._weight_share = self._share(first)
 
     def _share(self, first: FirstRows) -> float:
@@ -98,7 +96,9 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         squared = self.cost_.degree == 2 and not getattr(params, "root", False)
         if chosen or not squared or self.n_components_ >= self.n_features_in_:
             return 1.0
-        share = self._share_multiple * first.unexplained**self._share_power
+        if self._unexplained is None:
+            self._unexplained = first.unexplained
+        share = self._share_multiple * self._unexplained**self._share_power
         return min(1.0, max(LEAST_SHARE, share))
 
     def _cost_unit(self, X: np.ndarray) -> float:
@@ -130,9 +130,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         super()._after_fit(rows, incremental)
         # Rows of `partial_fit` are some of all.
         if getattr(self._params, "refit_decoder", False) and not incremental:
-            model: Any = self.model_
-            options = self._inference(np.float32), rows.X, child_seed(self._seed, "codes")
-            solve_last_layer(model.decoder, model.codes_for_decoder, *options)
+            solve_last_layer(self._inference(np.float32), rows.X, child_seed(self._seed, "codes"))
 
     def _look_at_codes(self, rows: Rows) -> None:
         X, seed = rows.X, child_seed(self._seed, "codes")

@@ -60,10 +60,11 @@ sinkhorn_iter : int or None, default=None
 
 AUTO_WEIGHT = """\
 the share of the training rows' variance that
-    `n_components` principal components leave, or 0.01 if that is more: what reconstructions may
-    cost is in proportion to what they have to. It keeps its full size {chosen}with
-    ``latent="prior"``, with as many components as columns, and beside another cost than a
-    squared distance."""
+    `n_components` principal components leave (what multiplies the weight is 0.01 at the least):
+    what reconstructions may cost is in proportion to what they have to. It keeps its full size
+    {chosen}with ``latent="prior"``, with as many components as columns, and beside another cost
+    than a squared distance{rooted}. Training that goes on keeps the share of the rows it was first
+    measured on."""
 
 PENALTY_BATCH_SIZE = """\
 penalty_batch_size : int or None, default=None
@@ -133,13 +134,15 @@ clip : bool, default=True
 
 REFIT_DECODER = """\
 refit_decoder : bool, default=True
-    Whether `fit` ends with ridge regression of what is left of training rows, at most 8,192, on
-    their codes and the units before the decoder's last layer, which changes this layer and the
-    linear path beside it: the minimum of {solved}, with
+    Whether `fit` ends with ridge regression of what is left of training rows, held-out ones too,
+    at most 8,192, on their codes and the units before the decoder's last layer, which changes this
+    layer and the linear path beside it: the minimum of {solved}, with
     a price on the change that generalised cross-validation chooses (Golub, Heath and Wahba, 1979;
     the change may be none) and no row that counts for more than four times the median. Only where
-    the decoder ends in a dense layer and the cost is ``"sqeuclidean"``, without bounds. Codes stay
-    as they are. Not in the paper."""
+    the decoder is an MLP, or an ``nn.Sequential`` of torch's own layers, without dropout and batch
+    normalisation, that ends in a dense layer with a bias, which is trained and has its weights
+    for itself, and the cost is ``"sqeuclidean"``, without bounds. Codes stay as they are. Not in
+    the paper."""
 
 LATENT = """\
 latent : {"auto", "prior", "mixture"}, default="auto"
@@ -300,10 +303,14 @@ def shared_documentation(cls: Any) -> Any:
         if name == "auto_weight":
             chosen = "with another prior than the default, " if "prior" in parameters else ""
             block = block.replace("{chosen}", chosen)
+            block = block.replace("{rooted}", " or its root" if "root" in parameters else "")
         if name == "refit_decoder":
             terms = "the reconstruction term in both, for the mean codes"
             if hasattr(cls, "conditional_prior_"):
-                terms += " (``beta`` up to 0.5; above it of the denoising term, for draws)"
+                terms += (
+                    " (``beta`` up to 0.5; above it of the denoising term, for draws, unless the "
+                    "two terms together are larger there)"
+                )
             block = block.replace("{solved}", terms)
         if name == "scale":
             block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")

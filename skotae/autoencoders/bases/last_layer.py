@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ from skotae.utils.base import overrides
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
+# Eigenvectors of more units than this take longer than many a fit.
+MANY_UNITS = 1024
 # Weights of the change that are tried, relative to the largest eigenvalue of the units' scatter.
 RIDGES = np.logspace(-8.0, 2.0, 21)
 # How much a degree of freedom counts. With 1 too little is asked of changes to units that were
@@ -98,6 +102,25 @@ def change_of(sums: Sums) -> tuple[np.ndarray, np.ndarray] | None:
     return weight, sums.residual_mean - weight @ sums.unit_mean
 
 
+def change_of_rows(
+    blocks: Iterator[np.ndarray], q: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `change_of` gives for blocks of rows, values of q units, then residuals.
+
+    Of many units, more than there are rows, only directions that rows have are looked at: a
+    change along the others would do nothing, so that there is none.
+    """
+    n = len(weights)
+    if q <= max(n, MANY_UNITS):
+        return change_of(Sums.of(blocks, q, weights))
+    rows = joined(blocks, n).astype(np.float64)
+    if not np.isfinite(rows).all():
+        return None
+    directions, units = np.linalg.qr(rows[:, :q].T)
+    change = change_of(Sums.of([np.hstack([units.T, rows[:, q:]])], n, weights))
+    return None if change is None else (change[0] @ directions.T, change[1])
+
+
 def capped_weights(squares: np.ndarray) -> np.ndarray:
     """Weights (n,) with which no squared residual counts for more than some times the median.
 
@@ -114,30 +137,35 @@ def is_squared(cost: BaseCost) -> bool:
     return known and not overrides(cost, SquaredEuclideanCost, "__call__")
 
 
-def solve_last_layer(
-    decoder: Decoder,
-    codes: Callable[[Tensor, torch.Generator], Tensor],
-    inference: Inference,
-    X: np.ndarray,
-    seed: int,
-) -> None:
+def is_used_once(layer: nn.Module, model: nn.Module) -> bool:
+    """Whether nothing else in a model has weights of a layer, and it is there in one place."""
+    everywhere = Counter(
+        weight.data_ptr() for _, weight in model.named_parameters(remove_duplicate=False)
+    )
+    return all(everywhere[weight.data_ptr()] == 1 for weight in layer.parameters())
+
+
+def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
     """Change the dense layer that a decoder ends in as `change_of` says, where it can be known.
 
-    That is where units of a network that is a function of each row alone go into it, and the
-    cost is the squared error of what comes out. Codes count as units where the decoder has a
-    linear path from them.
+    That is where units of a network that is a function of each row alone go into it, it is used
+    nowhere else, and the cost is the squared error of what comes out. Codes count as units where
+    the decoder has a linear path from them. Where the decoder learns from mean codes too, and loses
+    more there than it gains, nothing is changed.
 
     Parameters
     ----------
-    decoder : Decoder
-    codes : callable
-        From standardised rows to the codes that it is solved for.
     inference : Inference
+        With the model that is changed.
     X : ndarray of shape (n, p)
         In the units of the data. Some of the rows stand for all, where there are many.
     seed : int
         Of what codes draw.
     """
+    model = inference.model
+    decoder, codes = model.decoder, model.codes_for_decoder
+    if type(decoder) is not Decoder:
+        return
     net, path = decoder.net, None
     if isinstance(net, LinearPath):
         path, net = net if net.has_begun and net.gain.requires_grad else None, net.net
@@ -149,6 +177,9 @@ def solve_last_layer(
     if type(last) is not nn.Linear or last.bias is None:
         return
     if not all(parameter.requires_grad for parameter in last.parameters()):
+        return
+    if not is_used_once(last, model):
+        # Units, or codes, would change with it.
         return
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
@@ -166,12 +197,28 @@ def solve_last_layer(
     weights = capped_weights(squares.astype(np.float64))
     q = last.in_features
     width = q if path is None else q + path.weight.shape[1]
-    change = change_of(Sums.of(of_each(parts), width, weights))
+    change = change_of_rows(of_each(parts), width, weights)
     if change is None:
         return
     weight, bias = (torch.from_numpy(part).to(last.weight) for part in change)
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        # Units may be so small that weights of them are beyond the range.
+        return
+
+    def of_both(x: Tensor, z: Tensor) -> Tensor:
+        draws, means = (row_square(x, decoder(each)) for each in (z, model.encode(x)))
+        return torch.lerp(draws, means, model.share_of_means)
+
+    def loss() -> float:
+        return float(weights @ joined(of_each(of_both), len(some)))
+
+    checked = model.share_of_means > 0
+    if checked:
+        before, kept = loss(), copy.deepcopy(decoder.net.state_dict())
     with torch.no_grad():
         last.weight.add_(weight[:, :q])
         last.bias.add_(bias)
     if path is not None:
         path.add(weight[:, q:])
+    if checked and not loss() < before:
+        decoder.net.load_state_dict(kept)

@@ -168,8 +168,8 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
     def partial_fit(self, X, y=None):
         """Train for one epoch on a chunk of the data.
 
-        The first chunk, which should be representative, fixes number of features, mean and scale
-        of the columns, and whether each has a scale of its own. The learning rate is constant.
+        The first chunk, which should be representative, fixes number of features, means and scales
+        of columns, or one scale, and weights that are ``"auto"``. The learning rate is constant.
 
         Parameters
         ----------

@@ -88,16 +88,19 @@ def as_rows(X: Any, name: str = "X") -> Any:
                 "expected one without, such as X.filled(...) with values that stand for them."
             )
         return X.data
+    if not hasattr(X, "__array__") and hasattr(X, "__array_interface__"):
+        # A picture of Pillow, of which scikit-learn does not know how many columns it has.
+        return np.asarray(X)
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
-        _check_readable(X, name)
+        check_readable(X, name)
         X = X.detach().cpu().resolve_conj().resolve_neg()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        return (X.double() if X.dtype == torch.bfloat16 else X).numpy()
     return X
 
 
-def _check_readable(X: torch.Tensor, name: str) -> None:
+def check_readable(X: torch.Tensor, name: str) -> None:
     """Raise a TypeError for a tensor whose numbers are not in an array of its shape."""
     kinds = (
         ("nested", X.is_nested, f"one of two dimensions: {name}.to_padded_tensor(...)"),
@@ -108,6 +111,13 @@ def _check_readable(X: torch.Tensor, name: str) -> None:
     for kind, found, instead in kinds:
         if found:
             raise TypeError(f"{name} is a {kind} tensor; expected {instead}.")
+
+
+def check_tensor(X: Any, name: str) -> None:
+    """Raise a ValueError unless X is a tensor, and a TypeError as `check_readable` does."""
+    if not isinstance(X, torch.Tensor):
+        raise ValueError(f"{name} must be a torch tensor, got {type(X).__name__}.")
+    check_readable(X, name)
 
 
 # What torch says of operations in place that it cannot do: of a result that is larger than what

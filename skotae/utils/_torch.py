@@ -161,6 +161,15 @@ def _has_namespace(X: Any) -> bool:
     return not known and hasattr(X, "__array_namespace__") and hasattr(X, "__dlpack__")
 
 
+def tensor_of(
+    values: Any, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Tensor:
+    """Numbers as a tensor, copied where they may only be read: torch warns of sharing these."""
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()
+    return torch.as_tensor(values, dtype=dtype, device=device)
+
+
 def in_namespace(array: np.ndarray, like: Any) -> Any:
     """An array in the library and on the device of the rows it is about; as it is for others."""
     if isinstance(like, torch.Tensor):

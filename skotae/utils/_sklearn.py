@@ -195,7 +195,8 @@ def in_container(X: np.ndarray, container: str, columns: Any, index: Any = None)
     """Wrap an array as a data frame with the given column names."""
     adapter = ADAPTERS_MANAGER.adapters[container]
     frame = adapter.create_container(X, X, columns=columns, inplace=False)
-    if container == "pandas" and {type(label) for label in columns} == {tuple}:
+    tuples = {len(label) if isinstance(label, tuple) else 0 for label in columns}
+    if container == "pandas" and len(tuples) == 1 and 0 not in tuples:
         frame.columns = import_module("pandas").MultiIndex.from_tuples(columns)
     if container == "pandas" and index is not None:
         frame.index = index

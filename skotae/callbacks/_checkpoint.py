@@ -12,7 +12,7 @@ from skotae.autoencoders.bases.values import described, digest
 from skotae.exceptions import CheckpointError, PersistenceError
 from skotae.persistence import read_state, write_state
 from skotae.training import current_ranks
-from skotae.utils.base import as_whole
+from skotae.utils.base import as_path, as_whole
 
 # Parameters that say nothing about what a fit finds.
 FREE = frozenset({"verbose", "device", "warm_start"})
@@ -73,10 +73,14 @@ class Checkpoint:
         self._written = 0
         self._warned = False
 
+    @property
+    def _folder(self) -> Path:
+        return Path(as_path("folder", self.folder, of="Checkpoint"))
+
     def setup(self, estimator: Any, context: Any) -> None:
         """Make the folder."""
         as_whole("every", self.every, of="Checkpoint")
-        make = partial(Path(self.folder).mkdir, parents=True, exist_ok=True)
+        make = partial(self._folder.mkdir, parents=True, exist_ok=True)
         # The files are those of the first of several processes.
         current_ranks().first(make)
         self._written, self._warned = 0, False
@@ -122,7 +126,7 @@ class Checkpoint:
 
     def _write(self, estimator: Any, epoch: int) -> None:
         earlier = self._paths()
-        path = Path(self.folder) / f"checkpoint-{epoch:06d}.safetensors"
+        path = self._folder / f"checkpoint-{epoch:06d}.safetensors"
         state = {
             "of": _identity(estimator),
             "seed": estimator._seed,
@@ -139,14 +143,14 @@ class Checkpoint:
                 self._warned = True
                 last = f"the last one is {earlier[-1].name}" if earlier else "there is none yet"
                 warnings.warn(
-                    f"No checkpoint of epoch {epoch} in {os.fspath(self.folder)!r}: {error}. "
+                    f"No checkpoint of epoch {epoch} in {str(self._folder)!r}: {error}. "
                     f"Training goes on; {last}.",
                     UserWarning,
                     stacklevel=2,
                 )
 
     def _paths(self) -> list[Path]:
-        return sorted(Path(self.folder).glob("checkpoint-*.safetensors"))
+        return sorted(self._folder.glob("checkpoint-*.safetensors"))
 
     def _check(self, estimator: Any, state: dict[str, Any], path: Path) -> None:
         """Refuse a checkpoint of another fit, by name of what differs."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from skotae.costs.base import BaseCost, CostModule, pairwise_square, row_square
+from skotae.utils._torch import tensor_of
 from skotae.utils.base import as_real, brief, is_real, stale
 
 
@@ -192,7 +193,7 @@ class GaussianModule(CostModule):
     def set_scale(self, scale: float | Tensor) -> None:
         """Fix the standard deviation of every feature, or of each where they have their own."""
         with torch.no_grad():
-            self.log_scale.copy_(torch.as_tensor(scale, dtype=self.log_scale.dtype).log())
+            self.log_scale.copy_(tensor_of(scale, self.log_scale.dtype).log())
 
     def log_scales(self, raw: Tensor) -> Tensor:
         """Logarithms of the standard deviations of rows with these raw outputs, or of all rows."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skotae.displays.base import DATA, MODEL, headline, panels, pyplot, titled
+from skotae.displays.base import DATA, MODEL, headline, numbers_of, panels, pyplot, titled
 from skotae.transport import sinkhorn_plan
 
 MAX_LINES = 2000
@@ -56,9 +56,8 @@ class PlanDisplay:
     axes_: np.ndarray
 
     def __init__(self, x: Any, y: Any, plan: Any):
-        self.x = np.asarray(x, dtype=float)
-        self.y = np.asarray(y, dtype=float)
-        self.plan = np.asarray(plan, dtype=float)
+        self.x, self.y = numbers_of(x, "x"), numbers_of(y, "y")
+        self.plan = numbers_of(plan, "plan")
         for name, points in (("x", self.x), ("y", self.y)):
             if points.ndim != 2 or points.shape[1] != 2:
                 raise ValueError(
@@ -87,7 +86,7 @@ class PlanDisplay:
         -------
         display : PlanDisplay
         """
-        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+        x, y = numbers_of(x, "x"), numbers_of(y, "y")
         plan = sinkhorn_plan(torch.from_numpy(x), torch.from_numpy(y), epsilon=epsilon)
         return cls(x, y, plan.numpy()).plot(ax=ax)
 

@@ -15,6 +15,7 @@ from skotae.displays.base import (
     headline,
     last_step,
     need,
+    numbers_of,
     panels,
     prior_draws,
     some,
@@ -151,7 +152,7 @@ class PriorDisplay:
         -------
         display : PriorDisplay
         """
-        codes, sets = np.asarray(codes, dtype=float), np.asarray(prior_codes, dtype=float)
+        codes, sets = numbers_of(codes, "codes"), numbers_of(prior_codes, "prior_codes")
         if sets.ndim != 3 or len(sets) < 2 or sets.shape[2] != codes.shape[1]:
             raise ValueError(
                 f"prior_codes has shape {sets.shape}; expected (n_sets, n, {codes.shape[1]}) with "

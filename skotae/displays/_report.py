@@ -27,6 +27,7 @@ from skotae.displays.base import comparable, labels_of, last_step, pyplot, some
 from skotae.metrics import GenerationReport, generation_report
 from skotae.metrics.base import check_table
 from skotae.utils._versions import installed_versions
+from skotae.utils.base import as_path
 
 QUESTIONS = (
     "Did it train?",
@@ -139,7 +140,7 @@ class Report:
         path : str or path-like
             The file, by custom ``*.html``.
         """
-        Path(path).write_text(self.html, encoding="utf-8")
+        Path(as_path("path", path)).write_text(self.html, encoding="utf-8")
 
     def open(self) -> str:
         """Write the page to a new temporary file, and open it in the web browser.

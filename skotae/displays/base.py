@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skotae.metrics.base import check_column, check_table
 from skotae.utils._random import make_generator
+from skotae.utils._torch import as_rows
+from skotae.utils.base import brief
 
 # Okabe and Ito (2008), Color universal design: told apart with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -58,6 +60,8 @@ def panels(
             n_rows, n_cols, figsize=size, squeeze=False, layout="constrained"
         )
         return figure, axes
+    if not isinstance(ax, plt.Axes):
+        raise TypeError(f"ax={brief(ax)}; expected one axes of matplotlib, such as plt.gca().")
     figure = ax.figure
     if n_rows * n_cols == 1:
         return figure, np.array([[ax]])
@@ -73,13 +77,14 @@ def panels(
 def last_step(estimator: Any, **arrays: Any) -> tuple[Any, ...]:
     """A fitted estimator, or the last step of a pipeline; and rows as it is given them.
 
-    Rows go by the names of the arguments that they came as; None stays None, but for ``X``.
+    Rows go by the names of the arguments that they came as; None stays None, but for ``X``, and
+    of tensors there are the numbers.
     """
     check_is_fitted(estimator)
     for name, X in arrays.items():
         if X is not None or name == "X":
             check_table(X, name, may_be_file=True)
-    rows = tuple(arrays.values())
+    rows = tuple(None if X is None else as_rows(X, name) for name, X in arrays.items())
     if not hasattr(estimator, "steps"):
         return estimator, *rows
     before = estimator[:-1]
@@ -114,6 +119,11 @@ def some(seed: int, *arrays: Any, n: int = MAX_ROWS) -> Any:
     rest = iter(given)
     found = tuple(None if array is None else next(rest) for array in arrays)
     return found[0] if len(found) == 1 else found
+
+
+def numbers_of(X: Any, name: str) -> np.ndarray:
+    """What is drawn, of an array, a data frame or a tensor, in float64."""
+    return np.asarray(as_rows(X, name), dtype=np.float64)
 
 
 def labels_of(y: Any, X: Any) -> np.ndarray | None:

@@ -193,11 +193,16 @@ def weights_of_rows(weight: Any, rows: Any, name: str, **options: Any) -> np.nda
     """
     try:
         weight = as_rows(weight, name)
-        return check_sample_weight(weight, rows, ensure_non_negative=True, **options)
+        weight = check_sample_weight(weight, rows, ensure_non_negative=True, **options)
     except (TypeError, ValueError) as error:
         text = str(error).partition("\n")[0]
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name} is invalid: {text}") from error
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not math.isfinite(total):
+        raise ValueError(f"{name} is invalid: its sum is beyond the range of {weight.dtype}.")
+    return weight
 
 
 def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
@@ -205,13 +210,7 @@ def check_weight(weight: Any, rows: np.ndarray, name: str) -> np.ndarray | None:
     if weight is None:
         return None
     weight = weights_of_rows(weight, rows, name, dtype="f8")
-    if np.ptp(weight) == 0:
-        return None
-    with np.errstate(over="ignore"):
-        total = weight.sum()
-    if not math.isfinite(total):
-        raise ValueError(f"{name} is invalid: its sum is beyond the range of float64.")
-    return weight
+    return None if np.ptp(weight) == 0 else weight
 
 
 def as_clouds(X: Any, Y: Any) -> tuple[Tensor, Tensor]:

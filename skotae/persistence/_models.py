@@ -17,6 +17,7 @@ from skotae.persistence._bounds import Allowance, excess
 from skotae.persistence.base import shown, type_name
 from skotae.persistence.format import document
 from skotae.utils._torch import resolve_device
+from skotae.utils.base import as_path
 
 # What belongs to a process, or to a pipeline around the estimator, and not to the model.
 NOT_SAVED = ("_metadata_request", "_skl_callbacks")
@@ -76,7 +77,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> np.array_equal(load(path).transform(X), model.transform(X))
     True
     """
-    target = _checked_path(path)
+    target = as_path("path", path)
     cls = type(estimator)
     _check_kind(estimator)
     with _naming(f"Cannot save {cls.__name__}"):
@@ -150,7 +151,7 @@ def load(
     allowed = _checked_names(trusted)
     if device is not None:
         resolve_device(device)
-    target = _checked_path(path)
+    target = as_path("path", path)
     with _naming(f"Cannot load {target!r}"):
         found = document.read(target, allowed)
         cls = _class(found.kind)
@@ -245,11 +246,6 @@ def _check_kind(estimator: Any) -> None:
     if hasattr(estimator, "best_estimator_"):
         hint = "save its best_estimator_"
     raise TypeError(f"An object of type {type_name(estimator)} cannot be saved; {hint}.")
-
-
-def _checked_path(path: Any) -> str:
-    path = os.fspath(path)
-    return os.fsdecode(path) if isinstance(path, bytes) else path
 
 
 def _checked_names(trusted: Any) -> frozenset[str]:

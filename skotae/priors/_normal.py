@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skotae.priors.base import BasePrior, device_of, positive
+from skotae.utils._torch import tensor_of
 from skotae.utils.base import brief, plain
 
 LOG_2_PI = math.log(2 * math.pi)
@@ -52,7 +53,7 @@ class NormalPrior(BasePrior):
             )
 
     def _scale(self, like: Tensor) -> Tensor:
-        return torch.as_tensor(plain(self.scale), dtype=like.dtype, device=like.device)
+        return tensor_of(plain(self.scale), like.dtype, like.device)
 
     def sample(
         self,

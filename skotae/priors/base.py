@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from skotae.utils._random import make_generator
-from skotae.utils._torch import read_only
+from skotae.utils._torch import read_only, tensor_of
 from skotae.utils.base import as_real, brief, stale
 
 # Of draws beside the support that they are on, in units of the largest: their rounding.
@@ -228,7 +228,7 @@ def check_weights(prior: BasePrior, weights: Any, k: int) -> Tensor:
     """Weights of k parts, in float64 and with sum 1; None stands for equal weights."""
     if weights is None:
         return torch.full((k,), 1.0 / k, dtype=torch.float64)
-    w = torch.as_tensor(np.asarray(weights, dtype=np.float64))
+    w = tensor_of(np.asarray(weights, dtype=np.float64))
     if w.shape != (k,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or not w.sum() > 0:
         raise ValueError(
             f"weights={brief(weights)} of {type(prior).__name__}; expected {k} numbers of 0 or "

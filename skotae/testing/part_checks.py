@@ -48,7 +48,7 @@ def check_prior(prior: Any, n_components: int = 3) -> None:
             z = prior.sample(200, d, _generator(0), dtype=dtype)
             same = prior.sample(200, d, _generator(0), dtype=dtype)
             other = prior.sample(200, d, _generator(1), dtype=dtype)
-        assert z.shape == (200, d) and z.dtype == dtype, f"sample: {z.shape}, {z.dtype}"
+        _check_tensor(z, "sample", (200, d), dtype)
         assert torch.isfinite(z).all() and not z.requires_grad
         assert torch.equal(z, same), "one generator state, two samples"
         assert not torch.equal(z, other), "the generator has no effect on sample"
@@ -117,7 +117,7 @@ def check_cost(cost: Any, n_features: int = 4) -> None:
     for dtype in (torch.float32, torch.float64):
         x, y = data.to(dtype), decoded.to(dtype)
         pairs = cost(x[:, None], y)
-        assert pairs.shape == (7, 5) and pairs.dtype == dtype, "shapes do not broadcast"
+        _check_tensor(pairs, "the cost of rows (7, 1, d) and (5, d)", (7, 5), dtype)
         torch.testing.assert_close(cost.pairwise(x, y), pairs, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(cost(x[:5], y), pairs.diagonal())
         y.requires_grad_()
@@ -204,9 +204,10 @@ def check_divergence(divergence: Any, prior: Any = None, n_components: int = 3) 
         with unchanged_globals("the divergence"):
             value = built(z, y[: max(len(z), 4)], generator=_generator(2))
             same = built(z, y[: max(len(z), 4)], generator=_generator(2))
-        assert value.shape == (), f"the divergence has shape {tuple(value.shape)}"
-        assert value.dtype == z.dtype and torch.isfinite(value), f"the divergence is {value}"
+        _check_tensor(value, "the divergence", (), z.dtype)
+        assert torch.isfinite(value), f"the divergence is {value}"
         assert torch.equal(value, same), "the divergence is not reproducible"
+        assert value.requires_grad, "the divergence has no gradient for codes"
         (gradient,) = torch.autograd.grad(value, z)
         assert torch.isfinite(gradient).all(), "the gradient is not finite"
     if divergence.prior_gradient:
@@ -258,15 +259,18 @@ def check_network(spec: Any, n_in: int = 5, n_out: int = 3) -> None:
     def build(seed: int) -> torch.nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return spec.build(n_in, n_out)
+            module = spec.build(n_in, n_out)
+        kind = type(module).__name__
+        assert isinstance(module, torch.nn.Module), f"build returns {kind}; expected a Module"
+        return module
 
     module, same, other = build(0), build(0), build(1)
     x = torch.randn(6, n_in, generator=_generator(0))
     for part in (module, same, other):
         part.eval()
     out = module(x)
-    assert out.shape == (6, n_out), f"{tuple(out.shape)} for rows of shape {tuple(x.shape)}"
-    assert out.dtype == torch.float32 and torch.isfinite(out).all()
+    _check_tensor(out, f"the network, of rows {tuple(x.shape)},", (6, n_out), torch.float32)
+    assert torch.isfinite(out).all(), "the network's outputs are not finite"
     assert torch.equal(out, same(x)), "equal seeds, other weights"
     assert not torch.equal(out, other(x)), "weights do not depend on the seed"
     shared = {id(p) for p in module.parameters()} & {id(p) for p in same.parameters()}
@@ -279,6 +283,15 @@ def check_network(spec: Any, n_in: int = 5, n_out: int = 3) -> None:
         assert parameter.grad is not None, f"{name} gets no gradient"
         assert torch.isfinite(parameter.grad).all(), f"the gradient of {name} is not finite"
     torch.testing.assert_close(pickle.loads(pickle.dumps(module))(x.double()), module(x.double()))
+
+
+def _check_tensor(value: Any, what: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """What a part returns is a tensor, of the shape and the dtype that are asked for."""
+    found: Any = type(value).__name__
+    if isinstance(value, Tensor):
+        found = f"{value.dtype} of shape {tuple(value.shape)}"
+    expected = f"{dtype} of shape {shape}"
+    assert found == expected, f"{what} returns {found}; expected a tensor of {expected}"
 
 
 def _check_spec(part: Any) -> None:

@@ -24,6 +24,7 @@ from skotae.transport.entropic.histograms import fixed_point
 from skotae.transport.entropic.options import Options
 from skotae.transport.ground import SQUARED
 from skotae.transport.linear import plans
+from skotae.utils._torch import check_tensor
 
 
 @torch.no_grad()
@@ -103,13 +104,13 @@ def free_support_barycenter(
             [2.]])
     """
     given = [None] * len(measures_locations) if measures_weights is None else measures_weights
-    if not measures_locations or len(given) != len(measures_locations):
+    if len(measures_locations) == 0 or len(given) != len(measures_locations):
         raise ValueError(
             "measures_locations must be one cloud or more, with as many measures_weights, got "
             f"{len(measures_locations)} and {len(given)}."
         )
     for cloud, masses in zip(measures_locations, given, strict=True):
-        check_clouds(X_init, cloud)
+        check_clouds(X_init, cloud, names=("X_init", "measures_locations"))
         check_weights("measures_weights", masses, len(cloud))
     check_weights("b", b, len(X_init))
     check_weights("weights", weights, len(measures_locations))
@@ -245,10 +246,11 @@ def fixed_support_barycenter(
     >>> fixed_support_barycenter(A).argmax().item()  # the middle
     12
     """
-    if not isinstance(A, Tensor) or A.ndim < 2 or A.numel() == 0 or not A.is_floating_point():
+    check_tensor(A, "A")
+    if A.ndim < 2 or A.numel() == 0 or not A.is_floating_point():
         raise ValueError(
             "A must be a non-empty floating-point tensor of histograms (K, n) or of grids, got "
-            f"{getattr(A, 'shape', type(A).__name__)}."
+            f"shape {tuple(A.shape)} and dtype {A.dtype}."
         )
     n_hists, *grid = A.shape
     for histogram in A:

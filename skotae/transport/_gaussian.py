@@ -16,6 +16,7 @@ from skotae.transport.base import (
     widest,
     within_range,
 )
+from skotae.utils._torch import check_tensor
 
 _UNIT = 2.0**64
 
@@ -103,7 +104,7 @@ def gaussian_wasserstein(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tenso
     Raises
     ------
     ValueError
-        If the shapes do not match.
+        If what is given is no tensor, or the shapes do not match.
     RuntimeError
         When differentiated twice.
 
@@ -165,8 +166,8 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
     Raises
     ------
     ValueError
-        If the shapes do not match, an input is infinite, or a result is beyond the range of its
-        dtype.
+        If what is given is no tensor, the shapes do not match, an input is infinite, or a result
+        is beyond the range of its dtype.
 
     See Also
     --------
@@ -204,6 +205,10 @@ def gaussian_map(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> tu
 
 def _check_gaussians(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> None:
     """Raise ValueError unless there are two means (d,) and two covariances (d, d)."""
+    for name, each in (("mean1", mean1), ("mean2", mean2), ("cov1", cov1), ("cov2", cov2)):
+        check_tensor(each, name)
+        if name.startswith("cov") and not each.is_floating_point():
+            raise ValueError(f"{name} must be of a floating-point dtype, got {each.dtype}.")
     d = mean1.shape[0] if mean1.ndim == 1 else -1
     for name, tensor, shape in (
         ("mean1", mean1, (d,)),
@@ -242,7 +247,8 @@ def fit_gaussian(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tens
     Raises
     ------
     ValueError
-        If `x` is not a non-empty matrix or `weights` does not match it.
+        If `x` is no tensor of floating-point numbers, or not a non-empty matrix, or `weights` does
+        not match it.
 
     References
     ----------
@@ -255,6 +261,9 @@ def fit_gaussian(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tens
     >>> fit_gaussian(torch.tensor([[0.0], [2.0]]))
     (tensor([1.]), tensor([[2.]]))
     """
+    check_tensor(x, "x")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be of a floating-point dtype, got {x.dtype}.")
     if x.ndim != 2 or x.numel() == 0:
         raise ValueError(f"x must be a non-empty matrix, got shape {tuple(x.shape)}.")
     check_weights("weights", weights, len(x))

@@ -39,7 +39,7 @@ def geodesic_distances(z: Tensor, y: Tensor) -> Tensor:
     >>> geodesic_distances(torch.tensor([[2.0, 0.0]]), 2 * torch.eye(2)).round(decimals=3)
     tensor([[0.0000, 3.1420]])
     """
-    check_clouds(z, y)
+    check_clouds(z, y, names="zy")
     given_z, given_y = in_one_dtype(z, y)
     # Distances of half precision are not there on the CPU.
     wide = torch.promote_types(given_z.dtype, torch.float32)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from skotae.transport.base import check_weights, normalised_weights
+from skotae.utils._torch import check_readable, check_tensor
 from skotae.utils.base import as_real
 
 _BLOCK = 2**24  # elements of the cost that are exponentiated, or asked for, at once
@@ -73,9 +74,9 @@ def c_transform(
     tensor([1.0069, 0.0069])
     """
     epsilon = as_real("epsilon", epsilon, above=0)
-    if not isinstance(u, Tensor) or u.ndim != 1 or len(u) == 0:
-        shape = tuple(u.shape) if isinstance(u, Tensor) else type(u).__name__
-        raise ValueError(f"u must be a non-empty tensor of shape (n,), got {shape}.")
+    check_tensor(u, "u")
+    if u.ndim != 1 or len(u) == 0:
+        raise ValueError(f"u must be a non-empty tensor of shape (n,), got {tuple(u.shape)}.")
     columns = max(1, _BLOCK // len(u))
     check_weights("a", a, len(u))
     held = torch.finfo(torch.promote_types(u.dtype, torch.float32))
@@ -95,6 +96,7 @@ def c_transform(
         return -most - epsilon * torch.logsumexp((gap - most) / epsilon + log_weights, 0)
 
     if isinstance(cost, Tensor):
+        check_readable(cost, "cost")
         if z is not None:
             raise ValueError("z must be None where cost is a matrix, got a tensor.")
         if cost.ndim != 2 or cost.numel() == 0:

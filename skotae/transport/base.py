@@ -14,6 +14,7 @@ from torch import Tensor
 
 from skotae.exceptions import ConvergenceWarning
 from skotae.transport.ground import Ground, check_ground
+from skotae.utils._torch import check_readable, check_tensor
 from skotae.utils.base import as_real, as_whole, brief
 
 WeightedPair = tuple[str, str, float]
@@ -69,8 +70,7 @@ def gathered(each: Sequence[SinkhornInfo]) -> SinkhornInfo:
 
 def check_cost(cost: Tensor, *, batches: bool = False) -> None:
     """Raise ValueError unless `cost` is a matrix, or a batch, of floating-point numbers."""
-    if not isinstance(cost, Tensor):
-        raise ValueError(f"cost must be a torch tensor, got {type(cost).__name__}.")
+    check_tensor(cost, "cost")
     wrong = cost.ndim < 2 or (cost.ndim > 2 and not batches) or 0 in cost.shape[-2:]
     if wrong or not cost.is_floating_point():
         form = "matrix, or a batch of them" if batches else "matrix"
@@ -81,15 +81,15 @@ def check_cost(cost: Tensor, *, batches: bool = False) -> None:
 
 
 def check_clouds(
-    x: Tensor, y: Tensor, *, may_be_empty: bool = False, batches: bool = False
+    x: Tensor, y: Tensor, *, may_be_empty: bool = False, batches: bool = False, names: Any = "xy"
 ) -> None:
     """Raise ValueError unless `x` (n, d) and `y` (m, d) are clouds in one space.
 
     Or batches of them, of one shape (..., n, d) and (..., m, d), where these are allowed.
     """
-    for name, cloud in (("x", x), ("y", y)):
-        if not isinstance(cloud, Tensor):
-            raise ValueError(f"{name} must be a torch tensor, got {type(cloud).__name__}.")
+    both = " and ".join(names)
+    for name, cloud in zip(names, (x, y), strict=True):
+        check_tensor(cloud, name)
         if cloud.ndim < 2 or (cloud.ndim > 2 and not batches):
             shape = tuple(cloud.shape)
             form = "(points, features)" + (" or (batch, points, features)" if batches else "")
@@ -99,16 +99,13 @@ def check_clouds(
         if cloud.shape[-1] == 0 or (cloud.shape[-2] == 0 and not may_be_empty):
             raise ValueError(f"{name} is empty: its shape is {tuple(cloud.shape)}.")
     if x.shape[-1] != y.shape[-1]:
-        raise ValueError(
-            f"x and y must have the same number of features, got {x.shape[-1]} and {y.shape[-1]}."
-        )
+        sizes = f"{x.shape[-1]} and {y.shape[-1]}"
+        raise ValueError(f"{both} must have the same number of features, got {sizes}.")
     if x.shape[:-2] != y.shape[:-2]:
-        raise ValueError(
-            "x and y must be as many clouds, got shapes "
-            f"{tuple(x.shape)} and {tuple(y.shape)}: expand one of them."
-        )
+        shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+        raise ValueError(f"{both} must be as many clouds, got shapes {shapes}: expand one of them.")
     if x.device != y.device:
-        raise ValueError(f"x and y must be on one device, got {x.device} and {y.device}.")
+        raise ValueError(f"{both} must be on one device, got {x.device} and {y.device}.")
 
 
 def check_weights(name: str, weights: Tensor | None, points: int) -> None:
@@ -119,8 +116,10 @@ def check_weights(name: str, weights: Tensor | None, points: int) -> None:
 
 def check_weight_shape(name: str, weights: Tensor | None, *shapes: tuple[int, ...]) -> None:
     """Raise ValueError unless `weights` is None or a tensor of one of the shapes."""
-    if weights is None or (isinstance(weights, Tensor) and tuple(weights.shape) in shapes):
+    if weights is None:
         return
+    if isinstance(weights, Tensor) and tuple(weights.shape) in shapes:
+        return check_readable(weights, name)
     shape = tuple(weights.shape) if isinstance(weights, Tensor) else type(weights).__name__
     form = " or ".join(map(str, dict.fromkeys(shapes)))
     raise ValueError(f"{name} must be a tensor of shape {form}, got {shape}.")
@@ -287,11 +286,11 @@ def check_start(
     if not isinstance(start, (tuple, list)) or len(start) != 2:
         raise ValueError(f"potentials_init must be two tensors, got {brief(start)}.")
     for potential, shape in zip(start, shapes, strict=True):
-        given = getattr(potential, "shape", type(potential).__name__)
-        if not isinstance(potential, Tensor) or given != shape:
+        given = potential.shape if isinstance(potential, Tensor) else type(potential).__name__
+        if given != shape:
             raise ValueError(f"potentials_init must be of shapes {shapes}, got {brief(given)}.")
-    f, g = start
-    return f.detach(), g.detach()
+        check_readable(potential, "potentials_init")
+    return start[0].detach(), start[1].detach()
 
 
 def check_debias(debias: str, *, known: Iterable[str] = DEBIASING) -> None:

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,8 @@ def check_columns(X: Any, labels: Sequence[Any] | None = None, name: str = "X") 
     if labels is None:
         return
     found = [_plain_label(label) for label in there]
-    pairs = [pair for pair in zip(found, labels, strict=False) if pair[0] != pair[1]]
+    # As they are shown: NaN may be a name, and is not equal to itself.
+    pairs = [pair for pair in zip(found, labels, strict=False) if repr(pair[0]) != repr(pair[1])]
     if pairs and sorted(map(repr, found)) == sorted(map(repr, labels)):
         raise ValueError(
             f"The columns of {name} are in another order, {brief(pairs[0][0])} where "
@@ -193,6 +195,9 @@ def in_container(X: np.ndarray, container: str, columns: Any, index: Any = None)
     """Wrap an array as a data frame with the given column names."""
     adapter = ADAPTERS_MANAGER.adapters[container]
     frame = adapter.create_container(X, X, columns=columns, inplace=False)
+    tuples = {len(label) if isinstance(label, tuple) else 0 for label in columns}
+    if container == "pandas" and len(tuples) == 1 and 0 not in tuples:
+        frame.columns = import_module("pandas").MultiIndex.from_tuples(columns)
     if container == "pandas" and index is not None:
         frame.index = index
     return frame

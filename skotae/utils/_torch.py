@@ -88,17 +88,22 @@ def as_rows(X: Any, name: str = "X") -> Any:
                 "expected one without, such as X.filled(...) with values that stand for them."
             )
         return X.data
+    if not hasattr(X, "__array__") and hasattr(X, "__array_interface__"):
+        # A picture of Pillow, of which scikit-learn does not know how many columns it has.
+        return np.asarray(X)
     if _has_namespace(X):
         X = torch.from_dlpack(X)
     if isinstance(X, torch.Tensor):
-        _check_readable(X, name)
+        check_readable(X, name)
         X = X.detach().cpu().resolve_conj().resolve_neg()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        return (X.double() if X.dtype == torch.bfloat16 else X).numpy()
     return X
 
 
-def _check_readable(X: torch.Tensor, name: str) -> None:
+def check_readable(X: torch.Tensor, name: str) -> None:
     """Raise a TypeError for a tensor whose numbers are not in an array of its shape."""
+    if X.layout is torch.strided and not (X.is_nested or X.is_quantized or X.is_meta):
+        return
     kinds = (
         ("nested", X.is_nested, f"one of two dimensions: {name}.to_padded_tensor(...)"),
         ("sparse", X.layout != torch.strided, f"a dense one: {name}.to_dense()"),
@@ -108,6 +113,13 @@ def _check_readable(X: torch.Tensor, name: str) -> None:
     for kind, found, instead in kinds:
         if found:
             raise TypeError(f"{name} is a {kind} tensor; expected {instead}.")
+
+
+def check_tensor(X: Any, name: str) -> None:
+    """Raise a ValueError unless X is a tensor, and a TypeError as `check_readable` does."""
+    if not isinstance(X, torch.Tensor):
+        raise ValueError(f"{name} must be a torch tensor, got {type(X).__name__}.")
+    check_readable(X, name)
 
 
 # What torch says of operations in place that it cannot do: of a result that is larger than what
@@ -149,6 +161,15 @@ def _has_namespace(X: Any) -> bool:
     """Whether X is an array of the array API, of another library than NumPy."""
     known = isinstance(X, (np.ndarray, np.generic, type))
     return not known and hasattr(X, "__array_namespace__") and hasattr(X, "__dlpack__")
+
+
+def tensor_of(
+    values: Any, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Tensor:
+    """Numbers as a tensor, copied where they may only be read: torch warns of sharing these."""
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()
+    return torch.as_tensor(values, dtype=dtype, device=device)
 
 
 def in_namespace(array: np.ndarray, like: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 from numbers import Integral, Real
 from typing import Any
@@ -142,3 +143,20 @@ def _refused(name: str, value: Any, of: str | None, wanted: str, in_words: str) 
         return ValueError(f"{name} must be {wanted.strip()}, got {brief(value)}.")
     owner = f" of {of}" if of else ""
     return ValueError(f"{name}={brief(value)}{owner}; expected {in_words.strip()}.")
+
+
+def as_path(name: str, path: Any, of: str = "") -> str:
+    """A path that a user passes, as a string; `of` is the class whose parameter it is.
+
+    Raises
+    ------
+    TypeError
+        If it is none, such as an open file: it names the parameter.
+    """
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        whose = f" of {of}" if of else ""
+        raise TypeError(
+            f"{name}={brief(path)}{whose}; expected a path: str, bytes or os.PathLike."
+        ) from None

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 
 import skotae
 
@@ -115,3 +116,47 @@ def test_frames_of_nullable_columns(small, dtype):
     rows = values.astype(dtype)
     model = small("VAE").fit(rows)
     assert np.array_equal(model.transform(rows), model.transform(values.astype(float)))
+
+
+def test_columns_of_several_levels_have_them_again(small, tmp_path):
+    frame = pd.DataFrame(X, columns=COLUMNS["levels"])
+    model = small("VAE").fit(frame)
+    model.save(tmp_path / "model.safetensors")
+    for each in model, skotae.load(tmp_path / "model.safetensors"):
+        samples = each.sample(3)
+        assert samples.columns.nlevels == 2 and samples["a"].shape == (3, 2)
+        assert pd.concat([frame, samples])["b"].notna().all(axis=None)
+
+
+def test_a_column_may_be_named_nan(small, tmp_path):
+    frame = pd.DataFrame(X, columns=[np.nan, 1.0, 2.0, 3.0])
+    model = small("VAE").fit(frame)
+    model.save(tmp_path / "model.safetensors")
+    for each in model, skotae.load(tmp_path / "model.safetensors"):
+        assert np.array_equal(each.transform(frame), model.transform(X))
+        with pytest.raises(ValueError, match="in another order, 1.0 where nan was"):
+            each.transform(frame[[1.0, np.nan, 2.0, 3.0]])
+
+
+def test_pictures_are_rows(small):
+    image = pytest.importorskip("PIL.Image")
+    picture = image.fromarray(X.astype(np.float32))
+    model = small("VAE").fit(picture)
+    assert model.n_features_in_ == 4
+    assert np.array_equal(model.transform(picture), model.transform(X.astype(np.float32)))
+
+
+def test_what_only_has_an_interface_of_arrays_are_rows(small):
+    class Table:
+        __array_interface__ = X.__array_interface__
+
+    codes = small("VAE").fit(Table()).transform(Table())
+    assert np.array_equal(codes, small("VAE").fit(X).transform(X))
+
+
+def test_tensors_of_half_precision_are_taken_as_float64(small):
+    for dtype in torch.float16, torch.bfloat16:
+        rows = torch.tensor(X).to(dtype)
+        model = small("VAE").fit(rows)
+        assert model.transform(rows).dtype == model.sample(3).dtype == np.float64
+        assert np.array_equal(model.transform(rows), model.transform(rows.double()))

@@ -180,6 +180,16 @@ def test_scales_beyond_float32(tmp_path):
     check_agreement(fitted("VAE", X[:, 1:3] * 1e-34), X[:, 1:3] * 1e-34, tmp_path / "model.onnx")
 
 
+@needs_onnx
+@pytest.mark.slow
+def test_where_warnings_are_errors(tmp_path):
+    model = fitted("VAE", hidden_layer_sizes=(4,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.to_onnx(tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").is_file()
+
+
 class Noisy(nn.Module):
     """Draws in evaluation mode."""
 

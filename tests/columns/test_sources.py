@@ -274,6 +274,15 @@ def test_rows_that_are_not_those_asked_for_are_refused(X):
     for kind, shape in ((Short, r"\(3, 5\)"), (Narrow, r"\(10, 4\)")):
         with pytest.raises(ValueError, match=rf"take\(\) of a {kind.__name__} .* shape {shape}"):
             Source(kind(X))[:10]
+    for few, shape in (
+        (lambda rows: rows[:1], r"\(1, 5\)"),
+        (lambda rows: rows[:, 0], r"\(2,\)"),
+        (lambda rows: [[1.0, 2.0], [3.0]], r"\(2,\)"),
+        (lambda rows: None, r"\(\)"),
+    ):
+        asked = type("Few", (Taking,), {"take": lambda self, i, few=few: few(self.X[i])})
+        with pytest.raises(ValueError, match=rf"take\(\) of a Few .* shape {shape} for 2 rows"):
+            Source(asked(X))
     with pytest.raises(ValueError, match="Taking without rows"):
         Source(Taking(X[:0]))
 

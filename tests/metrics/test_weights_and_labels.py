@@ -35,6 +35,7 @@ NO_WEIGHTS = {
     "sparse": (torch.ones(len(X)).to_sparse(), TypeError, "is a sparse tensor"),
     "zeros": (np.zeros(len(X)), ValueError, "at least one non-zero"),
     "negative": (-np.ones(len(X)), ValueError, "Negative"),
+    "huge": (np.full(len(X), 1e308), ValueError, "its sum is beyond the range of float64"),
 }
 
 

@@ -31,5 +31,5 @@ def test_other_dtypes(dtype):
 def test_what_is_refused():
     with pytest.raises(ValueError, match="same number of features, got 3 and 2"):
         geodesic_distances(torch.eye(3), torch.eye(2))
-    with pytest.raises(ValueError, match="x must be of a floating-point dtype"):
+    with pytest.raises(ValueError, match="z must be of a floating-point dtype"):
         geodesic_distances(torch.ones(2, 3, dtype=torch.int64), torch.eye(3))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skotae.autoencoders.bases.codes import whitening
 from skotae.priors.base import draw_index
+from skotae.utils._torch import tensor_of
 
 # Numbers of components that are tried, if the points are enough for them.
 LADDER = (1, 2, 5, 10, 20, 40)
@@ -154,9 +155,7 @@ def _with(
 
 def draw(mixture: dict[str, np.ndarray], n: int, generator: torch.Generator) -> Tensor:
     """n points of the mixture, in float64, from a generator of the CPU."""
-    weights, means, factors = (
-        torch.from_numpy(mixture[name]) for name in ("weights", "means", "factors")
-    )
+    weights, means, factors = (tensor_of(mixture[name]) for name in ("weights", "means", "factors"))
     k = draw_index(weights, n, generator)
     noise = torch.randn(n, means.shape[1], generator=generator, dtype=torch.float64)
     u = means[k]

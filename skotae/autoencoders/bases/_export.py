@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +17,7 @@ from skotae.autoencoders.bases._noise import codes_of_noise
 from skotae.autoencoders.bases.inference import DTYPES, farthest
 from skotae.columns import Units
 from skotae.utils._torch import TORCH_DTYPES, ambient
-from skotae.utils.base import brief
+from skotae.utils.base import as_path, brief
 
 # What goes in, and what comes out.
 NAMES = {
@@ -129,18 +129,25 @@ class InUnits(nn.Module):
 
 
 @contextlib.contextmanager
-def _without_word_of_torchvision() -> Iterator[None]:
-    """Torch warns, in each export, that it skips functions of a library that we do not use."""
+def _without_words_of_torch() -> Iterator[None]:
+    """Torch warns, in each export, that it skips functions of a library that we do not use.
+
+    And of its own use of what it no longer recommends, which would end the export where warnings
+    are errors.
+    """
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     before, logger.disabled = logger.disabled, True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".*treespec, LeafSpec", FutureWarning)
+            yield
     finally:
         logger.disabled = before
 
 
 def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
     """Write a fitted estimator's method to an ONNX file; see `FittedEstimator.to_onnx`."""
+    path = as_path("path", path)
     if method not in NAMES or not hasattr(estimator, method):
         able = [name for name in NAMES if hasattr(estimator, name)]
         raise ValueError(
@@ -175,11 +182,11 @@ def export(estimator: Any, path: Any, method: str, dtype: Any) -> None:
     source, targets = NAMES[method]
     # Any two rows: only their shape enters.
     rows = torch.zeros((2, width), dtype=units.dtype, device=inference.device)
-    with ambient(), _without_word_of_torchvision():
+    with ambient(), _without_words_of_torch():
         torch.onnx.export(
             graph.eval(),
             (rows,),
-            os.fspath(path),
+            path,
             input_names=[source],
             output_names=targets,
             dynamic_shapes=({0: torch.export.Dim("n_samples")},),

@@ -13,6 +13,7 @@ from skotae.autoencoders.bases.codes import Chart
 from skotae.priors import GaussianMixturePrior, NormalPrior, SpherePrior, UniformPrior
 from skotae.priors.base import check_weights
 from skotae.utils._random import make_generator
+from skotae.utils._torch import tensor_of
 
 
 class CodesOfNoise(nn.Module):
@@ -116,7 +117,7 @@ def codes_of_noise(estimator: Any) -> CodesOfNoise | UniformCodes:
     estimator._drawn_codes(1, make_generator(0), np.dtype(np.float32))
     if getattr(estimator, "_draws_from_mixture", False):
         found = (estimator._codes_[name] for name in ("means", "factors", "weights"))
-        means, factors, weights = map(torch.from_numpy, found)
+        means, factors, weights = map(tensor_of, found)
         return CodesOfNoise(means, factors, weights, chart=estimator._chart)
     with torch.no_grad():
         components = estimator.model_.code_components()
@@ -131,7 +132,7 @@ def _of_prior(prior: Any, d: int, owner: str) -> CodesOfNoise | UniformCodes:
     if kind in (NormalPrior, SpherePrior):
         scale = torch.ones(1, d)
         if kind is NormalPrior:
-            scale = scale * torch.as_tensor(prior.scale, dtype=torch.float64)
+            scale = scale * tensor_of(prior.scale, torch.float64)
         return CodesOfNoise(torch.zeros(1, d), scale, head=prior.head(d))
     if kind is UniformPrior:
         return UniformCodes(float(prior.low), float(prior.high), d)

@@ -10,6 +10,7 @@ from scipy.linalg import helmert
 from torch import Tensor
 
 from skotae.transport.base import widest
+from skotae.utils._torch import tensor_of
 
 SUPPORTS = ("space", "sphere", "cube", "simplex")
 # As near as a code may come to the border of a cube or a simplex, as a share.
@@ -154,7 +155,7 @@ def whitening(scatter: np.ndarray) -> np.ndarray:
 def pulled(z: Tensor, middle: dict[str, np.ndarray], chart: Chart) -> Tensor:
     """Codes moved straight towards the centre of the middle, the farther out the more."""
     u = chart.coordinates(z)
-    centre, axes = (torch.from_numpy(middle[name]).to(u) for name in ("centre", "axes"))
+    centre, axes = (tensor_of(middle[name]).to(u) for name in ("centre", "axes"))
     length = torch.linalg.vector_norm((u - centre) @ axes, dim=-1, keepdim=True)
     share = 1.0 / (1.0 + (length / (REACH * float(middle["radius"]))).square())
     return chart.codes(centre + share * (u - centre)).to(z)

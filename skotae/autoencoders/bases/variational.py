@@ -19,6 +19,7 @@ from skotae.priors.base import BasePrior, fixed_draws, log_density
 from skotae.training import Step
 from skotae.utils._random import draw_seed, make_generator
 from skotae.utils._registry import require
+from skotae.utils._torch import tensor_of
 from skotae.utils.base import overrides, stale
 
 
@@ -244,7 +245,7 @@ def gaussian_log_density(noise: Tensor, log_scale: Tensor) -> Tensor:
 
 def gaussian_divergence(mean: Tensor, log_scale: Tensor, scale: Any = 1.0) -> Tensor:
     r"""Kullback-Leibler divergence of diagonal Gaussians (..., d) from N(0, diag(scale²))."""
-    scale = torch.as_tensor(scale, dtype=mean.dtype, device=mean.device)
+    scale = tensor_of(scale, mean.dtype, mean.device)
     log_scale = log_scale - scale.log()
     square = (mean / scale).square()
     return (0.5 * (square + (2 * log_scale).exp() - 1.0) - log_scale).sum(-1)

@@ -50,8 +50,8 @@ class Source:
         n = len(reader)
         if n == 0:
             raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
-        some = reader.first if hasattr(reader, "first") else reader.take(np.arange(min(2, n)))
-        self.first = as_rows(some)
+        some = np.arange(min(2, n))
+        self.first = as_rows(reader.first) if hasattr(reader, "first") else self._take(some)
         self._names = names_of(self.first)
         rows = _as_array(self.first)
         self.shape = (n, rows.shape[1])
@@ -77,16 +77,23 @@ class Source:
         size = max(1, PIECE // self.row_bytes)
         for start in range(0, len(index), size):
             some = index[start : start + size]
-            rows = _as_array(self._reader.take(some), self._names)
-            if rows.shape != (len(some), self.shape[1]):
-                raise ValueError(
-                    f"take() of a {type(self._reader).__name__} gave an array of shape "
-                    f"{rows.shape} for {len(some)} rows; expected ({len(some)}, {self.shape[1]})."
-                )
+            rows = _as_array(self._take(some, self.shape[1]), self._names)
             if self._check is not None:
                 _checked(self._check, rows, some)
             out[start : start + size] = rows
         return out
+
+    def _take(self, index: np.ndarray, n_features: int | None = None) -> Any:
+        """Some rows as the reader gives them, which are as many, and as wide if that is known."""
+        rows = as_rows(self._reader.take(index))
+        shape = tuple(rows.shape if hasattr(rows, "shape") else np.asarray(rows, object).shape)
+        width = shape[-1] if n_features is None and len(shape) == 2 else n_features
+        if shape != (len(index), width):
+            raise ValueError(
+                f"take() of a {type(self._reader).__name__} gave an array of shape {shape} for "
+                f"{len(index)} rows; expected ({len(index)}, {n_features or 'n_features'})."
+            )
+        return rows
 
     @property
     def row_bytes(self) -> int:

@@ -69,6 +69,9 @@ def _encode_scalar(value: np.generic, path: str) -> Node:
 
 
 def _encode_array(value: np.ndarray, path: str, encoder: Encoder) -> Node:
+    if type(value) is np.memmap:
+        # Of a model that joblib has mapped: nothing but numbers.
+        value = value.view(np.ndarray)
     if type(value) is not np.ndarray:
         raise UnsavableError(
             f"{path} is an array of type {type_name(value)}; expected a plain one, as "

@@ -46,7 +46,7 @@ _COMPILED = 2**18  # elements of a kernel up to which machine code is faster, on
 _TURNS = 2**18  # elements of a kernel from which problems of one kind take turns
 
 
-@np.errstate(over="ignore")
+@np.errstate(over="ignore", invalid="ignore")
 def evaluate(inputs: dict[str, Tensor], wanted: set[str], *, options: Options) -> Outcome:
     """Return the debiased value of two clouds and its gradients for the `wanted` inputs.
 

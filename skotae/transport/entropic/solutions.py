@@ -69,7 +69,7 @@ class Solution:
     info: SinkhornInfo
 
 
-@np.errstate(over="ignore")
+@np.errstate(over="ignore", invalid="ignore")
 def of_clouds(
     x: Tensor,
     y: Tensor,

@@ -15,6 +15,7 @@ from skotae.transport.base import (
     widest,
 )
 from skotae.transport.linear.line import transport_rows
+from skotae.utils._torch import check_tensor
 
 
 class SlicedFunction(torch.autograd.Function):
@@ -95,9 +96,9 @@ def random_directions(count: int, x: Tensor, generator: torch.Generator | None) 
 
 def unit_directions(directions: Tensor, x: Tensor) -> Tensor:
     """Return given directions, each divided by its length."""
-    if not isinstance(directions, Tensor) or not directions.is_floating_point():
-        kind = directions.dtype if isinstance(directions, Tensor) else type(directions).__name__
-        raise ValueError(f"directions must be a floating-point tensor, got {kind}.")
+    check_tensor(directions, "directions")
+    if not directions.is_floating_point():
+        raise ValueError(f"directions must be a floating-point tensor, got {directions.dtype}.")
     if directions.ndim != 2 or len(directions) == 0 or directions.shape[1] != x.shape[1]:
         raise ValueError(
             f"directions must have shape (directions, {x.shape[1]}), got {tuple(directions.shape)}."

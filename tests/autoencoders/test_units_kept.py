@@ -27,6 +27,16 @@ def test_columns_are_read_in_blocks(tmp_path):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", [table, one_unit, lambda: 1e36 * one_unit()])
+def test_networks_see_rows_in_these_units(make, dtype, small):
+    X = make().astype(dtype)
+    X.flags.writeable = False  # of which torch would warn
+    model = small("WAEEstimator").fit(X)
+    seen = model._inference(X.dtype).tensor(X).numpy()
+    np.testing.assert_array_equal(seen, model._units.standardised(X).astype(seen.dtype))
+
+
 def test_the_first_chunk_decides(small):
     X = table()
     model = small("WAEEstimator").partial_fit(X)

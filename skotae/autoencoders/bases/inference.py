@@ -16,7 +16,7 @@ from torch import Tensor
 from skotae.columns import CHUNK, Units, rows_at_once
 from skotae.utils._random import GlobalStream, make_generator
 from skotae.utils._threads import threads_for, work_of
-from skotae.utils._torch import TORCH_DTYPES, ambient, module_in
+from skotae.utils._torch import TORCH_DTYPES, ambient, module_in, tensor_of
 from skotae.utils.base import as_whole
 
 DTYPES = (np.float64, np.float32)
@@ -152,10 +152,14 @@ class Inference:
         dtype = next(self.model.parameters()).dtype
         if not rows:
             return torch.from_numpy(np.array(X, order="C")).to(self.device, dtype)
-        # In one order, so that codes do not depend on that of X.
-        with np.errstate(over="ignore"):
-            X = self.units.standardised(np.ascontiguousarray(X))
-        batch = torch.from_numpy(X).to(self.device, dtype)
+        # As the units do it, with the threads of torch; in one order, so that codes do not depend
+        # on that of X.
+        wide = self.units.dtype_for(X.dtype)
+        mean, scale = (
+            tensor_of(np.asarray(each, wide)) for each in (self.units.mean, self.units.scale)
+        )
+        given = tensor_of(self.units.within(np.ascontiguousarray(X)))
+        batch = (given - mean).div_(scale).to(given.dtype).to(self.device, dtype)
         if self.units.is_identity:
             return batch
         far = farthest(dtype)

@@ -73,16 +73,15 @@ class SymmetricModel(AutoencoderModel):
             terms["reconstruction"] = (1 - params.beta) * self.reconstruction_cost(batch, z)
         return terms
 
-    @property
-    def share_of_means(self) -> float:  # type: ignore[override]
-        return 1.0 - self.params.beta if self.params.beta > 0.5 else 0.0
-
     def codes_for_decoder(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        # Those whose term has the larger weight: reconstructions are of means.
-        z = self.encoder(x)
-        if self.params.beta <= 0.5:
+        z, beta = self.encoder(x), self.params.beta
+        if beta <= 0.5:
+            # Reconstructions are of means.
             return z
-        return self.conditional_prior.sample(self._nearest_inputs(x, z), generator)
+        # Each row by one of its two codes, with chances that are the weights of their terms.
+        z_prior = self.conditional_prior.sample(self._nearest_inputs(x, z), generator)
+        chance = torch.rand(len(x), 1, generator=generator, device=generator.device)
+        return torch.where(chance < beta, z_prior, z)
 
     def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
         self.conditional_prior.begin(weight, bias)

@@ -24,7 +24,7 @@ LADDER = (1, 2, 5, 10, 20, 40)
 LEAST_VARIANCE = 0.02
 # Points, for each coordinate, that the covariance of all components counts for in that of each.
 SHARED = 0.5
-# Points for each component, at the least; and as many as that.
+# Points for each component, at the least; and as many as are shared.
 LEAST_POINTS = 10
 # Points farther from the middle than so many times its radius are left out, if they are fewer
 # than the second: more are a group.

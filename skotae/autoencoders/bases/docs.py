@@ -307,10 +307,7 @@ def shared_documentation(cls: Any) -> Any:
         if name == "refit_decoder":
             terms = "the reconstruction term in both, for the mean codes"
             if hasattr(cls, "conditional_prior_"):
-                terms += (
-                    " (``beta`` up to 0.5; above it of the denoising term, for draws, unless the "
-                    "two terms together are larger there)"
-                )
+                terms += " (``beta`` up to 0.5; above it one of both terms for each row)"
             block = block.replace("{solved}", terms)
         if name == "scale":
             block = block.replace("{ignored}", SCALE_IGNORED if "cost" in parameters else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -150,8 +149,7 @@ def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
 
     That is where units of a network that is a function of each row alone go into it, it is used
     nowhere else, and the cost is the squared error of what comes out. Codes count as units where
-    the decoder has a linear path from them. Where the decoder learns from mean codes too, and loses
-    more there than it gains, nothing is changed.
+    the decoder has a linear path from them.
 
     Parameters
     ----------
@@ -205,20 +203,8 @@ def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
         # Units may be so small that weights of them are beyond the range.
         return
 
-    def of_both(x: Tensor, z: Tensor) -> Tensor:
-        draws, means = (row_square(x, decoder(each)) for each in (z, model.encode(x)))
-        return torch.lerp(draws, means, model.share_of_means)
-
-    def loss() -> float:
-        return float(weights @ joined(of_each(of_both), len(some)))
-
-    checked = model.share_of_means > 0
-    if checked:
-        before, kept = loss(), copy.deepcopy(decoder.net.state_dict())
     with torch.no_grad():
         last.weight.add_(weight[:, :q])
         last.bias.add_(bias)
     if path is not None:
         path.add(weight[:, q:])
-    if checked and not loss() < before:
-        decoder.net.load_state_dict(kept)

@@ -277,9 +277,6 @@ class AutoencoderModel(EncodingModel, GeneratingModel):
         What it is built from.
     """
 
-    # What the cost of mean codes counts for, where the last layer is solved for other ones.
-    share_of_means = 0.0
-
     def weight_of(self, value: Any, usual: float) -> float:
         """A weight of the objective; "auto" is a share of the usual one."""
         return usual * self.weight_share if value == "auto" else float(value)

@@ -108,6 +108,8 @@ ROOMS = {
         "codes",
         "_noise",
         "_export",
+        "_calls",
+        "_copies",
         "modules",
         "model",
         "fitted",

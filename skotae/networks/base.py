@@ -221,7 +221,13 @@ def make_activation(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn.Module:
+def build_network(
+    spec: Any,
+    n_in: int,
+    n_out: int,
+    name: str = "network",
+    copied: dict[int, Any] | None = None,
+) -> nn.Module:
     """The module for one role in an autoencoder, from anything a user may pass.
 
     Parameters
@@ -233,6 +239,9 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
         Widths of the rows that go in and come out.
     name : str, default="network"
         The role, for messages.
+    copied : dict, optional
+        What has been copied of other networks, as ``copy.deepcopy`` keeps it: layers that they
+        share are shared by the copies. It is added to.
 
     Returns
     -------
@@ -259,7 +268,7 @@ def build_network(spec: Any, n_in: int, n_out: int, name: str = "network") -> nn
     ValueError: encoder gives shape (2, 3) for rows of shape (2, 4); expected shape (2, 2).
     """
     n_in, n_out = as_whole("n_in", n_in), as_whole("n_out", n_out)
-    module = _resolve(spec, n_in, n_out, name)
+    module = _resolve(spec, n_in, n_out, name, {} if copied is None else copied)
     if not isinstance(module, nn.Module):
         raise TypeError(
             f"{name}={spec!r} returned an object of type {type(module).__name__} for "
@@ -293,18 +302,18 @@ def _with_copies(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(each.clone() if isinstance(each, Tensor) else each for each in inputs)
 
 
-def _resolve(spec: Any, n_in: int, n_out: int, name: str) -> Any:
+def _resolve(spec: Any, n_in: int, n_out: int, name: str, copied: dict[int, Any]) -> Any:
     if isinstance(spec, str):
         if spec not in NETWORKS:
             raise ValueError(
                 f"{name}={brief(spec)} is not known; expected one of {sorted(NETWORKS)}, or "
                 f"{_ACCEPTED}."
             )
-        return _resolve(NETWORKS[spec](), n_in, n_out, name)
+        return _resolve(NETWORKS[spec](), n_in, n_out, name, copied)
     if isinstance(spec, torch.jit.ScriptModule):
         return spec
     if isinstance(spec, nn.Module):
-        return copy.deepcopy(spec)
+        return copy.deepcopy(spec, copied)
     if isinstance(spec, type) and issubclass(spec, BaseNetwork):
         raise TypeError(
             f"{name}={spec.__name__} is a class; expected an instance, {spec.__name__}(...)."

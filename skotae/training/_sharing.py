@@ -41,7 +41,10 @@ def sharing(module: nn.Module, ranks: Any, draws: bool) -> Iterator[None]:
         Whether networks draw from torch's global generator.
     """
     with contextlib.ExitStack() as stack:
-        for net in {*networks(module)}:
+        nets = {*networks(module)}
+        # One that is a layer of another is given that one's rows.
+        within = {part for net in nets for part in net.modules() if part is not net}
+        for net in nets - within:
             stack.enter_context(_replaced(net, partial(_shared, net.forward, ranks, draws)))
             for part in net.modules():
                 if isinstance(part, BATCH_NORMS):

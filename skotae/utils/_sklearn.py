@@ -26,7 +26,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
-from skotae.utils.base import brief, plain
+from skotae.utils.base import brief, call_error, plain
 
 __all__ = [
     "CallbackSupportMixin",
@@ -76,6 +76,11 @@ def fit_context(method: Callable[..., Any]) -> Callable[..., Any]:
                 callback_management_context(estimator),
             ):
                 return method(estimator, *args, **kwargs)
+        except TypeError as error:
+            told = call_error(error, method, estimator)
+            if told is None:
+                raise
+            raise told from None
         finally:
             if _fitting.get(key) is call:
                 del _fitting[key]

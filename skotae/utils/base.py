@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import reprlib
+from collections.abc import Callable
+from functools import wraps
 from numbers import Integral, Real
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -160,3 +164,36 @@ def as_path(name: str, path: Any, of: str = "") -> str:
         raise TypeError(
             f"{name}={brief(path)}{whose}; expected a path: str, bytes or os.PathLike."
         ) from None
+
+
+def call_error(error: TypeError, method: Callable[..., Any], owner: Any) -> TypeError | None:
+    """An error over the arguments of a call, in the name of the class of the object itself.
+
+    Python names the class in which the method is written, a base that the caller need not know.
+
+    Returns
+    -------
+    error : TypeError or None
+        None where it is about something else.
+    """
+    own, text = inspect.unwrap(method), str(error)
+    begun = any(frame.f_code is own.__code__ for frame, _ in walk_tb(error.__traceback__))
+    if begun or not text.startswith(f"{own.__qualname__}() "):
+        return None
+    return TypeError(text.replace(own.__qualname__, f"{type(owner).__name__}.{own.__name__}", 1))
+
+
+def called_by_name(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of a method whose `call_error` is the one to raise."""
+
+    @wraps(method)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except TypeError as error:
+            told = call_error(error, method, self)
+            if told is None:
+                raise
+            raise told from None
+
+    return called

@@ -283,8 +283,15 @@ def test_rows_that_are_not_those_asked_for_are_refused(X):
         asked = type("Few", (Taking,), {"take": lambda self, i, few=few: few(self.X[i])})
         with pytest.raises(ValueError, match=rf"take\(\) of a Few .* shape {shape} for 2 rows"):
             Source(asked(X))
-    with pytest.raises(ValueError, match="Taking without rows"):
-        Source(Taking(X[:0]))
+
+
+def test_no_rows_are_refused_in_the_words_for_arrays(X, tmp_path):
+    nothing = [Taking(X[:0]), _parquet(X[:0], tmp_path)]
+    for rows in nothing:
+        name = type(rows).__name__
+        words = rf"0 sample\(s\) while a minimum of 2 is required by VAE: X is a {name} without"
+        with pytest.raises(ValueError, match=words):
+            source_of(rows, 2, "VAE")
 
 
 def test_row_groups_of_a_file_are_read_together(X, tmp_path, monkeypatch):

@@ -19,8 +19,9 @@ ENCODER = """\
 encoder : network, default=None
     A spec such as :class:`~skotae.networks.MLP` or
     :class:`~skotae.networks.ConvNet`, a ``torch.nn.Module`` (copied, never trained in
-    place), or a callable ``(n_in, n_out) -> Module``. None stands for an MLP with
-    `hidden_layer_sizes` and `activation`. The network gets standardised rows."""
+    place; layers that it shares with `decoder` stay shared), or a callable
+    ``(n_in, n_out) -> Module``. None stands for an MLP with `hidden_layer_sizes` and
+    `activation`. The network gets standardised rows."""
 
 DECODER = """\
 decoder : network, default=None

@@ -16,6 +16,8 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skotae.autoencoders.bases._calls import CalledByName
+from skotae.autoencoders.bases._copies import CopiedWhole
 from skotae.autoencoders.bases._export import export
 from skotae.autoencoders.bases._snapshot import (
     all_params,
@@ -87,7 +89,7 @@ class ModelPart:
         )
 
 
-class FittedEstimator(BaseEstimator):
+class FittedEstimator(CalledByName, CopiedWhole, BaseEstimator):
     """Base of everything that has a model: what it is built from, and what is kept of it."""
 
     _model_class: ClassVar[type[Model]]
@@ -184,7 +186,8 @@ class FittedEstimator(BaseEstimator):
         be no room for a copy of these. What is larger than memory stays where it is.
         """
         labels = None if options["reset"] else self._labels
-        if (source := source_of(X)) is not None:
+        least = options.get("ensure_min_samples", 1)
+        if (source := source_of(X, least, type(self).__name__)) is not None:
             check_columns(source.first, labels)
             with naming_columns(source.first):
                 validate_data(self, source.first, dtype=DTYPES, **options)
@@ -347,12 +350,6 @@ class FittedEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         export(self, path, method, dtype)
-
-    def __copy__(self):
-        """Another estimator with the same parameters and the same model."""
-        twin = type(self)(**self.get_params(deep=False))
-        twin.__dict__.update(vars(self))
-        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = {k: v for k, v in super().__getstate__().items() if k != "_run"}

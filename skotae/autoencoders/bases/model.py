@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +42,8 @@ class Blueprint:
     measured : SimpleNamespace
         Numbers that the estimator took from the training data, by the names of its fitted
         attributes (``data_scale_``, ``cost_scale_``).
+    copied : dict
+        What has been copied of live networks, for those that share layers.
     """
 
     owner: str
@@ -51,6 +53,7 @@ class Blueprint:
     prior: BasePrior
     cost: BaseCost | None
     measured: SimpleNamespace
+    copied: dict[int, Any] = field(default_factory=dict, repr=False)
 
     def network(self, which: str, n_in: int, n_out: int, starts: bool | None = None) -> nn.Module:
         """The user's network for a role, or an MLP as the parameters describe it.
@@ -66,7 +69,7 @@ class Blueprint:
         starts = which in STARTING if starts is None else starts
         if not starts and getattr(spec, "start", "random") != "random":
             spec = clone(spec).set_params(start="random")
-        net: Any = build_network(spec, n_in, n_out, which)
+        net: Any = build_network(spec, n_in, n_out, which, self.copied)
         # Several processes share out the rows that it is called with, unless it says otherwise.
         net.row_wise = getattr(net, "row_wise", True)
         return net
@@ -139,6 +142,23 @@ class Model(Trainable):
             )
         check_draws(self.prior, self.n_components)
         self.make_networks(plan)
+        self._check_apart(plan)
+
+    def _check_apart(self, plan: Blueprint) -> None:
+        """Raise a ValueError where what learns from `inner_terms` shares weights with others."""
+        copies = {*map(id, plan.copied.values())}
+        weights = {
+            name: {*map(id, part.parameters())} & copies for name, part in self.named_children()
+        }
+        inner = {*self.inner} & weights.keys()
+        for name in inner:
+            others = [o for o, own in weights.items() if o not in inner and own & weights[name]]
+            if others:
+                raise ValueError(
+                    f"The networks of {plan.owner} for {name} and {others[0]} share weights, which "
+                    "would learn from objectives against each other; expected networks with "
+                    "weights of their own."
+                )
 
     @property
     def can_begin(self) -> bool:

@@ -48,8 +48,6 @@ class Source:
         self._reader = reader
         self._check: Callable[[np.ndarray, np.ndarray], object] | None = None
         n = len(reader)
-        if n == 0:
-            raise ValueError(f"X is a {type(reader).__name__} without rows; expected some.")
         some = np.arange(min(2, n))
         self.first = as_rows(reader.first) if hasattr(reader, "first") else self._take(some)
         self._names = names_of(self.first)
@@ -139,25 +137,39 @@ class Source:
         return self.moments.high
 
 
-def source_of(X: Any) -> Source | None:
+def source_of(X: Any, least: int = 1, owner: str = "Source") -> Source | None:
     """Rows of what is not held in memory; None for anything else.
 
     That is a memory map of more than 64 MiB, an array with ``chunks``, a dataset of PyArrow, and
     anything else with a length and a method ``take`` that is neither an array nor a data frame.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, of which the `owner` needs some at the `least`.
     """
-    if isinstance(X, Source):
-        return X
+    reader = X if isinstance(X, Source) else _reader_of(X)
+    if reader is not None and len(reader) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) while a minimum of {least} is required by {owner}: X is "
+            f"a {type(X).__name__} without rows."
+        )
+    return reader if reader is None or isinstance(reader, Source) else Source(reader)
+
+
+def _reader_of(X: Any) -> Any:
+    """What reads rows that are not held in memory; None where they are."""
     check_container(X, "X")
     if isinstance(X, np.ndarray):
         large = X.ndim == 2 and X.dtype.kind in "biuf" and X.nbytes > WINDOW
-        return Source(MappedRows(X)) if large and is_mapped(X) else None
+        return MappedRows(X) if large and is_mapped(X) else None
     if hasattr(X, "get_fragments") and hasattr(X, "schema"):
-        return Source(DatasetRows(X, PIECE // max(1, 4 * len(X.schema))))
+        return DatasetRows(X, PIECE // max(1, 4 * len(X.schema)))
     if hasattr(X, "chunks") and len(getattr(X, "shape", ())) == 2:
-        return Source(ChunkedRows(X, max(1, BLOCK // max(1, X.shape[1] * X.dtype.itemsize))))
+        return ChunkedRows(X, max(1, BLOCK // max(1, X.shape[1] * X.dtype.itemsize)))
     is_protocol = hasattr(X, "take") and hasattr(X, "__len__")
     if is_protocol and not (hasattr(X, "__array__") or hasattr(X, "__dataframe__")):
-        return Source(X)
+        return X
     return None
 
 

@@ -17,6 +17,7 @@ from skotae.autoencoders.bases.penalised import (
     PenalisedModel,
     sinkhorn_of,
 )
+from skotae.autoencoders.bases.principal import FirstRows
 from skotae.divergences._sinkhorn import root_of
 from skotae.divergences.base import BaseDivergence
 from skotae.utils._sklearn import Interval, StrOptions
@@ -114,6 +115,7 @@ class SinkhornAE(PenalisedAutoencoder):
 
     _advice = {"penalty": "Lower beta or learning_rate_init, or raise epsilon."}
     _auto_weight = "beta"
+    _of_share = PenalisedAutoencoder._of_share | {"root"}
     _default_prior = "principal"
     _model_class = SinkhornModel
     beta_ = ModelPart("weight")
@@ -194,3 +196,7 @@ class SinkhornAE(PenalisedAutoencoder):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _share(self, first: FirstRows) -> float:
+        # The root of a cost is one of another kind.
+        return 1.0 if self._params.root else super()._share(first)

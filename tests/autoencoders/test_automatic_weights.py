@@ -84,6 +84,13 @@ def test_roots_have_the_full_weight():
     assert weight_of(SinkhornAE, root=True) == 0.02
 
 
+def test_a_fit_that_goes_on_with_roots_has_the_full_weight():
+    model = SinkhornAE(2, warm_start=True, **OPTIONS).fit(X)
+    first = model.beta_
+    assert model.set_params(root=True).fit(X).beta_ == 0.02 > first
+    np.testing.assert_allclose(model.set_params(root=False).fit(X).beta_, first, rtol=1e-6)
+
+
 @EACH
 def test_a_number_is_what_it_is(cls):
     name, _, usual, _ = WEIGHTS[cls]

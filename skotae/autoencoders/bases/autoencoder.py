@@ -55,6 +55,8 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         "latent": [StrOptions({"auto", "prior", "mixture"})],
     }
     _measured: tuple[str, ...] = (*GeneratingEstimator._measured, "cost_scale_", "_weight_share")
+    # What a weight that is "auto" depends on, beside it.
+    _of_share = frozenset({"latent"})
     # The parameter that is a weight, where it may be "auto", and then is multiplied by a multiple
     # of a power of what components leave.
     _auto_weight = ""
@@ -75,7 +77,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
     def _remeasure(self, X: np.ndarray, changed: set[str]) -> None:
         if "cost_scale" in changed:
             self.cost_scale_ = self._cost_unit(X)
-        if changed & {self._auto_weight, "latent", "root"}:
+        if changed & {self._auto_weight, *self._of_share}:
             self._weight_share = self._share(self._first_rows(X))
 
     def _measure_components(self, first: FirstRows, prior: BasePrior) -> None:
@@ -93,8 +95,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
         if getattr(params, self._auto_weight, None) != "auto" or params.latent == "prior":
             return 1.0
         chosen = hasattr(params, "prior") and self._prior_scale is None
-        squared = self.cost_.degree == 2 and not getattr(params, "root", False)
-        if chosen or not squared or self.n_components_ >= self.n_features_in_:
+        if chosen or self.cost_.degree != 2 or self.n_components_ >= self.n_features_in_:
             return 1.0
         if self._unexplained is None:
             self._unexplained = first.unexplained

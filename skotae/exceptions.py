@@ -29,7 +29,8 @@ class NonFiniteLossError(FloatingPointError):
     term : str
         Name of the term of the objective, a key of ``history_``.
     epoch : int
-        Epoch, counted from 0, in which the term stopped being finite.
+        Epoch in which the term stopped being finite, counted as in ``n_iter_``: from 1, with
+        those of earlier fits that it goes on from.
     advice : str
         What to change.
     """

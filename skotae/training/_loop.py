@@ -241,7 +241,8 @@ class Trainer:
                     left = (now - begin) / (state.epoch - first) * (n_epochs - state.epoch)
                     times = f"{now - started:.2f} s"
                     times += f", about {duration(left)} left" if verbose > 1 else ""
-                    print_epoch(name, state.epoch, n_epochs, terms, times)
+                    so_far, in_all = (state.n_before + n for n in (state.epoch, n_epochs))
+                    print_epoch(name, so_far, in_all, terms, times)
                 stop = bool(self._agreed([epoch_done()])[0])
             stop = stop or (state.patience <= 0 and watches)
 
@@ -279,7 +280,7 @@ class Trainer:
             term = next(filter(None, found), term)
         except Exception as error:
             failure = error
-        give_up(term, self.state.epoch, self.advice, failure)
+        give_up(term, self.state.n_before + self.state.epoch + 1, self.advice, failure)
 
     @property
     def least_loss(self) -> float:

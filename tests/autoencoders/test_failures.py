@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import warnings
 
 import numpy as np
@@ -159,6 +160,28 @@ def test_losses_that_become_infinite(small):
     with pytest.raises(NonFiniteLossError):
         whole.set_params(learning_rate_init=1e30).fit(X)
     assert_whole(whole, 4)
+
+
+factor = [1.0]
+
+
+def factor_times_cost(x, y):
+    return factor[0] * (x - y).square().sum(-1)
+
+
+def test_epochs_are_counted_as_everywhere(small, capsys, monkeypatch):
+    """From 1, and on from those of the fit before: in the error, n_iter_ and what is printed."""
+    options = {"max_iter": 2, "warm_start": True, "verbose": True, "cost": factor_times_cost}
+    model = small("WAEEstimator", **options).fit(X)
+    model.fit(X)
+    printed = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["1/2", "2/2", "3/4", "4/4"]
+    monkeypatch.setattr(sys.modules[__name__], "factor", [float("nan")])
+    for call, n in ((model.fit, 4), (model.partial_fit, 4), (clone(model).fit, 0)):
+        with pytest.raises(NonFiniteLossError, match=f"not finite in epoch {n + 1}, ") as raised:
+            call(X)
+        assert raised.value.epoch == n + 1
+    assert model.n_iter_ == 4
 
 
 def test_partial_fit_goes_on_as_if_nothing_had_happened(small, digest):

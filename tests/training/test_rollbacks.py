@@ -95,7 +95,7 @@ def _always_nan(point):
 def test_a_loss_that_is_never_finite_names_term_and_epoch():
     point = Point()
     trainer = make(_always_nan(point), {"point": point})
-    with pytest.raises(NonFiniteLossError, match="'penalty' is not finite in epoch 0"):
+    with pytest.raises(NonFiniteLossError, match="'penalty' is not finite in epoch 1"):
         run(trainer, 5)
 
 
@@ -124,7 +124,7 @@ def test_the_term_that_is_at_fault_is_named(first):
         return {"fine": x, "constant": torch.tensor(1.0), "bad": bad, "after": x.square()}
 
     trainer = make(objective, {"point": point})
-    with pytest.raises(NonFiniteLossError, match="'bad' is not finite in epoch 0"):
+    with pytest.raises(NonFiniteLossError, match="'bad' is not finite in epoch 1"):
         run(trainer, 5)
 
 
@@ -138,7 +138,7 @@ def test_the_term_at_fault_is_looked_for_in_all_rows():
         return {"fine": x, "bad": bad}
 
     trainer = make(objective, {"point": point})
-    with pytest.raises(NonFiniteLossError, match="'bad' is not finite in epoch 0"):
+    with pytest.raises(NonFiniteLossError, match="'bad' is not finite in epoch 1"):
         run(trainer, 5)
 
 
@@ -155,7 +155,7 @@ def test_a_fault_that_is_not_seen_again_has_its_first_name(fails):
             raise failure
         return {"fine": point.place.sum(), "rest": point.place.sum() * (1 if again else math.nan)}
 
-    with pytest.raises(NonFiniteLossError, match="'rest' is not finite in epoch 0") as raised:
+    with pytest.raises(NonFiniteLossError, match="'rest' is not finite in epoch 1") as raised:
         run(make(objective, {"point": point}), 5)
     assert raised.value.__cause__ is (failure if fails else None)
 
@@ -169,7 +169,7 @@ def test_weights_before_a_fatal_loss_are_kept():
         return {"linear": slope * point.place.sum()}
 
     trainer = make(objective, {"point": point}, batch_size=20, learning_rate_init=0.1)
-    with pytest.raises(NonFiniteLossError, match="epoch 2"):
+    with pytest.raises(NonFiniteLossError, match="epoch 3"):
         run(trainer, 5)
     assert trainer.finish() and trainer.state.epoch == 2
     torch.testing.assert_close(place(trainer), torch.full((2,), -0.2))

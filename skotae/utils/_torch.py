@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -180,6 +181,14 @@ def in_namespace(array: np.ndarray, like: Any) -> Any:
     if _has_namespace(like):
         return like.__array_namespace__().asarray(array, device=like.device)
     return array
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, of the host or of a device."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and re.search("allocate memory|out of memory", str(error)) is not None
+    )
 
 
 def module_in(module: Module, dtype: torch.dtype) -> Module:

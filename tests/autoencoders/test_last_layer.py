@@ -316,3 +316,38 @@ def test_rows_in_blocks_are_all_looked_at(monkeypatch):
     monkeypatch.setattr(inference, "rows_at_once", lambda *_: 17)
     for block, whole in zip(parts_of(small().fit(X)), expected, strict=True):
         np.testing.assert_allclose(block, whole, rtol=1e-4, atol=1e-5)
+
+
+OUT_OF_MEMORY = {
+    "numpy": MemoryError("Unable to allocate 8 TiB"),
+    "torch": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 TiB"),
+    "device": torch.OutOfMemoryError("CUDA out of memory."),
+}
+
+
+def fails_with(monkeypatch, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(last_layer, "change_of_rows", fail)
+
+
+@pytest.mark.parametrize("cls", [WAEEstimator, GMWAE])
+@pytest.mark.parametrize("who", OUT_OF_MEMORY)
+def test_without_memory_for_it_the_decoder_stays_as_it_was_trained(monkeypatch, who, cls):
+    trained = small(cls, refit_decoder=False).fit(FLAT)
+    fails_with(monkeypatch, OUT_OF_MEMORY[who])
+    with pytest.warns(UserWarning, match="not enough memory .* last layer .*: it stays") as told:
+        solved = small(cls).fit(FLAT)
+    assert told[0].filename == __file__ or cls is GMWAE
+    for layers in zip(parts_of(trained), parts_of(solved), strict=True):
+        np.testing.assert_array_equal(*layers)
+    np.testing.assert_array_equal(
+        solved.sample(3, random_state=0), trained.sample(3, random_state=0)
+    )
+
+
+def test_other_errors_are_raised(monkeypatch):
+    fails_with(monkeypatch, RuntimeError("something else"))
+    with pytest.raises(RuntimeError, match="something else"):
+        small(WAEEstimator).fit(FLAT)

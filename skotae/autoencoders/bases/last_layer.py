@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -17,7 +18,8 @@ from skotae.costs.base import BaseCost, CostModule, row_square
 from skotae.networks import LinearPath
 from skotae.networks.base import is_fixed
 from skotae.utils._blocks import scattered
-from skotae.utils.base import overrides
+from skotae.utils._torch import is_out_of_memory
+from skotae.utils.base import overrides, shortened
 
 # Rows that are looked at, at most.
 MAX_ROWS = 8192
@@ -159,26 +161,59 @@ def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
         In the units of the data. Some of the rows stand for all, where there are many.
     seed : int
         Of what codes draw.
+
+    Warns
+    -----
+    UserWarning
+        If there is not enough memory for it: what was trained is worth more.
     """
+    try:
+        found = _solution(inference, X, seed)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        warnings.warn(
+            "There is not enough memory to solve for the last layer of the decoder "
+            f"({shortened(str(error), 200)}): it stays as it was trained. Set refit_decoder=False, "
+            "or have a decoder with fewer units before its last layer.",
+            UserWarning,
+            # Of the call of fit, for most estimators.
+            stacklevel=12,
+        )
+        return
+    if found is None:
+        return
+    last, path, weight, bias = found
+    with torch.no_grad():
+        last.weight.add_(weight[:, : last.in_features])
+        last.bias.add_(bias)
+    if path is not None:
+        path.add(weight[:, last.in_features :])
+
+
+def _solution(
+    inference: Inference, X: np.ndarray, seed: int
+) -> tuple[nn.Linear, LinearPath | None, Tensor, Tensor] | None:
+    """A last layer, the path beside it, and what is to be added to their weights and biases."""
     model = inference.model
     decoder, codes = model.decoder, model.codes_for_decoder
     if type(decoder) is not Decoder:
-        return
+        return None
     net, path = decoder.net, None
     if isinstance(net, LinearPath):
         path, net = net if net.has_begun and net.gain.requires_grad else None, net.net
     cost = decoder.cost
     squared = type(cost) is CostModule and is_squared(cost.spec)
     if not (squared and isinstance(net, nn.Sequential) and len(net) and is_fixed(net)):
-        return
+        return None
     units, last = net[:-1], net[-1]
     if type(last) is not nn.Linear or last.bias is None:
-        return
+        return None
     if not all(parameter.requires_grad for parameter in last.parameters()):
-        return
+        return None
     if not is_used_once(last, model):
         # Units, or codes, would change with it.
-        return
+        return None
 
     some = X[scattered(len(X), -(-len(X) // MAX_ROWS))]
 
@@ -197,14 +232,9 @@ def solve_last_layer(inference: Inference, X: np.ndarray, seed: int) -> None:
     width = q if path is None else q + path.weight.shape[1]
     change = change_of_rows(of_each(parts), width, weights)
     if change is None:
-        return
+        return None
     weight, bias = (torch.from_numpy(part).to(last.weight) for part in change)
     if not (weight.isfinite().all() and bias.isfinite().all()):
         # Units may be so small that weights of them are beyond the range.
-        return
-
-    with torch.no_grad():
-        last.weight.add_(weight[:, :q])
-        last.bias.add_(bias)
-    if path is not None:
-        path.add(weight[:, q:])
+        return None
+    return last, path, weight, bias

@@ -209,6 +209,9 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 trainer = self._prepare(rows, fresh, incremental)
                 n_epochs = 1 if incremental else epochs(self, len(X))
                 self._train(trainer, X, y, n_epochs, incremental)
+            if not incremental:
+                diagnose(self, X, trainer.state.losses(n_epochs), stacklevel=4)
+            return self
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             # The old fit is worth more than a part of a new one, unless that is what is wanted.
@@ -226,9 +229,6 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        else:
-            if not incremental:
-                diagnose(self, X, trainer.state.losses(n_epochs), stacklevel=4)
         return self
 
     def _recover(self, trainer: Trainer | None, before: dict[str, Any], incremental: bool) -> bool:

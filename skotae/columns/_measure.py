@@ -34,6 +34,8 @@ LIMIT = 5.0
 TYPICAL = 0.95
 # Of spreads: below as many rounding errors of the mean there is none.
 ROUNDING = 10.0
+# Spreads are no smaller: numbers that are have few digits, and no inverse.
+LEAST = float(np.finfo(np.float64).tiny)
 # Elements that are looked at at a time, in float64.
 BLOCK = 2**20
 # Share of the variance that is nearly all of it.
@@ -48,6 +50,8 @@ class Columns:
     Parameters
     ----------
     X : ndarray or Source of shape (n_samples, n_features)
+    names : sequence, optional
+        Of the columns, for messages.
 
     Attributes
     ----------
@@ -66,10 +70,11 @@ class Columns:
 
     limits: np.ndarray | None = None
 
-    def __init__(self, X: np.ndarray | Source):
+    def __init__(self, X: np.ndarray | Source, names: Any = None):
         # What has been read once is not read again.
         found = X.moments if isinstance(X, Source) else moments(X)
         self.low, self.high = found.low, found.high
+        self._check_range(names)
         self.mean, self.spread = found.mean.copy(), found.spread.copy()
         median, typical, share, n_off = _order(X)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -82,6 +87,22 @@ class Columns:
         self.size = np.where(varies, self.spread / np.sqrt(np.maximum(share, 1e-300)), 0.0)
         self.counts = varies & (share >= COUNTS)
         self._floor = rounding
+
+    def _check_range(self, names: Any) -> None:
+        with np.errstate(over="ignore"):
+            beyond = ~np.isfinite(self.high.astype(np.float64) - self.low)
+        if beyond.any():
+            j = int(np.flatnonzero(beyond)[0])
+            finite = np.isfinite(self.low[j]) and np.isfinite(self.high[j])
+            raise ValueError(
+                f"X has values from {self.low[j]:.3g} to {self.high[j]:.3g} in column "
+                f"{j if names is None else brief(plain(names[j]))}; expected numbers "
+                + (
+                    "whose difference is within the range of float64."
+                    if finite
+                    else "that are finite."
+                )
+            )
 
     def _bring_within(
         self, X: np.ndarray | Source, far: np.ndarray, median: np.ndarray, most: np.ndarray
@@ -97,12 +118,12 @@ class Columns:
         if unit == 0:
             return 1.0
         scale = float(unit * np.sqrt(np.mean(np.square(self.spread / unit))))
-        return scale if scale >= np.finfo(np.float64).tiny else 1.0
+        return max(scale, LEAST)
 
     def own_scales(self) -> np.ndarray:
         """Spread of each column; 1 where there is none."""
         scales = np.maximum(self.spread, np.where(self.spread > 0, self._floor, 0.0))
-        return np.where(scales >= np.finfo(np.float64).tiny, scales, 1.0)
+        return np.where(scales > 0, np.maximum(scales, LEAST), 1.0)
 
 
 def measure(columns: Columns, by_column: bool) -> Units:

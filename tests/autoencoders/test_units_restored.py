@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 
 from skotae.costs import GaussianCost
 
@@ -59,6 +60,37 @@ def test_float32_below_its_normal_numbers(small):
     model, scaled = small("WAEEstimator").fit(X), small("WAEEstimator").fit(tiny)
     np.testing.assert_allclose(scaled.transform(tiny), model.transform(X), rtol=0.02, atol=0.02)
     assert (np.ptp(scaled.sample(9, random_state=0), axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("scale", ["global", "columns"])
+def test_float64_below_its_normal_numbers(scale, small):
+    X = one_unit()
+    model, scaled = (small("WAEEstimator", scale=scale).fit(s * X) for s in (1.0, 3e-309))
+    rows = model.reconstruct(X)
+    np.testing.assert_allclose(scaled.reconstruct(3e-309 * X) / 3e-309, rows, atol=0.6)
+    assert (np.ptp(scaled.sample(9, random_state=0), axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["WAEEstimator", "GMWAE", "WGAN", "VAE"])
+def test_rows_up_to_the_end_of_the_range(name, dtype, small):
+    """Where draws lie beyond it they are brought to its end."""
+    X = one_unit()
+    most = np.finfo(dtype).max / np.abs(X).max() / (1 if dtype == np.float32 else 2.1)
+    model, large = small(name).fit(X), small(name).fit((X * most).astype(dtype))
+    np.testing.assert_allclose(large.score((X * most).astype(dtype)), model.score(X), rtol=1e-3)
+    assert np.isfinite(large.set_params(clip=False).sample(9, random_state=0)).all()
+
+
+def test_differences_beyond_the_range_are_refused(small):
+    X = one_unit()
+    X[0, 1], X[1, 1] = 1e308, -1.5e308
+    words = r"from -1.5e\+308 to 1e\+308 in column 1; expected .* within the range of float64"
+    with pytest.raises(ValueError, match=words):
+        small("WAEEstimator").fit(X)
+    X[0, 1] = np.nan
+    with config_context(assume_finite=True), pytest.raises(ValueError, match="column 1; .* finite"):
+        small("WAEEstimator").fit(X)
 
 
 # --- units do not matter --------------------------------------------------------------------

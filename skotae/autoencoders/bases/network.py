@@ -90,7 +90,7 @@ class NetworkEstimator(CallbackSupportMixin, FittedEstimator):
 
     def _set_units(self, X: np.ndarray, scale: str, *, one_unit: bool = False) -> None:
         """Range, mean and scale of the columns, which may be known to have one unit."""
-        columns = Columns(X)
+        columns = Columns(X, self._column_names)
         self.data_min_, self.data_max_ = columns.low, columns.high
         apart = not one_unit and differ(columns, len(X))
         units = measure(columns, scale == "columns" or (scale == "auto" and apart))

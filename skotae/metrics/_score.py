@@ -172,6 +172,8 @@ def r2_by_blocks(
         return explained(np.finfo(np.float64).max, total)
     drawn = (samples - centre) / unit
     loss = error + np.maximum(0.0, debiased_gap(rows, weight[chosen], drawn, rng))
+    if is_finite and not np.isfinite(loss) and np.isfinite(samples).all():
+        loss = np.finfo(np.float64).max
     return explained(loss, total)
 
 

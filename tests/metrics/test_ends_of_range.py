@@ -68,3 +68,13 @@ def test_tensors_and_masked_arrays():
     assert metrics.mmd(rows, Y) == metrics.mmd(X, Y)
     with pytest.raises(ValueError, match="Y is an array with .* masked values"):
         metrics.mmd(X, np.ma.masked_array(Y, mask=Y > 1))
+
+
+@pytest.mark.parametrize("size", [1e100, 1e160, 1e300])
+def test_samples_that_are_endlessly_far_off_have_a_score(size):
+    """The worst, as reconstructions have; no number is for models that give none."""
+    scores = [
+        metrics.transport_r2_score(X, *model, random_state=0)
+        for model in ((X, size * Y), (size * Y, X), (size * Y, size * Y))
+    ]
+    assert np.isfinite(scores).all() and max(scores) < -(size**1.5 if size < 1e160 else 1e300)

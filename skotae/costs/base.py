@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 from skotae.utils._random import make_generator
 from skotae.utils._torch import read_only
-from skotae.utils.base import brief, plain, stale
+from skotae.utils.base import brief, call_own, plain, stale
 
 BLOCK_ELEMENTS = 2**24
 # Numbers that stay in the cache.
@@ -202,7 +202,9 @@ class CallableCost(BaseCost):
         self.func = func
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        return _one_for_each_row(self.func, self.func(x, y), x, y)
+        named, given = f"cost={brief(self.func)}", "two tensors of rows"
+        cost = call_own(named, self.func, x, y, given=given, expected="a function func(x, y)")
+        return _one_for_each_row(self.func, cost, x, y)
 
 
 def cost_of_rows(cost: BaseCost, x: Tensor, y: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from skotae.transport import (
 )
 from skotae.transport.base import DEBIASING, check_clouds, check_debias, parts
 from skotae.transport.ground import Ground
-from skotae.utils.base import brief
+from skotae.utils.base import brief, call_own
 
 
 class SinkhornDivergence(BaseDivergence):
@@ -203,7 +203,8 @@ class SinkhornDivergence(BaseDivergence):
                     f"{self._named_cost}; expected None, 'geodesic', or a function of two tensors."
                 )
             return geodesic_distances(x, y) ** self.p
-        costs = self.cost(x, y)
+        given, expected = "two clouds of points", "a function of two tensors"
+        costs = call_own(self._named_cost, self.cost, x, y, given=given, expected=expected)
         if not isinstance(costs, Tensor) or costs.shape != (len(x), len(y)):
             raise ValueError(
                 f"{self._named_cost} gave "

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from skotae.utils.base import as_whole, brief
+from skotae.utils.base import as_whole, brief, call_own, shortened
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -313,7 +313,7 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str, copied: dict[int, Any]
     if isinstance(spec, torch.jit.ScriptModule):
         return spec
     if isinstance(spec, nn.Module):
-        return copy.deepcopy(spec, copied)
+        return _copied(spec, name, copied)
     if isinstance(spec, type) and issubclass(spec, BaseNetwork):
         raise TypeError(
             f"{name}={spec.__name__} is a class; expected an instance, {spec.__name__}(...)."
@@ -321,8 +321,20 @@ def _resolve(spec: Any, n_in: int, n_out: int, name: str, copied: dict[int, Any]
     if not isinstance(spec, type) and hasattr(spec, "build"):
         return _started(spec, spec.build(n_in, n_out), n_in, n_out)
     if callable(spec):
-        return spec(n_in, n_out)
+        named, given = f"{name}={brief(spec)}", f"(n_in, n_out) = ({n_in}, {n_out})"
+        return call_own(named, spec, n_in, n_out, given=given, expected=_ACCEPTED)
     raise TypeError(f"{name}={brief(spec)} is not a network; expected {_ACCEPTED}.")
+
+
+def _copied(module: nn.Module, name: str, copied: dict[int, Any]) -> nn.Module:
+    try:
+        return copy.deepcopy(module, copied)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{name}={brief(module)} cannot be copied ({shortened(str(error), 200)}); expected a "
+            "module whose tensors are parameters or buffers, or the class or a function "
+            "(n_in, n_out) -> Module."
+        ) from error
 
 
 def _started(spec: Any, module: Any, n_in: int, n_out: int) -> Any:
@@ -368,6 +380,7 @@ def _check_widths(module: nn.Module, n_in: int, n_out: int, name: str) -> bool:
         raise ValueError(
             f"{name} gives {got} for rows of shape (2, {n_in}); expected shape (2, {n_out})."
         )
-    if not out.is_floating_point():
+    # Codes go into a decoder in float32.
+    if not out.is_floating_point() or (name == "encoder" and out.dtype != torch.float32):
         raise ValueError(f"{name} gives numbers of dtype {out.dtype}; expected torch.float32.")
     return rows._version > 0

@@ -197,3 +197,23 @@ def called_by_name(method: Callable[..., Any]) -> Callable[..., Any]:
             raise told from None
 
     return called
+
+
+def call_own(
+    named: str, function: Callable[..., Any], *args: Any, given: str, expected: str
+) -> Any:
+    """What a function of the user's own gives for arguments, of which it may not take as many.
+
+    Raises
+    ------
+    TypeError
+        If it does not: how it is `named`, what it was `given`, what was `expected`.
+    """
+    try:
+        return function(*args)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+            raise  # from within it
+        raise TypeError(
+            f"{named} cannot be called with {given} ({error}); expected {expected}."
+        ) from None

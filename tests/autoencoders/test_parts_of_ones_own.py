@@ -7,7 +7,7 @@ from torch import nn
 
 from skotae.costs import BaseCost
 from skotae.displays import ManifoldDisplay
-from skotae.divergences import BaseDivergence
+from skotae.divergences import BaseDivergence, SinkhornDivergence
 from skotae.priors import BasePrior, NormalPrior
 from skotae.testing import make_data
 
@@ -136,6 +136,26 @@ NAMES = ["WAEEstimator", "VAE", "CoupledVAE", "SymmetricWAE", "MIM", "GMWAE", "G
 def test_costs_that_are_no_number_for_each_row_are_refused(small, name, change, words):
     with pytest.raises(ValueError, match=rf"^cost=OwnCost\(.*{words}"):
         small(name, cost=OwnCost(change)).fit(X)
+
+
+@pytest.mark.parametrize(
+    "name, params, words",
+    [
+        ("WAEEstimator", {"cost": lambda x: x}, "cost=.* with two tensors of rows"),
+        ("CoupledVAE", {"cost": lambda x: x}, "cost=.* with two tensors of rows"),
+        ("SinkhornAE", {"latent_cost": lambda x: x}, "latent_cost=.* with two clouds of points"),
+        (
+            "WAEEstimator",
+            {"penalty": SinkhornDivergence(cost=lambda x: x)},
+            "cost=.* of SinkhornDivergence cannot .* with two clouds",
+        ),
+    ],
+)
+def test_functions_of_another_number_of_arguments_are_named(small, name, params, words):
+    with pytest.raises(
+        TypeError, match=rf"^{words}[^;]* \(.* takes 1 positional argument but 2 .*\);"
+    ):
+        small(name, **params).fit(X)
 
 
 def in_double(square):

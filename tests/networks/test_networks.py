@@ -183,6 +183,17 @@ class Attention(nn.Module):
         return self.inner(x), x
 
 
+class OfAnother(nn.Linear):
+    """With a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self, n_in, n_out):
+        super().__init__(n_in, n_out)
+        self.twice = 2 * self.weight
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.twice)
+
+
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
@@ -195,11 +206,37 @@ class Attention(nn.Module):
         (3, TypeError, "decoder=3 is not a network"),
         (None, TypeError, "decoder=None is not a network"),
         (lambda n_in, n_out: 1, TypeError, "returned an object of type int"),
+        (lambda n: 1, TypeError, r"^decoder=<function .* called with \(n_in, n_out\) = \(5, 3\)"),
+        (
+            nn.ReLU,
+            TypeError,
+            r"^decoder=<class '.*ReLU'> cannot be called with .*; expected a spec",
+        ),
+        (OfAnother(5, 3), ValueError, r"^decoder=OfAnother\(.* cannot be copied \(Only Tensors"),
     ],
 )
 def test_errors_name_the_role(spec, error, message):
     with pytest.raises(error, match=message):
         build_network(spec, 5, 3, "decoder")
+
+
+def test_errors_within_a_function_are_its_own():
+    def network(n_in, n_out):
+        return nn.Linear(n_in)
+
+    with pytest.raises(TypeError, match=r"^Linear\.__init__\(\) missing"):
+        build_network(network, 5, 3)
+
+
+class Half(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).half()
+
+
+def test_codes_are_in_the_dtype_of_the_networks():
+    with pytest.raises(ValueError, match="^encoder gives numbers of dtype torch.float16; expected"):
+        build_network(Half, 5, 3, "encoder")
+    build_network(Half, 5, 3, "decoder")  # the cost takes them as they are
 
 
 def test_specs_are_searchable():

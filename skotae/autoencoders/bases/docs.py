@@ -142,8 +142,8 @@ refit_decoder : bool, default=True
     the change may be none) and no row that counts for more than four times the median. Only where
     the decoder is an MLP, or an ``nn.Sequential`` of torch's own layers, without dropout and batch
     normalisation, that ends in a dense layer with a bias, which is trained and has its weights
-    for itself, and the cost is ``"sqeuclidean"``, without bounds. Codes stay as they are. Not in
-    the paper."""
+    for itself, and the cost is ``"sqeuclidean"``, without bounds. Codes stay as they are. If there
+    is not enough memory for it, so does the decoder, with a warning. Not in the paper."""
 
 LATENT = """\
 latent : {"auto", "prior", "mixture"}, default="auto"

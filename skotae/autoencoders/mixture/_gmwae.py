@@ -134,14 +134,14 @@ class GMWAEModel(MixtureModel):
             # About its mean each component of the prior is the same normal distribution.
             points = points - self.encoder.prior_means.index_select(0, codes.k)
             within = n_mixtures * sum_within_components(points, shares, codes.counts)
-            across, of_prior = self.normal_mean(points, shares), self.normal_mean.within
-            return within / pairs - 2 * across + of_prior
+            across = self.normal_mean(points, shares)
+            return within / pairs - 2 * across + self.normal_mean.within
         draws = self.prior.sample(n, d, generator, dtype=z.dtype)
         uniform = z.new_full((n,), 1 / n)
         several = codes.rows_of_several()
         within = kernel_mean(points, shares) - kernel_mean_within(z[several], weights[several])
-        across, of_prior = kernel_mean(points, shares, draws, uniform), kernel_mean(draws, uniform)
-        return within / pairs - 2 * across + of_prior / pairs
+        across = kernel_mean(points, shares, draws, uniform)
+        return within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
 
 
 @shared_documentation

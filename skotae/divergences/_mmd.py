@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from sklearn.base import clone
-from torch import Tensor
+from torch import Tensor, nn
 
 from skotae.divergences.base import BaseDivergence
+from skotae.priors import NormalPrior
 from skotae.priors.base import fixed_draws
 from skotae.transport import squared_mmd
+from skotae.transport.kernel_means import (
+    NormalMean,
+    constants_of,
+    in_units_of,
+    kernel_mean,
+    mass_of_pairs,
+)
 from skotae.utils.base import stale
 
 LEAST_WIDTH = 1e-15
@@ -32,6 +41,9 @@ class MMD(BaseDivergence):
     negative. Codes with weights :math:`w` enter the first sum as
     :math:`\sum_{i \ne j} w_i w_j k(z_i, z_j) / (1 - \sum_i w_i^2)`. A cloud of one point
     has no pairs: its sum is left out.
+
+    During training with a normal prior the means over the :math:`y` are those over the prior
+    itself, and no draws count: the value has the same expectation and less variance.
 
     Parameters
     ----------
@@ -85,15 +97,51 @@ class MMD(BaseDivergence):
         bandwidth = 1.0 if self.bandwidth == "auto" else self.bandwidth
         return squared_mmd(z, prior_draws, bandwidth=bandwidth, scales=self.scales, weights=weights)
 
-    def build(self, prior: Any, n_components: int) -> MMD:
+    def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
         """The same, with the width of a prior for its bandwidth."""
-        if self.bandwidth != "auto":
+        if self.bandwidth == "auto":
+            return (
+                clone(self)
+                .set_params(bandwidth=_width(prior, n_components))
+                .build(prior, n_components)
+            )
+        draws_as_normal = getattr(type(prior), "sample", None) is NormalPrior.sample
+        if stale(self, "build", "__call__") or not draws_as_normal:
             return self
-        if hasattr(prior, "moments") and not stale(prior, "moments", "sample"):
-            variance = prior.moments(n_components)[1].detach().diagonal()
-        else:
-            variance = fixed_draws(prior, n_components).detach().var(0)
-        width = float(variance.double().mean().sqrt())
-        # Of points, and of what has no variance, 1: the square has to be a number in float32.
-        usable = LEAST_WIDTH < width < 1 / LEAST_WIDTH
-        return clone(self).set_params(bandwidth=width if usable else 1.0)
+        return _MMDFromNormal(self, prior.moments(n_components)[1].diagonal().sqrt())
+
+
+class _MMDFromNormal(nn.Module):
+    """The discrepancy from a normal prior about 0, without draws."""
+
+    def __init__(self, divergence: MMD, scale: Tensor):
+        super().__init__()
+        self.bandwidth, self.scales = float(divergence.bandwidth), tuple(divergence.scales)
+        self.constants = constants_of(len(scale), 1.0, self.scales)
+        self.prior_mean = NormalMean(scale / self.bandwidth, self.constants)
+
+    def forward(
+        self,
+        z: Tensor,
+        prior_draws: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        z = in_units_of(self.bandwidth, z)
+        w = z.new_full((len(z),), 1.0 / len(z)) if weights is None else weights
+        value = self.prior_mean.within - 2.0 * self.prior_mean(z, w)
+        if len(z) > 1:
+            value = value + kernel_mean(z, w, constants=self.constants) / mass_of_pairs(w)
+        return value
+
+
+def _width(prior: Any, n_components: int) -> float:
+    """Standard deviation of one coordinate of a prior."""
+    if hasattr(prior, "moments") and not stale(prior, "moments", "sample"):
+        variance = prior.moments(n_components)[1].detach().diagonal()
+    else:
+        variance = fixed_draws(prior, n_components).detach().var(0)
+    width = float(variance.double().mean().sqrt())
+    # Of points, and of what has no variance, 1: the square has to be a number in float32.
+    return width if LEAST_WIDTH < width < 1 / LEAST_WIDTH else 1.0

@@ -22,6 +22,8 @@ from skotae.transport.kernel_means import (
     KernelMean,
     constants_of,
     for_products,
+    in_units_of,
+    mass_of_pairs,
     squarable,
 )
 from skotae.utils.base import as_real, brief
@@ -142,7 +144,7 @@ def squared_mmd(
     if kernel in ("multiquadric", "gaussian", "laplacian"):
         unit = _unit(x.shape[1], bandwidth, scales, x.dtype)
         if unit != 1.0:
-            x, y, bandwidth = _over(x, unit), _over(y, unit), bandwidth / unit
+            x, y, bandwidth = in_units_of(unit, x), in_units_of(unit, y), bandwidth / unit
     constants = constants_of(x.shape[1], bandwidth, scales, x.dtype)
     (n, _), (m, _) = x.shape, y.shape
     w = x.new_full((n,), 1.0 / n) if weights is None else weights.to(x)
@@ -153,7 +155,7 @@ def squared_mmd(
         check_weight_values("weights", weights)
         check_weight_values("y_weights", y_weights)
         w, v = (u if given is None else u / u.sum() for u, given in ((w, weights), (v, y_weights)))
-        pairs = [_pairs(w), 1.0 - 1.0 / m if y_weights is None else _pairs(v)]
+        pairs = [mass_of_pairs(w), 1.0 - 1.0 / m if y_weights is None else mass_of_pairs(v)]
     if kernel == "laplacian":
         kernel = partial(_laplacian, constants=constants)
     if callable(kernel):
@@ -184,11 +186,6 @@ def squared_mmd(
     return result
 
 
-def _pairs(w: Tensor) -> Tensor:
-    """Return the sum of the products of different weights."""
-    return (1.0 - w.square().sum()).clamp_min(1e-6)
-
-
 @lru_cache(maxsize=64)
 def _unit(d: int, bandwidth: float, scales: tuple[float, ...], dtype: torch.dtype) -> float:
     """Return a power of two in units of which kernels are in range, 1 where they are."""
@@ -197,12 +194,6 @@ def _unit(d: int, bandwidth: float, scales: tuple[float, ...], dtype: torch.dtyp
     if usable.max**-0.125 < width < usable.max**0.125:
         return 1.0
     return 2.0 ** math.floor(math.log2(min(max(width, usable.tiny), usable.max)))
-
-
-def _over(points: Tensor, unit: float) -> Tensor:
-    """Return points in another unit; those beyond the range of the dtype at its end."""
-    largest = torch.finfo(points.dtype).max
-    return (points / unit).clamp(-largest, largest) + 0.0 * points
 
 
 def _size(x: Tensor, y: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from skotae.transport.kernel_means import kernel_mean, kernel_mean_within
 
 # Codes of components whose share of a row is smaller, relative to the largest, are left out.
-LEAST_SHARE = 1e-3
+LEAST_SHARE = 0.03
 # Pairs of codes, in all components, that are looked at at once.
 MOST_PAIRS = 2**16
 

@@ -27,7 +27,12 @@ from skotae.autoencoders.mixture._graph_clusters import graph_clusters
 from skotae.autoencoders.mixture.posterior import MixtureAutoencoder, MixtureModel
 from skotae.columns import Source
 from skotae.training import Rows, Step, ramp
-from skotae.transport.kernel_means import kernel_mean, kernel_mean_within
+from skotae.transport.kernel_means import (
+    NormalMean,
+    constants_of,
+    kernel_mean,
+    kernel_mean_within,
+)
 from skotae.utils._random import child_seed
 from skotae.utils._sklearn import Interval, StrOptions
 
@@ -48,6 +53,8 @@ class GMWAEModel(MixtureModel):
         self.register_buffer("clusters", None)
         self.lam = self.weight_of(self.params.lam, 0.05)
         self.radius: float = self.params.radius * plan.measured.neighbour_distance_
+        d = self.n_components
+        self.normal_mean = NormalMean(torch.ones(d), constants_of(d))
 
     def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
         # A linear map of its own would hold shares back from the clusters.
@@ -120,24 +127,20 @@ class GMWAEModel(MixtureModel):
         no part in it. `codes` are those with a weight, if they are known.
         """
         n, n_mixtures, d = z.shape
-        uniform = z.new_full((n,), 1 / n)
         pairs = 1 - 1 / max(n, 2)
         codes = codes or Codes.of(weights)
         points, shares = codes.among(z), codes.among(weights)
-        joint = self.params.discrepancy == "joint"
-        if joint:
+        if self.params.discrepancy == "joint":
             # About its mean each component of the prior is the same normal distribution.
             points = points - self.encoder.prior_means.index_select(0, codes.k)
-            draws = torch.randn(n, d, generator=generator, device=z.device, dtype=z.dtype)
-        else:
-            draws = self.prior.sample(n, d, generator, dtype=z.dtype)
-        across = kernel_mean(points, shares, draws, uniform)
-        if joint:
             within = n_mixtures * sum_within_components(points, shares, codes.counts)
-        else:
-            several = codes.rows_of_several()
-            own = kernel_mean_within(z[several], weights[several])
-            within = kernel_mean(points, shares) - own
+            across = self.normal_mean(points, shares)
+            return within / pairs - 2 * across + self.normal_mean.within
+        draws = self.prior.sample(n, d, generator, dtype=z.dtype)
+        uniform = z.new_full((n,), 1 / n)
+        several = codes.rows_of_several()
+        within = kernel_mean(points, shares) - kernel_mean_within(z[several], weights[several])
+        across = kernel_mean(points, shares, draws, uniform)
         return within / pairs - 2 * across + kernel_mean(draws, uniform) / pairs
 
 
@@ -157,7 +160,7 @@ class GMWAE(MixtureAutoencoder):
     where :math:`K > d + 1`) and the posterior
     :math:`q(k|x) = \pi_k(x)`, :math:`q(z|k,x) = \mathcal N(\mu_k(x), \mathrm{diag}\,
     \sigma_k^2(x))`. The expectation over :math:`k` is a sum, in which components with less than
-    a thousandth of the largest share of a row are left out.
+    3% of the largest share of a row are left out.
 
     The first two terms are the paper's (eq. 4 to 6). The last two are not: they make q(k|x) a
     clustering, with confident rows, balanced shares and borders away from rows [2]_. Without

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, Literal, overload
 
+import torch
 from torch import Tensor
 
 from skotae.transport.base import (
@@ -225,42 +227,58 @@ def sinkhorn_divergence(
     """
     shards = Alone() if group is None else Group(group)
     check_clouds(x, y, may_be_empty=not shards.alone, batches=shards.alone)
-    batch = x.shape[:-2]
-    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
-    if shards.alone:
+    asked = epsilon, relative, tol, max_iter, p, metric, debias, sharp, max_memory
+    try:
+        # torch.compile would leave out the cache, with a warning.
+        options = (_options if torch.compiler.is_compiling() else _known_options)(*asked)
+    except TypeError:  # of what has no hash: it is refused, or a number
+        options = _options(*asked)
+    if shards.alone and (a is not None or b is not None):
         check_weight_shape("a", a, (x.shape[-2],), tuple(x.shape[:-1]))
         check_weight_shape("b", b, (y.shape[-2],), tuple(y.shape[:-1]))
-        a, b = (w if w is None else w.expand(*batch, w.shape[-1]) for w in (a, b))
-    check_debias(debias)
-    max_memory = as_real("max_memory", max_memory, above=0)
+        a, b = (w if w is None else w.expand(*x.shape[:-2], w.shape[-1]) for w in (a, b))
     if sharp:
-        _check_sharp(debias, x.shape[-2], y.shape[-2], max_memory, shards)
-    options = Options(
-        epsilon,
-        relative,
-        tol,
-        max_iter,
-        ground,
-        debias=debias,
-        sharp=sharp,
-        max_bytes=max_memory * 2.0**20,
-        shards=shards,
-    )
+        _check_sharp(options, x.shape[-2], y.shape[-2], shards)
+    if not shards.alone:
+        options = replace(options, shards=shards)
     problem = partial(evaluate if shards.alone else evaluate_shared, options=options)
     batches = partial(evaluate_batch, options=options)
     value, info = differentiable("sinkhorn_divergence", problem, batches, 2, x=x, y=y, a=a, b=b)
-    warn_unless_converged(info, tol, max_iter, x.dtype)
+    warn_unless_converged(info, options.tol, options.max_iter, x.dtype)
     return (value, info) if return_info else value
 
 
-def _check_sharp(debias: str, n: int, m: int, max_memory: float, shards: Alone) -> None:
+def _options(
+    epsilon: float,
+    relative: bool,
+    tol: float,
+    max_iter: int,
+    p: float,
+    metric: str,
+    debias: str,
+    sharp: bool,
+    max_memory: float,
+) -> Options:
+    """Return options that are valid, or raise ValueError."""
+    epsilon, tol, max_iter, ground = check_solver(epsilon, tol, max_iter, p, metric)
+    check_debias(debias)
+    max_bytes = as_real("max_memory", max_memory, above=0) * 2.0**20
+    return Options(
+        epsilon, relative, tol, max_iter, ground, debias=debias, sharp=sharp, max_bytes=max_bytes
+    )
+
+
+_known_options = lru_cache(maxsize=64, typed=True)(_options)
+
+
+def _check_sharp(options: Options, n: int, m: int, shards: Alone) -> None:
     """Raise ValueError unless the plans, which a sharp value needs whole, are here and fit."""
     if not shards.alone:
         raise ValueError("sharp=True needs whole plans, got a group: pass group=None.")
-    sizes = {part: rows.stop - rows.start for part, rows in parts(debias, n, m).items()}
-    needed = max(8 * sizes[i] * sizes[j] for i, j, _ in DEBIASING[debias]) / 2**20
-    if needed > max_memory:
+    sizes = {part: rows.stop - rows.start for part, rows in parts(options.debias, n, m).items()}
+    needed = max(8 * sizes[i] * sizes[j] for i, j, _ in DEBIASING[options.debias])
+    if needed > options.max_bytes:
         raise ValueError(
-            f"sharp=True needs plans of {needed:.0f} MiB in memory for {n} and {m} points, got "
-            f"max_memory={max_memory:g}: increase it, or take fewer points."
+            f"sharp=True needs plans of {needed / 2**20:.0f} MiB in memory for {n} and {m} points, "
+            f"got max_memory={options.max_bytes / 2**20:g}: increase it, or take fewer points."
         )

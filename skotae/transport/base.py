@@ -190,6 +190,8 @@ def warn_unless_converged(
     names: str = "x and y",
 ) -> None:
     """Warn of problems that missed `tol`, and of values that `dtype` does not hold."""
+    if info.converged:
+        return
     solved = [one for one in info.problems or (info,) if not math.isnan(one.marginal_violation)]
     missed = [one for one in solved if not one.converged and one.marginal_violation > tol]
     if len([one for one in solved if not one.converged]) > len(missed):

@@ -21,6 +21,7 @@ from skotae.autoencoders.bases.inference import (
     Inference,
     check_count,
     check_room,
+    range_of,
     within_range,
 )
 from skotae.autoencoders.bases.last_layer import solve_last_layer
@@ -190,7 +191,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _rows_of(self, Z: np.ndarray, blame: str, expected: str) -> np.ndarray:
         """Rows of codes, or an error over codes of which the decoder makes no numbers."""
-        rows = self._inference(Z.dtype).decoded(Z, within=within_range)
+        rows = self._inference(Z.dtype).decoded(Z, limits=range_of(Z.dtype))
         if np.isnan(rows.max()):
             raise ValueError(
                 f"{blame}, of which the decoder makes no numbers; expected {expected}."

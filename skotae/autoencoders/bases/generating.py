@@ -14,10 +14,11 @@ from torch import Tensor
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.inference import (
     Inference,
+    Limits,
     check_count,
     check_room,
     joined,
-    within_range,
+    range_of,
 )
 from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import Source, rows_at_once
@@ -29,7 +30,7 @@ from skotae.utils._blocks import DrawnRows, LazyRows
 from skotae.utils._random import child_seed, draw_seed, make_generator
 from skotae.utils._registry import resolve_part
 from skotae.utils._sklearn import in_container, output_container
-from skotae.utils._torch import TORCH_DTYPES, ambient
+from skotae.utils._torch import TORCH_DTYPES, ambient, tensor_of
 
 # Samples among which a generator without an encoder looks for those nearest to rows.
 N_NEAREST = 4096
@@ -194,15 +195,11 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes, within the range of the training rows if `clip`, else of the dtype."""
-        within = within_range
+        limits: Limits = range_of(dtype)
         if self._current("clip"):
-            with np.errstate(over="ignore"):
-                low, high = (end.astype(dtype) for end in (self.data_min_, self.data_max_))
-
-            def within(rows: np.ndarray) -> np.ndarray:
-                return np.clip(rows, low, high, out=rows)
-
-        return self._inference(dtype).decoded(codes, noise_seed, within)
+            kind = TORCH_DTYPES[dtype]
+            limits = tensor_of(self.data_min_, kind), tensor_of(self.data_max_, kind)
+        return self._inference(dtype).decoded(codes, noise_seed, limits)
 
     def _codes_in_turn(self, n: int, seed: int, dtype: np.dtype, **options: Any) -> DrawnRows:
         """The `_drawn_codes`, some thousand at a time."""

@@ -20,6 +20,8 @@ from skotae.utils._torch import TORCH_DTYPES, ambient, module_in, tensor_of
 from skotae.utils.base import as_whole
 
 DTYPES = (np.float64, np.float32)
+# The lowest and the highest value: two numbers, or two for each column.
+Limits = tuple[float, float] | tuple[Tensor, Tensor]
 
 
 def check_count(name: str, value: Any, least: int) -> int:
@@ -50,10 +52,15 @@ def farthest(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).max ** (1 / 3)
 
 
+def range_of(dtype: np.dtype) -> Limits:
+    """The lowest and the highest number of a dtype."""
+    most = float(np.finfo(dtype).max)
+    return -most, most
+
+
 def within_range(rows: np.ndarray) -> np.ndarray:
     """Rows, in place, with what is beyond the range of their dtype at the end of it."""
-    most = np.finfo(rows.dtype).max
-    return np.clip(rows, -most, most, out=rows)
+    return np.clip(rows, *range_of(rows.dtype), out=rows)
 
 
 def joined(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
@@ -95,6 +102,21 @@ class Inference:
     def _work(self) -> float:
         """Operations for a row."""
         return work_of(self.model, len(self.units.mean))
+
+    # Asked for in every block, and found once.
+    @cached_property
+    def _model_dtype(self) -> torch.dtype:
+        return next(self.model.parameters()).dtype
+
+    @cached_property
+    def _far(self) -> float | None:
+        """How far out rows are seen; None where they stay what they are."""
+        return None if self.units.is_identity else farthest(self._model_dtype)
+
+    @cached_property
+    def _known(self) -> dict[np.dtype, list[Tensor]]:
+        """What `_mean_and_scale` has found."""
+        return {}
 
     def generator(self, seed: int) -> torch.Generator:
         """On the model's device."""
@@ -149,21 +171,39 @@ class Inference:
 
         Standardised rows are brought within what is `farthest`.
         """
-        dtype = next(self.model.parameters()).dtype
+        dtype = self._model_dtype
         if not rows:
             return torch.from_numpy(np.array(X, order="C")).to(self.device, dtype)
         # As the units do it, with the threads of torch; in one order, so that codes do not depend
         # on that of X.
-        wide = self.units.dtype_for(X.dtype)
-        mean, scale = (
-            tensor_of(np.asarray(each, wide)) for each in (self.units.mean, self.units.scale)
-        )
+        mean, scale = self._mean_and_scale(X.dtype)
         given = tensor_of(self.units.within(np.ascontiguousarray(X)))
         batch = (given - mean).div_(scale).to(given.dtype).to(self.device, dtype)
-        if self.units.is_identity:
-            return batch
-        far = farthest(dtype)
-        return batch.clamp_(-far, far)
+        return batch if self._far is None else batch.clamp_(-self._far, self._far)
+
+    def _mean_and_scale(self, dtype: np.dtype) -> list[Tensor]:
+        """Those of the units, in what they compute in for rows of a dtype."""
+        if dtype not in self._known:
+            both, wide = (self.units.mean, self.units.scale), self.units.dtype_for(dtype)
+            self._known[dtype] = [tensor_of(np.asarray(each, wide)) for each in both]
+        return self._known[dtype]
+
+    def restored(
+        self, Z: Tensor, limits: Limits | None = None, out: Tensor | None = None
+    ) -> Tensor:
+        """Rows of what networks give, as the units do it, with the threads of torch.
+
+        Within limits, and written into `out`, if they are given.
+        """
+        dtype = TORCH_DTYPES[self.dtype]
+        mean, scale = self._mean_and_scale(self.dtype)
+        rows = (Z.cpu().to(dtype).to(mean.dtype) * scale).add_(mean).to(dtype)
+        if (constant := self.units.constant) is not None:
+            known = ~np.isnan(constant)
+            rows[:, torch.from_numpy(known)] = torch.from_numpy(constant[known]).to(dtype)
+        if limits is None:
+            return rows if out is None else out.copy_(rows)
+        return torch.clamp(rows, *limits, out=rows if out is None else out)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:
         """Posterior means of rows; a draw from each posterior, if there is a seed."""
@@ -193,24 +233,32 @@ class Inference:
         )
 
     def decoded(
-        self,
-        Z: np.ndarray,
-        noise_seed: int | None = None,
-        within: Callable[[np.ndarray], np.ndarray] | None = None,
+        self, Z: np.ndarray, noise_seed: int | None = None, limits: Limits | None = None
     ) -> np.ndarray:
         """Rows of codes: means of the likelihood; draws from it, if there is a seed.
 
-        `within` brings a block, in place, within some range, while it is in the cache.
+        They are brought within limits, if there are any.
         """
         generator = None if noise_seed is None else self.generator(noise_seed)
-        parts = self.blocks(lambda z: self.model.decode(z, generator), Z, rows=False)
-        restored = (self.units.restored(part, self.dtype) for part in parts)
-        return joined(restored if within is None else map(within, restored), len(Z))
+        result = np.empty((len(Z), len(self.units.mean)), self.dtype)
+        filled = 0
+
+        def fill(z: Tensor) -> Tensor:
+            nonlocal filled
+            here = torch.from_numpy(result[filled : filled + len(z)])
+            filled += len(z)
+            return self.restored(self.model.decode(z, generator), limits, here)
+
+        for _ in self.blocks(fill, Z, rows=False):
+            pass
+        return result
 
     def reconstructed(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Rows that are encoded and decoded, within the range of their dtype, in blocks."""
-        for part in self.blocks(lambda x: self.model.decode(self.model.encode(x)), X):
-            yield within_range(self.units.restored(part, self.dtype))
+        limits = range_of(self.dtype)
+        return self.blocks(
+            lambda x: self.restored(self.model.decode(self.model.encode(x)), limits), X
+        )
 
 
 def widest_dtype(model: Any, rows: Tensor) -> torch.dtype:

@@ -59,16 +59,16 @@ def as_array(tensor: Tensor, dtype: torch.dtype | None = None) -> Array:
     tensor = tensor.detach()
     if namespace(tensor.device) is not np:
         return tensor if dtype is None else tensor.to(dtype)
-    if dtype is not None and tensor.dtype not in _NUMPY:
-        tensor = tensor.to(dtype)
-    return tensor.numpy() if dtype is None else cast(tensor.numpy(), dtype)
+    if dtype is None or tensor.dtype == dtype:
+        return tensor.numpy()
+    return cast((tensor if tensor.dtype in _NUMPY else tensor.to(dtype)).numpy(), dtype)
 
 
 def as_tensor(array: Array, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor, which shares the memory of `array` unless it is of another `dtype`."""
     if isinstance(array, np.ndarray):
         array = torch.from_numpy(cast(array, dtype) if dtype in _NUMPY else array)
-    return array if dtype is None else array.to(dtype)
+    return array if dtype is None or dtype == array.dtype else array.to(dtype)
 
 
 def cast(array: Array, dtype: torch.dtype) -> Array:

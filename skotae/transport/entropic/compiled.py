@@ -97,17 +97,18 @@ def _step(kernel, w, a, rows, columns):
     """Set ``rows = K w`` and ``columns = K^T (a / rows)``; return the smallest of the rows."""
     n, m = kernel.shape
     smallest = _F(np.inf)
-    for j in range(m):
-        columns[j] = 0
-    for i in range(n):
-        total = _F(0.0)
+    columns[:] = 0
+    for i in range(0, n, 2):  # two rows at once; where one is left, it and none of it again
+        k = min(i + 1, n - 1)
+        one, other = _F(0.0), _F(0.0)
         for j in range(m):
-            total += kernel[i, j] * w[j]
-        rows[i] = total
-        smallest = min(smallest, total)
-        share = a[i] / total
+            one += kernel[i, j] * w[j]
+            other += kernel[k, j] * w[j]
+        rows[i], rows[k] = one, other
+        smallest = min(smallest, one, other)
+        share, another = a[i] / one, a[k] / other if k > i else _F(0.0)
         for j in range(m):
-            columns[j] += kernel[i, j] * share
+            columns[j] = columns[j] + kernel[i, j] * share + kernel[k, j] * another
     return smallest
 
 
@@ -302,13 +303,14 @@ def solve(x, y, a, b, epsilon, relative, tol, limit, parts, terms, factors, want
     -------
     value : float
     grad_x, grad_y : array of shape (n, d) and (m, d), float32
-        Zero where they are not wanted.
+        Zero, or that of y empty, where they are not wanted.
     n_iter : int
         Zero if it takes more than plain iterations in float32; the others then mean nothing.
     violation : float
     """
     d, failed = x.shape[1], (0.0, x, y, 0, 0.0)
-    grads, total = np.zeros((len(x) + len(y), d)), parts[-1, 3] + parts[-1, 2] - parts[-1, 1]
+    total = parts[-1, 3] + parts[-1, 2] - parts[-1, 1]
+    grads = np.zeros((len(x) + (len(y) if want_y else 0), d))
     points, scaled = np.empty((total, d)), np.empty((total, d), _F)
     weights, squares = np.empty(total), np.empty(total)
     centres, spreads = np.zeros((len(parts), d)), np.empty(len(parts))

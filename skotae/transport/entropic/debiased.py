@@ -127,39 +127,47 @@ def _by_machine_code(
     if os.environ.get("SKOTAE_COMPILED") != "1":
         return None
     x, y = inputs["x"], inputs["y"]
-    n, m = len(x), len(y)
+    n, m = x.shape[0], y.shape[0]
+    elements = max(n, m) ** 2
     if not (
         x.device.type == "cpu"
         and options.shards.alone
-        and all(kernel_dtype(cloud, options.goal, 1.0) == torch.float32 for cloud in (x, y))
+        and kernel_dtype(x, options.goal, 1.0) == torch.float32
+        and kernel_dtype(y, options.goal, 1.0) == torch.float32
         and 2 <= min(n, m)
-        and max(n, m) ** 2 <= _COMPILED
-        and is_small(max(n, m) ** 2)
+        and elements <= _COMPILED
+        and is_small(elements)
         and options.ground.squared
         and not options.sharp
         and wanted <= WEIGHTS.keys()
-        and 64 * max(n, m) ** 2 <= options.max_bytes  # as if all terms were in float64
+        and 64 * elements <= options.max_bytes  # as if all terms were in float64
     ):
         return None
-    given = [inputs.get(name) for name in WEIGHTS.values()]
-    if not all(w is None or bool((w > 0).all()) for w in given):
+    a, b = inputs.get("a"), inputs.get("b")
+    if not all(w is None or bool((w > 0).all()) for w in (a, b)):
         return None
     if (solve := machine_code()) is None:
         return None
-    points = [np.ascontiguousarray(as_array(cloud, torch.float32)) for cloud in (x, y)]
-    shares = [
-        np.full(k, 1.0 / k) if w is None else np.ascontiguousarray(as_array(w, torch.float64))
-        for k, w in zip((n, m), given, strict=True)
-    ]
-    limit = min(options.max_iter, SINGLE_STEPS)
-    asked = options.epsilon, bool(options.relative), options.tol, limit
     value, grad_x, grad_y, n_iter, violation = solve(
-        *points, *shares, *asked, *_tables(options.debias, n, m), "x" in wanted, "y" in wanted
+        np.ascontiguousarray(as_array(x, torch.float32)),
+        np.ascontiguousarray(as_array(y, torch.float32)),
+        _uniform(n) if a is None else np.ascontiguousarray(as_array(a, torch.float64)),
+        _uniform(m) if b is None else np.ascontiguousarray(as_array(b, torch.float64)),
+        options.epsilon,
+        bool(options.relative),
+        options.tol,
+        min(options.max_iter, SINGLE_STEPS),
+        *_tables(options.debias, n, m),
+        "x" in wanted,
+        "y" in wanted,
     )
     if n_iter == 0:
         return None
-    found = {"x": grad_x, "y": grad_y}
-    gradients = {name: as_tensor(found[name], inputs[name].dtype) for name in wanted}
+    gradients = {}
+    if "x" in wanted:
+        gradients["x"] = as_tensor(grad_x, x.dtype)
+    if "y" in wanted:
+        gradients["y"] = as_tensor(grad_y, y.dtype)
     return Outcome(value, gradients, SinkhornInfo(n_iter, violation, True))
 
 
@@ -184,6 +192,12 @@ def machine_code() -> Callable[..., tuple[float, Array, Array, int, float]] | No
         stacklevel=2,
     )
     return None
+
+
+@lru_cache(maxsize=64)
+def _uniform(n: int) -> Array:
+    """Return the weights of a cloud without any; not to be written to."""
+    return np.full(n, 1.0 / n)
 
 
 @lru_cache(maxsize=64)

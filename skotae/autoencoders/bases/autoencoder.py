@@ -370,7 +370,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
-        yield inference.decoded(inference.codes(X), within=within_range)
+        yield inference.decoded(inference.codes(X), limits=range_of(inference.dtype))
         yield from self._row_costs(inference, X, False)
 
     def _cost_beyond(self, X: np.ndarray) -> Any:

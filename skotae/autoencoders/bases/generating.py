@@ -163,7 +163,7 @@ class GeneratingEstimator(NetworkEstimator):
         yield from super()._results(inference, X)
         generator = make_generator(self._seed)
         codes = self._drawn_codes(len(X), generator, X.dtype)
-        yield inference.decoded(codes.numpy(), within=within_range)
+        yield inference.decoded(codes.numpy(), limits=range_of(inference.dtype))
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         return joined(self._reconstructions(X), len(X))

@@ -20,7 +20,7 @@ from skotae.transport.kernel_means import (
     kernel_mean,
     mass_of_pairs,
 )
-from skotae.utils.base import stale
+from skotae.utils.base import as_real, stale
 
 LEAST_WIDTH = 1e-15
 
@@ -105,8 +105,10 @@ class MMD(BaseDivergence):
                 .set_params(bandwidth=_width(prior, n_components))
                 .build(prior, n_components)
             )
-        draws_as_normal = getattr(type(prior), "sample", None) is NormalPrior.sample
-        if stale(self, "build", "__call__") or not draws_as_normal:
+        # Not one that learns, which is a module.
+        known = getattr(type(prior), "sample", None) is NormalPrior.sample
+        known = known and not isinstance(prior, nn.Module) and len(self.scales) > 0
+        if stale(self, "build", "__call__") or not known:
             return self
         return _MMDFromNormal(self, prior.moments(n_components)[1].diagonal().sqrt())
 
@@ -116,7 +118,8 @@ class _MMDFromNormal(nn.Module):
 
     def __init__(self, divergence: MMD, scale: Tensor):
         super().__init__()
-        self.bandwidth, self.scales = float(divergence.bandwidth), tuple(divergence.scales)
+        self.bandwidth = as_real("bandwidth", divergence.bandwidth, above=0)
+        self.scales = tuple(as_real("scales", scale, above=0) for scale in divergence.scales)
         self.constants = constants_of(len(scale), 1.0, self.scales)
         self.prior_mean = NormalMean(scale / self.bandwidth, self.constants)
 

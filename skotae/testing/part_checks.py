@@ -211,8 +211,11 @@ def check_divergence(divergence: Any, prior: Any = None, n_components: int = 3) 
         (gradient,) = torch.autograd.grad(value, z)
         assert torch.isfinite(gradient).all(), "the gradient is not finite"
     if divergence.prior_gradient:
+        # What is built for a prior that does not learn may know it, and not look at draws.
         draws = y.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(built(shifted, draws, generator=_generator(2)), draws)
+        (gradient,) = torch.autograd.grad(
+            divergence(shifted, draws, generator=_generator(2)), draws
+        )
         assert torch.isfinite(gradient).all() and gradient.norm() > 0, "prior_gradient, but none"
     x, far, _ = permuted_shift(64, n_components, 3.0, dtype=torch.float32, random_state=0)
     z = far.clone().requires_grad_()

@@ -100,15 +100,12 @@ class MMD(BaseDivergence):
     def build(self, prior: Any, n_components: int) -> Callable[..., Tensor]:
         """The same, with the width of a prior for its bandwidth."""
         if self.bandwidth == "auto":
-            return (
-                clone(self)
-                .set_params(bandwidth=_width(prior, n_components))
-                .build(prior, n_components)
-            )
+            known = clone(self).set_params(bandwidth=_width(prior, n_components))
+            return known.build(prior, n_components)
         # Not one that learns, which is a module.
-        known = getattr(type(prior), "sample", None) is NormalPrior.sample
-        known = known and not isinstance(prior, nn.Module) and len(self.scales) > 0
-        if stale(self, "build", "__call__") or not known:
+        is_normal = getattr(type(prior), "sample", None) is NormalPrior.sample
+        is_normal = is_normal and not isinstance(prior, nn.Module)
+        if stale(self, "build", "__call__") or not is_normal or not self.scales:
             return self
         return _MMDFromNormal(self, prior.moments(n_components)[1].diagonal().sqrt())
 
@@ -120,8 +117,11 @@ class _MMDFromNormal(nn.Module):
         super().__init__()
         self.bandwidth = as_real("bandwidth", divergence.bandwidth, above=0)
         self.scales = tuple(as_real("scales", scale, above=0) for scale in divergence.scales)
-        self.constants = constants_of(len(scale), 1.0, self.scales)
-        self.prior_mean = NormalMean(scale / self.bandwidth, self.constants)
+        # What codes are divided by is a number in float32.
+        held = torch.finfo(torch.float32)
+        self.unit = min(max(self.bandwidth, held.tiny), held.max)
+        self.constants = constants_of(len(scale), self.bandwidth / self.unit, self.scales)
+        self.prior_mean = NormalMean(scale / self.unit, self.constants)
 
     def forward(
         self,
@@ -131,7 +131,7 @@ class _MMDFromNormal(nn.Module):
         generator: torch.Generator | None = None,
         weights: Tensor | None = None,
     ) -> Tensor:
-        z = in_units_of(self.bandwidth, z)
+        z = in_units_of(self.unit, z)
         w = z.new_full((len(z),), 1.0 / len(z)) if weights is None else weights
         value = self.prior_mean.within - 2.0 * self.prior_mean(z, w)
         if len(z) > 1:

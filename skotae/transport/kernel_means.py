@@ -204,8 +204,10 @@ class NormalMean(nn.Module):
         self.within = float((weights / (1.0 + 4.0 * t * variance).sqrt().prod(0)).sum())
         weights /= (1.0 + 2.0 * t * variance).sqrt().prod(0)
         some = weights > FIRST * weights.sum()
-        self.register_buffer("weights", weights[some], persistent=False)
-        self.register_buffer("rates", (t / (1.0 + 2.0 * t * variance))[:, some], persistent=False)
+        # None is zero, which times the square of a code out of range would be no number.
+        rates = (t / (1.0 + 2.0 * t * variance))[:, some].clamp_min(torch.finfo(torch.float32).tiny)
+        self.register_buffer("weights", weights[some].float(), persistent=False)
+        self.register_buffer("rates", rates.float(), persistent=False)
 
     def forward(self, x: Tensor, a: Tensor) -> Tensor:
         """Return the sum of a_i times the mean of k(x_i, y)."""

@@ -79,6 +79,18 @@ def test_codes_out_of_range_have_no_gradient():
     assert value.isfinite() and (gradient == 0).all()
 
 
+@pytest.mark.parametrize("bandwidth", [1e-300, 1e-30, 1e30, 1e300])
+def test_bandwidths_at_the_ends_of_the_range(bandwidth):
+    z = torch.zeros(3, 2)
+    z[1:] = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    z.requires_grad_()
+    value = MMD(bandwidth).build(NormalPrior(), 2)(z, z.detach())
+    (gradient,) = torch.autograd.grad(value, z)
+    assert value.isfinite() and gradient.isfinite().all()
+    # All are far apart, or all in one place.
+    assert float(value.detach()) == pytest.approx(0.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_code_has_no_pairs(n):
     known = MMD().build(NormalPrior(), 3)

@@ -21,7 +21,6 @@ from skotae.autoencoders.bases.inference import (
     Inference,
     check_count,
     check_room,
-    range_of,
     within_range,
 )
 from skotae.autoencoders.bases.last_layer import solve_last_layer
@@ -191,7 +190,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _rows_of(self, Z: np.ndarray, blame: str, expected: str) -> np.ndarray:
         """Rows of codes, or an error over codes of which the decoder makes no numbers."""
-        rows = self._inference(Z.dtype).decoded(Z, limits=range_of(Z.dtype))
+        rows = self._inference(Z.dtype).decoded(Z)
         if np.isnan(rows.max()):
             raise ValueError(
                 f"{blame}, of which the decoder makes no numbers; expected {expected}."
@@ -370,7 +369,7 @@ class BaseAutoencoder(EncodingEstimator, GeneratingEstimator):
 
     def _results(self, inference: Inference, X: np.ndarray) -> Iterator[np.ndarray]:
         yield from super()._results(inference, X)
-        yield inference.decoded(inference.codes(X), limits=range_of(inference.dtype))
+        yield inference.decoded(inference.codes(X))
         yield from self._row_costs(inference, X, False)
 
     def _cost_beyond(self, X: np.ndarray) -> Any:

@@ -18,7 +18,6 @@ from skotae.autoencoders.bases.inference import (
     check_count,
     check_room,
     joined,
-    range_of,
 )
 from skotae.autoencoders.bases.network import NetworkEstimator
 from skotae.columns import Source, rows_at_once
@@ -163,7 +162,7 @@ class GeneratingEstimator(NetworkEstimator):
         yield from super()._results(inference, X)
         generator = make_generator(self._seed)
         codes = self._drawn_codes(len(X), generator, X.dtype)
-        yield inference.decoded(codes.numpy(), limits=range_of(inference.dtype))
+        yield inference.decoded(codes.numpy())
 
     def _reconstruct(self, X: np.ndarray) -> np.ndarray:
         return joined(self._reconstructions(X), len(X))
@@ -195,7 +194,7 @@ class GeneratingEstimator(NetworkEstimator):
 
     def _decoded(self, codes: Any, dtype: np.dtype, noise_seed: int | None = None) -> np.ndarray:
         """Rows of codes, within the range of the training rows if `clip`, else of the dtype."""
-        limits: Limits = range_of(dtype)
+        limits: Limits | None = None
         if self._current("clip"):
             kind = TORCH_DTYPES[dtype]
             limits = tensor_of(self.data_min_, kind), tensor_of(self.data_max_, kind)

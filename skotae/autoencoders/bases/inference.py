@@ -193,7 +193,8 @@ class Inference:
     ) -> Tensor:
         """Rows of what networks give, as the units do it, with the threads of torch.
 
-        Within limits, and written into `out`, if they are given.
+        They are brought within limits, those of the dtype if none are given, and written into
+        `out` if it is.
         """
         dtype = TORCH_DTYPES[self.dtype]
         mean, scale = self._mean_and_scale(self.dtype)
@@ -201,9 +202,8 @@ class Inference:
         if (constant := self.units.constant) is not None:
             known = ~np.isnan(constant)
             rows[:, torch.from_numpy(known)] = torch.from_numpy(constant[known]).to(dtype)
-        if limits is None:
-            return rows if out is None else out.copy_(rows)
-        return torch.clamp(rows, *limits, out=rows if out is None else out)
+        within = range_of(self.dtype) if limits is None else limits
+        return torch.clamp(rows, *within, out=rows if out is None else out)
 
     def codes(self, X: np.ndarray, seed: int | None = None) -> np.ndarray:
         """Posterior means of rows; a draw from each posterior, if there is a seed."""
@@ -237,7 +237,7 @@ class Inference:
     ) -> np.ndarray:
         """Rows of codes: means of the likelihood; draws from it, if there is a seed.
 
-        They are brought within limits, if there are any.
+        They are brought within limits, those of their dtype if none are given.
         """
         generator = None if noise_seed is None else self.generator(noise_seed)
         result = np.empty((len(Z), len(self.units.mean)), self.dtype)
@@ -255,10 +255,7 @@ class Inference:
 
     def reconstructed(self, X: np.ndarray) -> Iterator[np.ndarray]:
         """Rows that are encoded and decoded, within the range of their dtype, in blocks."""
-        limits = range_of(self.dtype)
-        return self.blocks(
-            lambda x: self.restored(self.model.decode(self.model.encode(x)), limits), X
-        )
+        return self.blocks(lambda x: self.restored(self.model.decode(self.model.encode(x))), X)
 
 
 def widest_dtype(model: Any, rows: Tensor) -> torch.dtype:

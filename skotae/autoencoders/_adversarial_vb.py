@@ -16,6 +16,7 @@ from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.bases.modules import MIN_LOG_SCALE, begin_codes, repeated
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.autoencoders.bases.variational import (
     VariationalAutoencoder,
     VariationalModel,
@@ -297,9 +298,9 @@ class ImplicitEncoder(nn.Module):
         self.second = Grouped(n_noise, width, d)
         self.register_buffer("vector_mean", torch.zeros(n_noise, d))
 
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin(self, path: PrincipalMap) -> bool:
         """Let codes start as a linear map; whether the network can."""
-        return begin_codes(self.net, weight, bias)
+        return begin_codes(self.net, path)
 
     def vectors(self, n: int, generator: torch.Generator) -> Tensor:
         """Draws of the random vectors, of shape (n, n_noise, d)."""

@@ -14,6 +14,7 @@ from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.model import Blueprint
 from skotae.autoencoders.bases.modules import begin_codes, repeated
 from skotae.autoencoders.bases.options import dimension
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.autoencoders.bases.variational import VariationalAutoencoder, VariationalModel
 from skotae.priors import SpherePrior
 from skotae.priors._von_mises_fisher import sample_von_mises_fisher, sphere_integrals
@@ -202,9 +203,9 @@ class VonMisesFisherEncoder(nn.Module):
         self.net = net
         self.head = head
 
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin(self, path: PrincipalMap) -> bool:
         """Let codes start as a linear map; whether the network can."""
-        return begin_codes(self.net, weight, bias)
+        return begin_codes(self.net, path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mean directions."""

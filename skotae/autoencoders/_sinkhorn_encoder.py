@@ -19,6 +19,7 @@ from skotae.autoencoders.bases.penalised import (
     LatentDivergenceModel,
     sinkhorn_of,
 )
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.costs.base import pairwise_square
 from skotae.divergences.base import BaseDivergence
 from skotae.metrics._score import MAX_ROWS, debiased_gap, explained, n_samples_for, rows_with_weight
@@ -38,7 +39,7 @@ class SinkhornEncoderModel(LatentDivergenceModel, EncodingModel):
     def describe_divergence(self) -> BaseDivergence:
         return sinkhorn_of(self.params)
 
-    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin_encoder(self, path: PrincipalMap) -> bool:
         # Without a decoder there is nothing to unfold a plane of principal components.
         return False
 

@@ -20,6 +20,7 @@ from skotae.autoencoders.bases.modules import (
     begin_codes,
     repeated,
 )
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.autoencoders.bases.pseudo_inputs import PseudoInputEstimator, each_once
 from skotae.training import Step
 from skotae.transport.base import widest
@@ -83,9 +84,9 @@ class SymmetricModel(AutoencoderModel):
         chance = torch.rand(len(x), 1, generator=generator, device=generator.device)
         return torch.where(chance < beta, z_prior, z)
 
-    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
-        self.conditional_prior.begin(weight, bias)
-        return super().begin_encoder(weight, bias)
+    def begin_encoder(self, path: PrincipalMap) -> bool:
+        self.conditional_prior.begin(path)
+        return super().begin_encoder(path)
 
     def draw_codes(self, n: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
         inputs = self.conditional_prior.pseudo_inputs
@@ -257,9 +258,9 @@ class PseudoInputPrior(nn.Module):
         self.pseudo_inputs = nn.Parameter(pseudo_inputs)
         self.net = net
 
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin(self, path: PrincipalMap) -> bool:
         """Let means start as a linear map; whether the network can."""
-        return begin_codes(self.net, weight, bias, stochastic=True)
+        return begin_codes(self.net, path, stochastic=True)
 
     def sample(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """One draw from the conditional prior of each indexed pseudo-input."""

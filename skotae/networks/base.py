@@ -61,18 +61,22 @@ class BaseNetwork(BaseEstimator):
 # Of what a network with fresh weights gives, beside a linear map: at zero all its units would
 # learn the same at first.
 FIRST_SHARE = 0.3
+# It can always bend an output a little: codes may have to follow a prior.
+LEAST_SHARE = 0.001
 
 
 class LinearPath(nn.Module):
     r"""A network, and beside it a linear map of which one factor for each code is trained.
 
-    .. math:: y = g \odot (W x + b) + f(x) \qquad\text{or}\qquad y = W (g \odot x) + b + f(x),
+    .. math::
+        y = g \odot (W x + b) + s \odot f(x) \qquad\text{or}\qquad
+        y = W (g \odot x) + b + s \odot f(x),
 
     whichever has fewer factors g. Where the linear map is a good answer, as principal
     components are, training improves on it in the place of looking for it, and decay of the
-    weights of f draws to that answer, not to nothing. W and b are zero, and g is one, until
-    `begin` is called. They are not trained: a step of Adam, which is the same for every weight,
-    would move the sum over many columns of rows far at once.
+    weights of f draws to that answer, not to nothing. W and b are zero, s and g are one, until
+    `begin` is called. W, b and s are not trained: a step of Adam, which is the same for every
+    weight, would move the sum over many columns of rows far at once.
 
     Parameters
     ----------
@@ -90,12 +94,14 @@ class LinearPath(nn.Module):
     begins = True
     weight: Tensor
     bias: Tensor
+    share: Tensor | None
 
     def __init__(self, net: nn.Module, n_in: int, n_out: int):
         super().__init__()
         self.net = net
         self.register_buffer("weight", torch.zeros(n_out, n_in))
         self.register_buffer("bias", torch.zeros(n_out))
+        self.register_buffer("share", None)
         self.gain = nn.Parameter(torch.ones(min(n_in, n_out)))
         self._last_layer()
 
@@ -114,15 +120,22 @@ class LinearPath(nn.Module):
         return bool(self.weight.any() or self.bias.any())
 
     @torch.no_grad()
-    def begin(self, weight: Tensor, bias: Tensor) -> None:
+    def begin(self, weight: Tensor, bias: Tensor, noise: Tensor | None = None) -> None:
         """Make the first k outputs those of a linear map, and little else.
 
         Parameters
         ----------
         weight : Tensor of shape (k, n_in)
         bias : Tensor of shape (k,)
+        noise : Tensor of shape (at most k,), optional
+            What the first outputs may be off by. Where that is less than what the network adds to
+            them at first, what it gives counts for less, now and later: steps of Adam are as large
+            where next to nothing is left to learn.
         """
         k = len(weight)
+        if noise is not None and bool((noise < FIRST_SHARE).any()):
+            self.share = torch.ones_like(self.bias)
+            self.share[: len(noise)] = (noise / FIRST_SHARE).clamp(LEAST_SHARE, 1.0)
         self.weight[:k], self.bias[:k] = weight, bias
         last = self._last_layer()
         # A convolution makes all outputs at once.
@@ -147,9 +160,10 @@ class LinearPath(nn.Module):
         self.weight.add_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        out = self.net(x) if self.share is None else self.net(x) * self.share
         if len(self.gain) == len(self.weight):
-            return torch.addcmul(self.net(x), linear(x, self.weight, self.bias), self.gain)
-        return linear(x * self.gain, self.weight, self.bias) + self.net(x)
+            return torch.addcmul(out, linear(x, self.weight, self.bias), self.gain)
+        return linear(x * self.gain, self.weight, self.bias) + out
 
 
 class Residual(nn.Module):

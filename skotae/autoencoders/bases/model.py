@@ -178,11 +178,11 @@ class Model(Trainable):
         if self.prior.support == "space" and hasattr(self.prior, "moments"):
             variances = self.prior.moments(self.n_components)[1].diagonal()
             widths = variances.sqrt().float() if bool(variances.isfinite().all()) else widths
-        weight, bias = widths[:, None] * path.weight, widths * path.bias
-        if self.begin_encoder(weight, bias):
-            self.begin_decoder(x, torch.addmm(bias, x, weight.T), generator)
+        path = path.widened(widths)
+        if self.begin_encoder(path):
+            self.begin_decoder(x, torch.addmm(path.bias, x, path.weight.T), generator)
 
-    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin_encoder(self, path: PrincipalMap) -> bool:
         """Let codes, before the head, start as a linear map; whether they do, or there are none."""
         return True
 
@@ -241,9 +241,9 @@ class EncodingModel(Model):
         """Codes from what a network makes of rows."""
         return Encoder(net, plan.head())
 
-    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin_encoder(self, path: PrincipalMap) -> bool:
         begin = getattr(self.encoder, "begin", None)
-        return begin is not None and begin(weight, bias)
+        return begin is not None and begin(path)
 
     def encode(
         self, x: Tensor, generator: torch.Generator | None = None, repeats: int = 1

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.costs.base import CostModule
 from skotae.networks import LinearPath
 
@@ -30,17 +31,18 @@ def repeated(rows: Tensor, repeats: int | Tensor) -> Tensor:
     return rows if repeats == 1 else rows.repeat_interleave(repeats, dim=0)
 
 
-def begin_codes(net: nn.Module, weight: Tensor, bias: Tensor, stochastic: bool = False) -> bool:
+def begin_codes(net: nn.Module, path: PrincipalMap, stochastic: bool = False) -> bool:
     """Let a network start with codes as its first d outputs; whether it is one that can.
 
     With `stochastic` the next d outputs are their log-scales, which start as small constants.
     """
     if not isinstance(net, LinearPath):
         return False
+    weight, bias = path.weight, path.bias
     if stochastic:
         weight = torch.cat([weight, torch.zeros_like(weight)])
         bias = torch.cat([bias, torch.full_like(bias, FIRST_LOG_SCALE)])
-    net.begin(weight, bias)
+    net.begin(weight, bias, path.noise)
     return True
 
 
@@ -72,9 +74,9 @@ class Encoder(nn.Module):
         self.stochastic = stochastic
         self.min_log_scale = min_log_scale
 
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin(self, path: PrincipalMap) -> bool:
         """Let codes, before the head, start as a linear map; whether the network can."""
-        return begin_codes(self.net, weight, bias, self.stochastic)
+        return begin_codes(self.net, path, self.stochastic)
 
     def forward(self, x: Tensor) -> Tensor:
         """Posterior mean (before the head), a deterministic code."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -35,12 +35,21 @@ class PrincipalMap:
         Deviations of the rows along the components, relative to their root mean square.
     unexplained : float
         Share of the rows' variance that is not along the components.
+    noise : Tensor of shape (d,), float32
+        Deviations of noise in the codes whose cost, the same in each, is in all what the
+        components leave; infinite where they leave nothing but rounding.
     """
 
     weight: Tensor
     bias: Tensor
     widths: np.ndarray
     unexplained: float
+    noise: Tensor
+
+    def widened(self, widths: Tensor) -> PrincipalMap:
+        """To codes of other deviations (d,)."""
+        weight, bias, noise = widths[:, None] * self.weight, widths * self.bias, widths * self.noise
+        return replace(self, weight=weight, bias=bias, noise=noise)
 
 
 @dataclass
@@ -100,7 +109,8 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
     there = deviation > LEAST_DEVIATION * deviation.max(initial=0.0)
     if not there.any():
         return None
-    unexplained = 1.0 - np.square(deviation).sum() / X.var(axis=0).sum()
+    total = X.var(axis=0).sum()
+    unexplained = 1.0 - np.square(deviation).sum() / total
     axes, deviation = components[there] / deviation[there, None], deviation[there]
     missing = d - len(axes)
     if missing:
@@ -108,12 +118,15 @@ def principal_map(X: np.ndarray, d: int, seed: int) -> PrincipalMap | None:
         mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
         axes = np.concatenate([axes, mixed @ axes])
         deviation = np.concatenate([deviation, np.full(missing, deviation[-1])])
+    keeps_all = unexplained <= LEAST_DEVIATION**2
+    noise = np.inf if keeps_all else np.sqrt(unexplained * total / d)
     widths = np.maximum(deviation / np.sqrt(np.mean(deviation**2)), LEAST_WIDTH)
     return PrincipalMap(
         torch.tensor(axes, dtype=torch.float32),
         torch.tensor(-axes @ mean, dtype=torch.float32),
         widths / np.sqrt(np.mean(widths**2)),
         float(max(unexplained, 0.0)),
+        torch.tensor(noise / deviation, dtype=torch.float32),
     )
 
 

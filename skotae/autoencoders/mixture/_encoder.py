@@ -14,6 +14,7 @@ from skotae.autoencoders.bases.modules import (
     MIN_LOG_SCALE,
     draw_gaussian,
 )
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.networks import LinearPath
 
 # Hidden units of the network that a component's moments have for themselves.
@@ -128,12 +129,13 @@ class MixtureEncoder(nn.Module):
             out[:, :k], self.prior_means + shift, log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
         )
 
-    def begin(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin(self, path: PrincipalMap) -> bool:
         """Let each component's mean start as a linear map; whether the network can.
 
         Where it also has q(k|x), this starts as what the prior, whose components have scale 1,
         has at that code.
         """
+        weight, bias = path.weight, path.bias
         if isinstance(self.moments_net, ComponentNetworks):
             self.moments_net.begin(weight, bias)
             return True

@@ -13,6 +13,7 @@ from torch import Tensor
 from skotae.autoencoders.bases.docs import shared_documentation
 from skotae.autoencoders.bases.fitted import ModelPart
 from skotae.autoencoders.bases.model import Blueprint
+from skotae.autoencoders.bases.principal import PrincipalMap
 from skotae.autoencoders.mixture._clustering_terms import (
     adversarial_change,
     distance_to_neighbours,
@@ -56,10 +57,10 @@ class GMWAEModel(MixtureModel):
         d = self.n_components
         self.normal_mean = NormalMean(torch.ones(d), constants_of(d))
 
-    def begin_encoder(self, weight: Tensor, bias: Tensor) -> bool:
+    def begin_encoder(self, path: PrincipalMap) -> bool:
         # A linear map of its own would hold shares back from the clusters.
         held_back = self.shares_trunk and self.params.init == "clusters"
-        return not held_back and super().begin_encoder(weight, bias)
+        return not held_back and super().begin_encoder(path)
 
     def terms(self, batch: Tensor, step: Step) -> Mapping[str, Tensor]:
         params = self.params

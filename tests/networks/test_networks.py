@@ -262,3 +262,19 @@ def test_adding_to_a_linear_path(n_in, n_out):
         expected = path(x) + x @ more.T
         path.add(more)
         torch.testing.assert_close(path(x), expected)
+
+
+def test_a_network_counts_for_as_little_as_its_outputs_may_be_off_by():
+    path = LinearPath(nn.Linear(3, 3), 3, 3)
+    weight, x = torch.eye(3), torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    path.begin(weight[:2], torch.zeros(2), torch.tensor([0.03, torch.inf]))
+    with torch.no_grad():
+        beside = path(x) - torch.cat([x[:, :2], torch.zeros(7, 1)], dim=1)
+        alone = path.net(x)
+    torch.testing.assert_close(beside, torch.tensor([0.1, 1.0, 1.0]) * alone)
+
+
+def test_a_network_counts_in_full_where_its_outputs_may_be_far_off():
+    path = LinearPath(nn.Linear(3, 2), 3, 2)
+    path.begin(torch.ones(2, 3), torch.zeros(2), torch.tensor([0.5, torch.inf]))
+    assert path.share is None

@@ -164,4 +164,4 @@ def test_rows_that_leave_little_come_back_as_from_components():
         errors[lam] = np.square(model.reconstruct(X) - X).mean()
     pca = PCA(2).fit(X)
     components = np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
-    assert errors["auto"] < 1.5 * components < 0.5 * errors[0.5]
+    assert errors["auto"] < 1.1 * components < 0.6 * errors[0.5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,7 +86,9 @@ class CoupledPosterior(AutoencoderModel):
 
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         if self.amortised:
-            super().begin(x, path, generator)
+            # Codes go where the plan has them, far from the components.
+            free = torch.full_like(path.noise, torch.inf)
+            super().begin(x, replace(path, noise=free), generator)
             if self.average is not None:
                 self.average.load_state_dict(self.decoder.net.state_dict())
 

@@ -219,8 +219,8 @@ def test_gradients_of_weights_are_left_to_the_usual_way(monkeypatch):
 def stuck():
     """Two clusters of unequal shares, that exchange next to nothing."""
     x, y = clouds(20, 20, 2)
-    x[:9] += 30.0
-    y[:11] += 30.0
+    x[:9] += 10.0
+    y[:11] += 10.0
     return x, y
 
 

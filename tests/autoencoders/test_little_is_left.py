@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from skotae import VAE, SinkhornAE, SymmetricWAE, WAEEstimator, load
+from skotae import VAE, CoupledVAE, SinkhornAE, SymmetricWAE, WAEEstimator, load
 from skotae.autoencoders.bases.principal import principal_map
 
 
@@ -50,9 +50,15 @@ def test_codes_can_still_follow_a_prior():
     assert kurtosis(100.0) > kurtosis(0.01) + 0.1
 
 
+@pytest.mark.parametrize("cls", [VAE, CoupledVAE])
+def test_codes_of_others_are_free(cls):
+    model = cls(3, max_iter=2, random_state=0).fit(nearly_flat())
+    assert model.model_.encoder.net.share is None
+
+
 def test_what_a_network_counts_for_is_saved(tmp_path):
     X = nearly_flat()
-    model = VAE(3, max_iter=2, random_state=0).fit(X)
+    model = WAEEstimator(3, max_iter=2, random_state=0).fit(X)
     assert model.model_.encoder.net.share is not None
     model.save(tmp_path / "model.skotae")
     again = load(tmp_path / "model.skotae")

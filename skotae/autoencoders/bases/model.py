@@ -127,6 +127,8 @@ class Model(Trainable):
     prior_support: str | None = None
     # Whether the objective has a gradient for the prior's own weights.
     learns_prior = False
+    # Whether codes are to stay as near to principal components as these leave little.
+    codes_stay = True
     # Numbers that a row turns into on its way to a code, where that is more than it has columns.
     row_width = 0
 
@@ -178,7 +180,7 @@ class Model(Trainable):
         if self.prior.support == "space" and hasattr(self.prior, "moments"):
             variances = self.prior.moments(self.n_components)[1].diagonal()
             widths = variances.sqrt().float() if bool(variances.isfinite().all()) else widths
-        path = path.widened(widths)
+        path = path.widened(widths, free=not self.codes_stay)
         if self.begin_encoder(path):
             self.begin_decoder(x, torch.addmm(path.bias, x, path.weight.T), generator)
 

@@ -46,9 +46,10 @@ class PrincipalMap:
     unexplained: float
     noise: Tensor
 
-    def widened(self, widths: Tensor) -> PrincipalMap:
-        """To codes of other deviations (d,)."""
-        weight, bias, noise = widths[:, None] * self.weight, widths * self.bias, widths * self.noise
+    def widened(self, widths: Tensor, free: bool = False) -> PrincipalMap:
+        """To codes of other deviations (d,), which may be off by anything if they are `free`."""
+        noise = torch.full_like(widths, torch.inf) if free else widths * self.noise
+        weight, bias = widths[:, None] * self.weight, widths * self.bias
         return replace(self, weight=weight, bias=bias, noise=noise)
 
 

@@ -40,6 +40,8 @@ class VariationalModel(AutoencoderModel):
 
     prior_needs = ("log_prob",)
     prior_support = "space"
+    # Their noise is what the likelihood asks for, not what components leave.
+    codes_stay = False
 
     @property
     def kl_weight(self) -> float:

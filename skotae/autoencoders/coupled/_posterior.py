@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,6 +27,8 @@ SMALLEST_SCALE = 0.02
 class CoupledPosterior(AutoencoderModel):
     """A decoder, the potentials of its transport problem, and the posterior that follows."""
 
+    # They go where the plan has them.
+    codes_stay = False
     residual: Tensor
 
     def make_networks(self, plan: Blueprint) -> None:
@@ -86,9 +87,7 @@ class CoupledPosterior(AutoencoderModel):
 
     def begin(self, x: Tensor, path: PrincipalMap, generator: torch.Generator) -> None:
         if self.amortised:
-            # Codes go where the plan has them, far from the components.
-            free = torch.full_like(path.noise, torch.inf)
-            super().begin(x, replace(path, noise=free), generator)
+            super().begin(x, path, generator)
             if self.average is not None:
                 self.average.load_state_dict(self.decoder.net.state_dict())
 

@@ -5,6 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from skotae import GMWAE, SinkhornAE, SymmetricWAE, VampPriorWAE, WAEEstimator
+from skotae.autoencoders.bases.model import AutoencoderModel
 from skotae.persistence import load
 
 # Of each: the parameter, its fitted attribute, the usual weight, and what it is multiplied by.
@@ -155,8 +156,10 @@ def test_a_prior_of_pseudo_inputs_has_the_full_weight():
     assert VampPriorWAE(2, **OPTIONS).fit(X).lam_ == 0.5
 
 
-def test_rows_that_leave_little_come_back_as_from_components():
+def test_rows_that_leave_little_come_back_as_from_components(monkeypatch):
     """Without that, the penalty would be worth more than all that there is to reconstruct."""
+    # Networks that count for little keep codes near the components, whatever the penalty.
+    monkeypatch.setattr(AutoencoderModel, "codes_stay", False)
     X = rows(n=200, p=20, noise=0.003)
     errors = {}
     for lam in ("auto", 0.5):
@@ -164,4 +167,4 @@ def test_rows_that_leave_little_come_back_as_from_components():
         errors[lam] = np.square(model.reconstruct(X) - X).mean()
     pca = PCA(2).fit(X)
     components = np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
-    assert errors["auto"] < 1.1 * components < 0.6 * errors[0.5]
+    assert errors["auto"] < 1.5 * components < 0.5 * errors[0.5]
